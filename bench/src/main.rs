@@ -1,0 +1,2 @@
+//! Latency runs.
+fn main() {}

@@ -1,0 +1,1 @@
+//! The local copy of one instrument's order book.

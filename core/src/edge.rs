@@ -1,0 +1,1 @@
+//! The only module of the core that touches the operating system: clock, CPU, sockets, threads.

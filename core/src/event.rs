@@ -1,0 +1,221 @@
+//! Everything that can wake the engine, in one closed enum.
+//!
+//! Owns: [`Event`], [`LinkId`], [`Payload`]. A capture stores exactly these, so whatever the engine
+//! did, a replay does again. Does not: know how bytes arrive or where time comes from.
+
+use crate::limits::{PAYLOAD_SLACK_AFTER, PAYLOAD_SLACK_BEFORE};
+
+/// What a connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum LinkRole {
+    /// Public market-data streams.
+    Market = 0,
+    /// The websocket API: depth snapshots now, orders and account with trading.
+    Api = 1,
+}
+
+impl LinkRole {
+    /// All roles, in order of their discriminants.
+    pub const ALL: [Self; 2] = [Self::Market, Self::Api];
+}
+
+/// One connection, from the wish for it to its end. A generation is never used twice, so a late
+/// event of a retired connection cannot be taken for its successor's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LinkId {
+    /// What it is for.
+    pub role: LinkRole,
+    /// Counts up over all roles, from 1.
+    pub generation: u32,
+}
+
+/// Why a connection ended or never came up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum LinkDown {
+    /// The name did not resolve.
+    Resolve = 0,
+    /// TCP connect refused, unreachable or timed out.
+    Connect = 1,
+    /// The TLS handshake failed; a certificate that does not verify is [`LinkDown::Certificate`].
+    Tls = 2,
+    /// The venue's certificate does not verify against the configured roots.
+    Certificate = 3,
+    /// The websocket upgrade was refused or malformed.
+    Upgrade = 4,
+    /// The peer closed or reset the connection.
+    Closed = 5,
+    /// The peer sent a close frame.
+    CloseFrame = 6,
+    /// A frame broke RFC 6455: reserved bits, a mask from the server, bad opcode, bad length.
+    Protocol = 7,
+    /// A message was larger than `MESSAGE_BYTES_MAX`.
+    TooBig = 8,
+    /// Nothing arrived for the silence bound.
+    Silent = 9,
+    /// The engine asked for it: rotation, shutdown, a fault that reconnecting cures.
+    Requested = 10,
+    /// Our unsent bytes outgrew their buffer: the venue stopped reading.
+    SendBufferFull = 11,
+}
+
+impl LinkDown {
+    /// All causes, in order of their discriminants.
+    pub const ALL: [Self; 12] = [
+        Self::Resolve,
+        Self::Connect,
+        Self::Tls,
+        Self::Certificate,
+        Self::Upgrade,
+        Self::Closed,
+        Self::CloseFrame,
+        Self::Protocol,
+        Self::TooBig,
+        Self::Silent,
+        Self::Requested,
+        Self::SendBufferFull,
+    ];
+
+    /// The stable label of metrics and logs.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Resolve => "resolve",
+            Self::Connect => "connect",
+            Self::Tls => "tls",
+            Self::Certificate => "certificate",
+            Self::Upgrade => "upgrade",
+            Self::Closed => "closed",
+            Self::CloseFrame => "close_frame",
+            Self::Protocol => "protocol",
+            Self::TooBig => "too_big",
+            Self::Silent => "silent",
+            Self::Requested => "requested",
+            Self::SendBufferFull => "send_buffer_full",
+        }
+    }
+}
+
+/// The bytes of one text message where they lie in a receive buffer, with readable slack on both
+/// sides, so that a vectorised scanner may load past either end.
+#[derive(Clone, Copy)]
+pub struct Payload<'a> {
+    whole: &'a [u8],
+    start: usize,
+    end: usize,
+}
+
+impl<'a> Payload<'a> {
+    /// The message `whole[start..end]`.
+    ///
+    /// # Panics
+    /// When less than [`PAYLOAD_SLACK_BEFORE`] bytes stand before it or less than
+    /// [`PAYLOAD_SLACK_AFTER`] follow: the owner of the buffer laid it out wrongly.
+    #[inline]
+    pub fn new(whole: &'a [u8], start: usize, end: usize) -> Self {
+        assert!(
+            start >= PAYLOAD_SLACK_BEFORE && start <= end,
+            "no slack before the payload"
+        );
+        assert!(
+            end + PAYLOAD_SLACK_AFTER <= whole.len(),
+            "no slack after the payload"
+        );
+        Self { whole, start, end }
+    }
+
+    /// The message itself.
+    #[inline]
+    pub fn bytes(&self) -> &'a [u8] {
+        &self.whole[self.start..self.end]
+    }
+
+    /// The buffer around the message, and the message's half-open range in it.
+    #[inline]
+    pub fn with_slack(&self) -> (&'a [u8], usize, usize) {
+        (self.whole, self.start, self.end)
+    }
+}
+
+impl std::fmt::Debug for Payload<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Payload({:?})", String::from_utf8_lossy(self.bytes()))
+    }
+}
+
+/// A message with the slack that [`Payload`] demands, owned: for replay, tests and benches.
+#[derive(Clone, Debug, Default)]
+pub struct PayloadBuf {
+    whole: Vec<u8>,
+}
+
+impl PayloadBuf {
+    /// A buffer that holds a copy of `message`.
+    pub fn new(message: &[u8]) -> Self {
+        let mut buf = Self::default();
+        buf.set(message);
+        buf
+    }
+
+    /// Replaces the message; reuses the memory.
+    pub fn set(&mut self, message: &[u8]) {
+        self.whole.clear();
+        self.whole.resize(PAYLOAD_SLACK_BEFORE, 0);
+        self.whole.extend_from_slice(message);
+        self.whole.resize(
+            PAYLOAD_SLACK_BEFORE + message.len() + PAYLOAD_SLACK_AFTER,
+            0,
+        );
+    }
+
+    /// The message as an event carries it.
+    pub fn payload(&self) -> Payload<'_> {
+        Payload::new(
+            &self.whole,
+            PAYLOAD_SLACK_BEFORE,
+            self.whole.len() - PAYLOAD_SLACK_AFTER,
+        )
+    }
+}
+
+/// What an operator asks of the engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Close all links and become quiet; the process is ending.
+    Shutdown,
+}
+
+/// Everything that can wake the engine.
+#[derive(Clone, Copy, Debug)]
+pub enum Event<'a> {
+    /// A connection that was asked for is up: TCP, TLS and websocket handshakes are done.
+    LinkUp {
+        /// Which one.
+        link: LinkId,
+    },
+    /// A connection ended, or the attempt to make it failed.
+    LinkDown {
+        /// Which one.
+        link: LinkId,
+        /// Why.
+        cause: LinkDown,
+    },
+    /// One whole websocket text message.
+    Message {
+        /// The connection that carried it.
+        link: LinkId,
+        /// Its bytes.
+        payload: Payload<'a>,
+    },
+    /// An operator's command.
+    Command(Command),
+    /// A deadline that the engine named has passed.
+    Tick,
+    /// The records ring passed its high-water mark (`true`) or fell below it again (`false`).
+    Backlog(bool),
+    /// The offset of wall time to the engine's clock was measured: Unix nanoseconds at clock zero.
+    WallClock {
+        /// Unix time in nanoseconds when the engine's clock read zero.
+        unix_ns_at_zero: i64,
+    },
+}

@@ -1,0 +1,16 @@
+//! The VeloZ trading engine: pure state machines, and one [`edge`] module that touches the operating system.
+//!
+//! The road of a tick: socket → [`edge`] → bytes → [`venue`] codec → update → [`book`].
+//! See ARCHITECTURE.md at the root of the repository.
+
+pub mod book;
+pub mod edge;
+pub mod engine;
+pub mod event;
+pub mod instrument;
+pub mod limits;
+pub mod outbox;
+pub mod telemetry;
+pub mod units;
+pub mod venue;
+pub mod wire;

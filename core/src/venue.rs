@@ -1,0 +1,3 @@
+//! Venue adapters: bytes in, market updates out; one folder a venue.
+
+pub mod binance;

@@ -1,0 +1,1 @@
+//! Binance Spot: market-data codec, book synchronisation, sessions, rate budget.

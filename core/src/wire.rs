@@ -1,0 +1,4 @@
+//! Wire formats that no venue owns: websocket frames, JSON scanning.
+
+pub mod json;
+pub mod websocket;

@@ -1,0 +1,1 @@
+//! JSON scanning straight to integers.

@@ -1,0 +1,1 @@
+//! RFC 6455 framing, in place.

@@ -1,0 +1,1 @@
+//! The drain thread: one consumer per ring.

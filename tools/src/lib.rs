@@ -1,0 +1,12 @@
+//! The `veloz` command as a library: the simulated venue, captures, configuration, and the wiring
+//! of the engine's threads. The binary only parses arguments and calls into it.
+
+pub mod capture;
+pub mod cli;
+pub mod config;
+pub mod machine_check;
+pub mod record;
+pub mod replay;
+pub mod run;
+pub mod status;
+pub mod venue;

@@ -1,0 +1,2 @@
+//! The VeloZ command.
+fn main() {}

@@ -1,0 +1,1 @@
+//! `veloz record`: from a venue URL to a capture.

@@ -1,0 +1,1 @@
+//! `veloz replay`: a capture through the very same engine, in virtual time.

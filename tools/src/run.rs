@@ -1,0 +1,1 @@
+//! `veloz run`: starts and wires the threads of one engine process.

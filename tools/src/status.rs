@@ -1,0 +1,1 @@
+//! The live status of `veloz run` on a terminal.

@@ -1,0 +1,1 @@
+//! Synthetic public flow, seeded and calibrated on recorded market data.
