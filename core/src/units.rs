@@ -1,6 +1,6 @@
 //! Units of the trading path: time, prices, quantities, and exact decimal text.
 //!
-//! Owns: [`Nanos`], [`Ticks`], [`Lots`], [`E8`], and the [`Grid`] that ties decimal text to a
+//! Owns: [`Nanos`], [`Ticks`], [`Lots`], [`Level`], [`E8`], and the [`Grid`] that ties decimal text to a
 //! venue's tick or lot size. Does not: know instruments, round, or touch floating point.
 //! Invariant: text becomes an integer of its unit or a [`DecimalError`]; nothing is approximated.
 
@@ -67,6 +67,15 @@ pub struct Lots(pub i64);
 impl Lots {
     /// No quantity: at a price level it means that the level is gone.
     pub const ZERO: Self = Self(0);
+}
+
+/// One price level of a book, or of a message about it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Level {
+    /// Where.
+    pub price: Ticks,
+    /// How much stands there; [`Lots::ZERO`] in a message means that the level is gone.
+    pub qty: Lots,
 }
 
 /// A decimal with eight places, as an integer of 1e-8 units: the venue's own resolution.
