@@ -50,3 +50,32 @@ const _: () = assert!(BOOK_WINDOW_TICKS.is_power_of_two());
 const _: () = assert!(BOOK_FAR_LEVELS_MAX >= 2 * LEVELS_PER_SIDE_MAX);
 const _: () = assert!(INSTRUMENTS_MAX * 4 <= STREAMS_PER_LINK_MAX);
 const _: () = assert!(LEVELS_PER_SIDE_MAX * 2 * 40 < MESSAGE_BYTES_MAX);
+
+/// Kinds of venue faults that are counted apart; a venue's fault enum asserts that it fits.
+pub const FAULT_KINDS_MAX: usize = 64;
+
+/// Records that one event may cause: a link that goes down takes every book with it (its state, the
+/// resynchronisation), and tells itself, its engine state and a fault.
+pub const RECORDS_PER_EVENT_MAX: usize = 2 * INSTRUMENTS_MAX + 8;
+
+/// Records that still fit above the high-water mark: what two such events cause, one that crosses the
+/// mark and one that the loop handles before it tells the engine.
+pub const RECORDS_HEADROOM: usize = 2 * RECORDS_PER_EVENT_MAX;
+
+/// Slots of the records ring, 64 bytes each: 1 MiB. Records are state changes, not messages; this holds
+/// fourteen losses of every book while the sidecar does not run at all.
+pub const RECORDS_RING_SIZE: usize = 1 << 14;
+
+/// Slots of the samples ring, 64 bytes each: 1 MiB. At 20,000 samples a second, the sidecar may sleep
+/// through 0.8 s before the newest are dropped.
+pub const SAMPLES_RING_SIZE: usize = 1 << 14;
+
+/// Histogram sets between core and sidecar: one at each end.
+pub const HISTOGRAM_SETS: usize = 2;
+
+/// Entries of the trace ring: the last fraction of a second of a busy market, in 160 KiB of the core's L2.
+pub const TRACE_RING_SIZE: usize = 1 << 12;
+
+const _: () =
+    assert!(RECORDS_RING_SIZE.is_power_of_two() && RECORDS_RING_SIZE > 2 * RECORDS_HEADROOM);
+const _: () = assert!(SAMPLES_RING_SIZE.is_power_of_two() && TRACE_RING_SIZE.is_power_of_two());

@@ -1,0 +1,352 @@
+//! Current values with one writer, and the published state of every book.
+//!
+//! Owns: [`Gauge`], [`BookGauges`], [`GaugeWriter`], [`GaugeReader`]. Does not: name metrics.
+//! Invariants: a single value is one relaxed store. What belongs to one book is written as one
+//! seqlock snapshot that contains the book's state, so nobody can read a price of a book that is
+//! not `Live`: [`BookGauges::touch`] is `None` then.
+
+use crate::event::LinkRole;
+use crate::instrument::InstrumentIndex;
+use crate::telemetry::records::BookState;
+use crate::telemetry::seqlock::{SeqlockReader, SeqlockWriter, seqlock};
+use crate::units::{Lots, Nanos, Ticks};
+use crossbeam_utils::CachePadded;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+
+labelled! {
+    /// Values without labels.
+    pub enum Gauge {
+        /// When the core last finished a turn, on the engine's clock in nanoseconds.
+        HeartbeatNs = "heartbeat_ns",
+        /// Commands and unparsed frames waiting at the start of the last turn.
+        PendingTasks = "pending_tasks",
+        /// Venue clock minus ours in nanoseconds.
+        VenueClockOffsetNs = "venue_clock_offset_ns",
+        /// Bytes reserved at start for books and rings.
+        MemoryReservedBytes = "memory_reserved_bytes",
+        /// Bytes of those that hold something now.
+        MemoryUsedBytes = "memory_used_bytes",
+    }
+}
+
+/// Best bid and ask of a live book.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Touch {
+    /// Highest bid, if there is a bid.
+    pub bid: Option<(Ticks, Lots)>,
+    /// Lowest ask, if there is an ask.
+    pub ask: Option<(Ticks, Lots)>,
+}
+
+impl Touch {
+    /// Ask minus bid; `None` while a side is empty.
+    pub fn spread(&self) -> Option<Ticks> {
+        let (bid, _) = self.bid?;
+        let (ask, _) = self.ask?;
+        Some(Ticks(ask.0 - bid.0))
+    }
+}
+
+/// What is published of one book. Build it with [`BookGauges::live`] or [`BookGauges::not_live`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BookGauges {
+    state: BookState,
+    touch: Touch,
+    last_update_id: u64,
+    lag_ns: i64,
+    updated_at: Nanos,
+    bid_levels: u32,
+    ask_levels: u32,
+}
+
+/// Words of one published book.
+const BOOK_WORDS: usize = 9;
+
+/// Bits of the flag word: state in the low byte, then which sides exist.
+const HAS_BID: u64 = 1 << 8;
+const HAS_ASK: u64 = 1 << 9;
+
+impl BookGauges {
+    /// A live book after the update `last_update_id`, handled at `updated_at`.
+    pub fn live(touch: Touch, last_update_id: u64, updated_at: Nanos) -> Self {
+        Self {
+            state: BookState::Live,
+            touch,
+            last_update_id,
+            lag_ns: 0,
+            updated_at,
+            bid_levels: 0,
+            ask_levels: 0,
+        }
+    }
+
+    /// A book that may not be used, since `updated_at`.
+    ///
+    /// # Panics
+    /// When `state` is [`BookState::Live`]: a live book has a touch.
+    pub fn not_live(state: BookState, updated_at: Nanos) -> Self {
+        assert!(state != BookState::Live, "a live book is built with live()");
+        Self {
+            state,
+            touch: Touch {
+                bid: None,
+                ask: None,
+            },
+            last_update_id: 0,
+            lag_ns: 0,
+            updated_at,
+            bid_levels: 0,
+            ask_levels: 0,
+        }
+    }
+
+    /// With the number of levels held on each side.
+    #[must_use]
+    pub fn levels(mut self, bids: u32, asks: u32) -> Self {
+        self.bid_levels = bids;
+        self.ask_levels = asks;
+        self
+    }
+
+    /// With the receive time minus the venue's event time, clock offset taken out, in nanoseconds.
+    #[must_use]
+    pub fn lag(mut self, lag_ns: i64) -> Self {
+        self.lag_ns = lag_ns;
+        self
+    }
+
+    /// The state of the book.
+    pub fn state(&self) -> BookState {
+        self.state
+    }
+
+    /// Best bid and ask; `None` unless the book is `Live`.
+    pub fn touch(&self) -> Option<Touch> {
+        (self.state == BookState::Live).then_some(self.touch)
+    }
+
+    /// The venue's id of the last update applied; `None` unless the book is `Live`.
+    pub fn last_update_id(&self) -> Option<u64> {
+        (self.state == BookState::Live).then_some(self.last_update_id)
+    }
+
+    /// Receive time minus venue event time in nanoseconds; `None` unless the book is `Live`.
+    pub fn lag_ns(&self) -> Option<i64> {
+        (self.state == BookState::Live).then_some(self.lag_ns)
+    }
+
+    /// When this was published, on the engine's clock.
+    pub fn updated_at(&self) -> Nanos {
+        self.updated_at
+    }
+
+    /// Levels held on the bid and the ask side.
+    pub fn level_counts(&self) -> (u32, u32) {
+        (self.bid_levels, self.ask_levels)
+    }
+
+    fn to_words(self) -> [u64; BOOK_WORDS] {
+        let (bid, ask) = (self.touch.bid, self.touch.ask);
+        let mut flags = u64::from(self.state as u8);
+        if bid.is_some() {
+            flags |= HAS_BID;
+        }
+        if ask.is_some() {
+            flags |= HAS_ASK;
+        }
+        let (bid_ticks, bid_lots) = bid.unwrap_or_default();
+        let (ask_ticks, ask_lots) = ask.unwrap_or_default();
+        [
+            flags,
+            bid_ticks.0 as u64,
+            bid_lots.0 as u64,
+            ask_ticks.0 as u64,
+            ask_lots.0 as u64,
+            self.last_update_id,
+            self.lag_ns as u64,
+            self.updated_at.0,
+            u64::from(self.bid_levels) << 32 | u64::from(self.ask_levels),
+        ]
+    }
+
+    fn from_words(words: &[u64; BOOK_WORDS]) -> Self {
+        let flags = words[0];
+        let side = |bit: u64, ticks: u64, lots: u64| {
+            (flags & bit != 0).then_some((Ticks(ticks as i64), Lots(lots as i64)))
+        };
+        Self {
+            state: BookState::ALL[usize::from(flags as u8)],
+            touch: Touch {
+                bid: side(HAS_BID, words[1], words[2]),
+                ask: side(HAS_ASK, words[3], words[4]),
+            },
+            last_update_id: words[5],
+            lag_ns: words[6] as i64,
+            updated_at: Nanos(words[7]),
+            bid_levels: (words[8] >> 32) as u32,
+            ask_levels: words[8] as u32,
+        }
+    }
+}
+
+struct Shared {
+    plain: CachePadded<[AtomicI64; Gauge::ALL.len()]>,
+    links_up: CachePadded<[AtomicI64; LinkRole::ALL.len()]>,
+}
+
+/// The core's end: the only writer.
+pub struct GaugeWriter {
+    shared: Arc<Shared>,
+    books: Box<[SeqlockWriter<BOOK_WORDS>]>,
+}
+
+/// The sidecar's end.
+#[derive(Clone)]
+pub struct GaugeReader {
+    shared: Arc<Shared>,
+    books: Arc<[SeqlockReader<BOOK_WORDS>]>,
+}
+
+/// Gauges for `instrument_count` instruments: values zero, books [`BookState::Waiting`].
+pub fn gauges(instrument_count: usize) -> (GaugeWriter, GaugeReader) {
+    let shared = Arc::new(Shared {
+        plain: CachePadded::new(std::array::from_fn(|_| AtomicI64::new(0))),
+        links_up: CachePadded::new(std::array::from_fn(|_| AtomicI64::new(0))),
+    });
+    let waiting = BookGauges::not_live(BookState::Waiting, Nanos::ZERO).to_words();
+    let (writers, readers): (Vec<_>, Vec<_>) =
+        (0..instrument_count).map(|_| seqlock(waiting)).unzip();
+    let reader = GaugeReader {
+        shared: Arc::clone(&shared),
+        books: readers.into(),
+    };
+    let writer = GaugeWriter {
+        shared,
+        books: writers.into(),
+    };
+    (writer, reader)
+}
+
+impl GaugeWriter {
+    /// Sets a value.
+    #[inline]
+    pub fn set(&mut self, gauge: Gauge, value: i64) {
+        self.shared.plain[gauge.index()].store(value, Relaxed);
+    }
+
+    /// Says that the core finished a turn at `now`.
+    #[inline]
+    pub fn heartbeat(&mut self, now: Nanos) {
+        self.set(Gauge::HeartbeatNs, now.0 as i64);
+    }
+
+    /// Sets how many connections of a role are up.
+    #[inline]
+    pub fn links_up(&mut self, role: LinkRole, count: usize) {
+        self.shared.links_up[role as usize].store(count as i64, Relaxed);
+    }
+
+    /// Publishes a book.
+    #[inline]
+    pub fn book(&mut self, instrument: InstrumentIndex, book: BookGauges) {
+        self.books[instrument.as_usize()].write(&book.to_words());
+    }
+}
+
+impl GaugeReader {
+    /// A value.
+    pub fn plain(&self, gauge: Gauge) -> i64 {
+        self.shared.plain[gauge.index()].load(Relaxed)
+    }
+
+    /// When the core last finished a turn; [`Nanos::ZERO`] before its first.
+    pub fn heartbeat(&self) -> Nanos {
+        Nanos(self.plain(Gauge::HeartbeatNs) as u64)
+    }
+
+    /// Connections of a role that are up.
+    pub fn links_up(&self, role: LinkRole) -> usize {
+        self.shared.links_up[role as usize].load(Relaxed) as usize
+    }
+
+    /// A book as last published; `None` when the core stands still in the middle of publishing it.
+    pub fn book(&self, instrument: InstrumentIndex) -> Option<BookGauges> {
+        let words = self.books[instrument.as_usize()].read()?;
+        Some(BookGauges::from_words(&words))
+    }
+
+    /// Number of books, in `[1, INSTRUMENTS_MAX]`.
+    pub fn book_count(&self) -> usize {
+        self.books.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_book_that_is_not_live_shows_no_price() {
+        let (mut writer, reader) = gauges(2);
+        let index = InstrumentIndex(1);
+        let touch = Touch {
+            bid: Some((Ticks(99), Lots(5))),
+            ask: Some((Ticks(101), Lots(7))),
+        };
+        let live = BookGauges::live(touch, 42, Nanos(7)).levels(3, 4).lag(-5);
+        writer.book(index, live);
+        let read = reader.book(index).expect("not torn");
+        assert_eq!(read, live);
+        assert_eq!(
+            read.touch().and_then(|touch| touch.spread()),
+            Some(Ticks(2))
+        );
+
+        for state in BookState::ALL {
+            if state == BookState::Live {
+                continue;
+            }
+            writer.book(index, BookGauges::not_live(state, Nanos(8)));
+            let read = reader.book(index).expect("not torn");
+            assert_eq!(read.state(), state);
+            assert_eq!(read.touch(), None);
+            assert_eq!(read.last_update_id(), None);
+            assert_eq!(read.lag_ns(), None);
+        }
+        let untouched = reader.book(InstrumentIndex(0)).expect("not torn");
+        assert_eq!(untouched.state(), BookState::Waiting);
+    }
+
+    #[test]
+    fn values_have_their_own_cells() {
+        let (mut writer, reader) = gauges(1);
+        for gauge in Gauge::ALL {
+            writer.set(gauge, -(gauge.index() as i64));
+        }
+        writer.links_up(LinkRole::Api, 2);
+        for gauge in Gauge::ALL {
+            assert_eq!(reader.plain(gauge), -(gauge.index() as i64));
+        }
+        assert_eq!(reader.links_up(LinkRole::Api), 2);
+        assert_eq!(reader.links_up(LinkRole::Market), 0);
+        writer.heartbeat(Nanos(9));
+        assert_eq!(reader.heartbeat(), Nanos(9));
+    }
+
+    proptest! {
+        #[test]
+        fn words_carry_everything(
+            bid in proptest::option::of((any::<i64>(), any::<i64>())),
+            ask in proptest::option::of((any::<i64>(), any::<i64>())),
+            id: u64, lag: i64, at: u64, bids: u32, asks: u32,
+        ) {
+            let side = |side: Option<(i64, i64)>| side.map(|(ticks, lots)| (Ticks(ticks), Lots(lots)));
+            let book = BookGauges::live(Touch { bid: side(bid), ask: side(ask) }, id, Nanos(at))
+                .levels(bids, asks)
+                .lag(lag);
+            prop_assert_eq!(BookGauges::from_words(&book.to_words()), book);
+        }
+    }
+}
