@@ -1,1 +1,419 @@
-//! Configuration: file, environment, flags, in that order.
+//! Configuration: the built-in file, overlay files, `VELOZ_*` variables and flags, in that order.
+//!
+//! Owns: [`Config`] and its sections, [`load`], and the rules between keys. Single keys are checked
+//! in `config/keys.rs`, layers are merged in `config/layers.rs`. Does not: start anything.
+//! Invariants: a `Config` has a value for every key (no `Option`); what decides trading (`venue`,
+//! `market_data`) is apart from what fits the machine (`core`, `http`, `log`); a fault of the
+//! configuration stops the start before anything runs.
+
+pub mod environment;
+pub mod keys;
+pub mod layers;
+pub mod secret;
+
+use layers::{Entries, Fault, Layers, Origin, REDACTED};
+use secret::Secret;
+use serde::{Deserialize, Deserializer};
+use std::fmt::Write as _;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use toml::Value;
+
+/// The documented file that the defaults come from.
+pub const BUILT_IN: &str = include_str!("../../config/veloz.toml");
+
+/// Everything that can be configured.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Which venue, over which addresses, with which credentials.
+    pub venue: VenueSection,
+    /// Which instruments, and when a connection is replaced.
+    pub market_data: MarketDataSection,
+    /// Where and how the core thread runs.
+    pub core: CoreSection,
+    /// The HTTP server.
+    pub http: HttpSection,
+    /// Log lines.
+    pub log: LogSection,
+    /// The simulated venue inside the process.
+    pub embedded: EmbeddedSection,
+}
+
+/// `[venue]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VenueSection {
+    /// Where market data comes from.
+    pub source: Source,
+    /// Where orders go, once there are any.
+    pub execution_mode: ExecutionMode,
+    /// Public streams; unused while `source` is embedded.
+    pub market_url: String,
+    /// Websocket API; unused while `source` is embedded.
+    pub api_url: String,
+    /// PEM file of an extra certificate authority; empty for none.
+    pub ca_file: PathBuf,
+    /// Key of the account.
+    #[serde(default)]
+    pub api_key: Secret,
+    /// Its secret or private key.
+    #[serde(default)]
+    pub api_secret: Secret,
+}
+
+/// Where market data comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// A simulated venue inside this process.
+    Embedded,
+    /// Binance Spot at the configured addresses.
+    Binance,
+}
+
+/// Where orders go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExecutionMode {
+    /// A simulated venue.
+    SimEngine,
+    /// Binance's testnet.
+    BinanceTestnetSpot,
+    /// Binance, with real money.
+    BinanceSpot,
+}
+
+/// `[market_data]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MarketDataSection {
+    /// Symbols as the venue's payloads spell them.
+    pub symbols: Vec<String>,
+    /// Whether `@bookTicker` is subscribed.
+    pub book_ticker: bool,
+    /// Whether `@trade` is subscribed.
+    pub trades: bool,
+    /// Whether `@aggTrade` is subscribed.
+    pub aggregate_trades: bool,
+    /// Which partial-depth stream is subscribed.
+    pub partial_depth: PartialDepth,
+    /// Levels a side of a snapshot; 0 lets the engine choose.
+    pub snapshot_levels: u16,
+    /// The venue's request weight a minute.
+    pub request_weight_per_minute: u32,
+    /// A connection without a byte for this long is replaced, in milliseconds.
+    pub silence_ms: u64,
+    /// Age at which a connection is replaced, in minutes.
+    pub rotate_after_minutes: u64,
+}
+
+/// Which partial-depth stream is subscribed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub enum PartialDepth {
+    /// None.
+    #[serde(rename = "off")]
+    Off,
+    /// The best five levels a side.
+    #[serde(rename = "5")]
+    Five,
+    /// The best ten.
+    #[serde(rename = "10")]
+    Ten,
+    /// The best twenty.
+    #[serde(rename = "20")]
+    Twenty,
+}
+
+/// `[core]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CoreSection {
+    /// CPU of the core thread.
+    pub cpu: Cpu,
+    /// What the core thread does with a turn that found nothing.
+    pub idle: Idle,
+    /// Whether memory is locked when the machine allows it.
+    pub lock_memory: bool,
+    /// `SCHED_FIFO` priority, 0 for the normal scheduler.
+    pub realtime_priority: u8,
+}
+
+/// CPU of the core thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cpu {
+    /// The last isolated CPU, else the last CPU of this process's mask.
+    Auto,
+    /// Not pinned.
+    None,
+    /// This one.
+    Number(usize),
+}
+
+impl<'de> Deserialize<'de> for Cpu {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match Value::deserialize(deserializer)? {
+            Value::Integer(number) => usize::try_from(number)
+                .map(Self::Number)
+                .map_err(serde::de::Error::custom),
+            Value::String(word) if word == "auto" => Ok(Self::Auto),
+            Value::String(word) if word == "none" => Ok(Self::None),
+            _ => Err(serde::de::Error::custom("not a CPU")),
+        }
+    }
+}
+
+/// What an idle turn of the core does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Idle {
+    /// `Spin` on an isolated CPU or a machine of four CPUs or more, else `Backoff`.
+    Auto,
+    /// Turns on without a pause.
+    Spin,
+    /// Gives the rest of its time slice away.
+    Yield,
+    /// Spins, yields, then sleeps until a socket is ready.
+    Backoff,
+}
+
+/// `[http]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HttpSection {
+    /// Address to listen on.
+    pub address: IpAddr,
+    /// Port to listen on; 0 lets the system choose.
+    pub port: u16,
+    /// Lets `address` be other than loopback although nobody logs in.
+    pub danger_listen_without_auth: bool,
+}
+
+impl HttpSection {
+    /// Address and port together.
+    pub fn socket_address(&self) -> SocketAddr {
+        SocketAddr::new(self.address, self.port)
+    }
+}
+
+/// `[log]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogSection {
+    /// Least severe level that is written.
+    pub level: LogLevel,
+    /// Shape of a line.
+    pub format: LogFormat,
+}
+
+/// Severity of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogLevel {
+    /// Something failed that needs a person.
+    Error,
+    /// Something is off and was answered.
+    Warn,
+    /// Milestones.
+    Info,
+    /// For developers.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+/// Shape of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// Text on a terminal, JSON elsewhere.
+    Auto,
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Text,
+}
+
+/// `[embedded]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EmbeddedSection {
+    /// Loopback port of the simulated venue; 0 lets the system choose.
+    pub port: u16,
+    /// Seed of the synthetic market.
+    pub seed: u64,
+    /// Where its certificate authority is written; empty for nowhere.
+    pub ca_file: PathBuf,
+    /// Recorded market data to serve instead of the synthetic market; empty for none.
+    pub capture: PathBuf,
+    /// How fast `capture` is served.
+    pub speed: Speed,
+}
+
+/// How fast a capture is served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Speed {
+    /// As fast as it is read.
+    Max,
+    /// This multiple of real time.
+    Times(u32),
+}
+
+impl<'de> Deserialize<'de> for Speed {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match Value::deserialize(deserializer)? {
+            Value::Integer(times) => u32::try_from(times)
+                .map(Self::Times)
+                .map_err(serde::de::Error::custom),
+            Value::String(word) if word == "max" => Ok(Self::Max),
+            _ => Err(serde::de::Error::custom("not a speed")),
+        }
+    }
+}
+
+/// A configuration with its history.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The values.
+    pub config: Config,
+    /// Variables that had no effect, each with what replaced it.
+    pub warnings: Vec<String>,
+    entries: Entries,
+}
+
+/// Everything that stopped the start, a line each.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ConfigError(pub Vec<Fault>);
+
+impl std::fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (position, fault) in self.0.iter().enumerate() {
+            if position > 0 {
+                f.write_char('\n')?;
+            }
+            write!(f, "configuration: {fault}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// Loads the built-in file, then `files`, then `variables`, then `flags`; later ones win.
+///
+/// # Errors
+/// [`ConfigError`] with every fault of every layer.
+pub fn load(
+    files: &[PathBuf],
+    variables: impl IntoIterator<Item = (String, String)>,
+    flags: &[String],
+) -> Result<Loaded, ConfigError> {
+    let mut layers = Layers::default();
+    layers.add_text(None, BUILT_IN);
+    for file in files {
+        layers.add_file(file);
+    }
+    layers.add_environment(variables);
+    for flag in flags {
+        layers.add_flag(flag);
+    }
+    build(layers)
+}
+
+/// Loads the built-in file with `text` over it, as if it stood in a file of this name.
+///
+/// # Errors
+/// [`ConfigError`] with every fault.
+pub fn load_text(name: &str, text: &str) -> Result<Loaded, ConfigError> {
+    let mut layers = Layers::default();
+    layers.add_text(None, BUILT_IN);
+    layers.add_text(Some(std::path::Path::new(name)), text);
+    build(layers)
+}
+
+fn build(layers: Layers) -> Result<Loaded, ConfigError> {
+    let (entries, warnings) = layers.finish().map_err(ConfigError)?;
+    let mut tree = toml::Table::new();
+    for (path, entry) in &entries {
+        let (section, name) = path.split_once('.').expect("every key is section.name");
+        tree.entry(section)
+            .or_insert_with(|| toml::Table::new().into())
+            .as_table_mut()
+            .expect("sections are tables")
+            .insert(name.to_owned(), entry.value.clone());
+    }
+    let config: Config = serde_path_to_error::deserialize(Value::Table(tree)).map_err(|error| {
+        ConfigError(vec![Fault::Contradiction(format!(
+            "`{}` does not fit: {}",
+            error.path(),
+            error.inner().message()
+        ))])
+    })?;
+    let contradictions = contradictions(&config, &entries);
+    if !contradictions.is_empty() {
+        return Err(ConfigError(contradictions));
+    }
+    Ok(Loaded {
+        config,
+        warnings,
+        entries,
+    })
+}
+
+/// Rules between keys.
+fn contradictions(config: &Config, entries: &Entries) -> Vec<Fault> {
+    let origin = |key: &str| {
+        entries
+            .get(key)
+            .map_or(Origin::BuiltIn, |entry| entry.origin.clone())
+    };
+    let mut found = Vec::new();
+    if !config.http.address.is_loopback() && !config.http.danger_listen_without_auth {
+        found.push(Fault::Contradiction(format!(
+            "{}: `http.address` is {}, expected a loopback address: nobody logs in to this server. Put an authenticating proxy in front of it and set http.danger_listen_without_auth = true to listen there all the same",
+            origin("http.address"),
+            config.http.address
+        )));
+    }
+    if config.venue.source == Source::Embedded
+        && config.venue.execution_mode != ExecutionMode::SimEngine
+    {
+        found.push(Fault::Contradiction(format!(
+            "{}: `venue.execution_mode` sends orders to Binance while {} takes `venue.source` from the embedded venue, expected venue.source = \"binance\" with it",
+            origin("venue.execution_mode"),
+            origin("venue.source")
+        )));
+    }
+    found
+}
+
+impl Loaded {
+    /// The effective configuration as TOML; values that are not the built-in ones say where they
+    /// came from, secrets are redacted.
+    pub fn print(&self) -> String {
+        let mut text = String::new();
+        let mut open = "";
+        for key in keys::KEYS {
+            let (section, name) = key.path.split_once('.').expect("every key is section.name");
+            if section != open {
+                let gap = if open.is_empty() { "" } else { "\n" };
+                let _ = writeln!(text, "{gap}[{section}]");
+                open = section;
+            }
+            let entry = self.entries.get(key.path);
+            let value = match entry {
+                Some(_) if key.kind == keys::Kind::Secret => format!("\"{REDACTED}\""),
+                Some(entry) => entry.value.to_string(),
+                None => "\"\"".to_owned(),
+            };
+            let _ = match entry.map(|entry| &entry.origin) {
+                None | Some(Origin::BuiltIn) => writeln!(text, "{name} = {value}"),
+                Some(origin) => writeln!(text, "{name} = {value} # {origin}"),
+            };
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests;

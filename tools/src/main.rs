@@ -1,2 +1,45 @@
-//! The VeloZ command.
-fn main() {}
+//! The VeloZ command: parses the command line, loads the configuration, and calls into the library.
+
+use clap::Parser as _;
+use std::process::ExitCode;
+use veloz::cli::{Cli, Command, ConfigCommand, EXIT_OK, EXIT_USAGE};
+use veloz::config;
+
+fn main() -> ExitCode {
+    ExitCode::from(command())
+}
+
+fn command() -> u8 {
+    let Cli {
+        config: files,
+        set: flags,
+        command,
+    } = Cli::parse();
+    if let Command::Config(ConfigCommand::Default) = command {
+        print!("{}", config::BUILT_IN);
+        return EXIT_OK;
+    }
+    // A variable that is not UTF-8 still has to be refused by its name.
+    let variables = std::env::vars_os().map(|(name, text)| {
+        (
+            name.to_string_lossy().into_owned(),
+            text.to_string_lossy().into_owned(),
+        )
+    });
+    let loaded = match config::load(&files, variables, &flags) {
+        Ok(loaded) => loaded,
+        Err(error) => {
+            eprintln!("{error}");
+            return EXIT_USAGE;
+        }
+    };
+    match command {
+        Command::Config(_) => {
+            print!("{}", loaded.print());
+            for warning in &loaded.warnings {
+                eprintln!("warning: {warning}");
+            }
+            EXIT_OK
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! A credential that prints as `[redacted]`.
+
+use super::layers::REDACTED;
+use serde::Deserialize;
+use std::fmt;
+
+/// Text that no message, log or dump shows; empty when it was not given.
+#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Whether one was given.
+    pub fn is_set(&self) -> bool {
+        !self.0.is_empty()
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.is_set() { REDACTED } else { "\"\"" })
+    }
+}
