@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use veloz_core::book::{Book, BookFull, Side};
 use veloz_core::units::{Level, Lots, Ticks};
 
-const WINDOW: usize = 1 << 14;
+const WINDOW: usize = 1 << 15;
 
 /// What the book is measured against.
 #[derive(Default)]
