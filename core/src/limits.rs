@@ -31,6 +31,9 @@ pub const BOOK_WINDOW_TICKS: usize = 1 << 16;
 /// When full the book is resynchronised, which starts it again from a snapshot. One side takes 256 KiB.
 pub const BOOK_FAR_LEVELS_MAX: usize = 1 << 14;
 
+/// Depth snapshots asked for and not answered: every instrument resyncs at once, one request each.
+pub const SNAPSHOTS_PENDING_MAX: usize = INSTRUMENTS_MAX;
+
 /// Links alive at once: market data and API, each with its successor while it rotates, and room for two more pairs.
 pub const LINKS_MAX: usize = 8;
 

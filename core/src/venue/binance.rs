@@ -1,1 +1,4 @@
 //! Binance Spot: market-data codec, book synchronisation, sessions, rate budget.
+
+pub mod codec;
+pub mod fault;
