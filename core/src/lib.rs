@@ -4,10 +4,13 @@
 //! See ARCHITECTURE.md at the root of the repository.
 
 pub mod book;
+pub mod config;
+pub mod deadlines;
 pub mod edge;
 pub mod engine;
 pub mod event;
 pub mod instrument;
+pub mod jitter;
 pub mod limits;
 pub mod outbox;
 pub mod telemetry;

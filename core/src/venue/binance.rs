@@ -2,3 +2,5 @@
 
 pub mod codec;
 pub mod fault;
+pub mod rate;
+pub mod resync;

@@ -1,0 +1,354 @@
+//! The venue's request weight: what was spent, and when more may be.
+//!
+//! Owns: [`RequestBudget`], [`snapshot_plan`]. Does not: send anything or know what a request is for.
+//! Invariant: in no minute of the venue's clock do we spend more than [`SHARE_PERCENT`] of its limit,
+//! as long as our clock is within [`WINDOW_GUARD`] of the venue's.
+//!
+//! The venue counts in windows aligned to the minute. Until the wall clock is known every 60 s count;
+//! after that the window is the venue's minute, and what was spent close to its edge counts on both sides.
+//! The venue's own count, which every reply carries, is believed when it is higher than ours: then
+//! somebody else spends from the same address. A lower one is a reply from before a window's turn.
+
+use crate::units::Nanos;
+
+/// Seconds on either side of a window's edge that count into both windows: room for clock error
+/// and for requests under way.
+pub const WINDOW_GUARD: Nanos = Nanos::from_secs(2);
+
+/// Part of the venue's limit that we use. The rest is for the dead-man's connection and for other
+/// programs behind the same address.
+pub const SHARE_PERCENT: u32 = 80;
+
+/// Part of the venue's limit that one snapshot of every instrument may cost. What is left of our
+/// share pays for second tries, the clock, connecting, and the reconciliation of orders.
+pub const SNAPSHOT_SHARE_PERCENT: u32 = 60;
+
+/// Weight of a `time` request.
+pub const TIME_WEIGHT: u32 = 1;
+
+/// Weight of a connection to the websocket API.
+pub const API_CONNECT_WEIGHT: u32 = 2;
+
+/// How long to stop after "too many requests" without a time to come back: one window.
+const RATE_LIMITED_WAIT: Nanos = Nanos::from_secs(60);
+
+/// How long to stop after a ban without a time to come back: the venue's shortest ban.
+const BANNED_WAIT: Nanos = Nanos::from_secs(120);
+
+const MINUTE: u64 = Nanos::from_secs(60).0;
+const SECOND: u64 = Nanos::from_secs(1).0;
+
+/// Seconds remembered: a window, its guards, and the second that is just running.
+const SECONDS: usize = 128;
+const _: () = assert!(SECONDS as u64 * SECOND > MINUTE + 2 * WINDOW_GUARD.0 + 2 * SECOND);
+
+/// Weight of a depth snapshot with this many levels a side.
+pub const fn snapshot_weight(levels: u16) -> u32 {
+    match levels {
+        0..=100 => 5,
+        101..=500 => 25,
+        501..=1_000 => 50,
+        1_001..=u16::MAX => 250,
+    }
+}
+
+/// The deepest snapshot with which `instruments` books resync within one minute's weight:
+/// levels a side. Books beyond what even the smallest allows wait for the next minute.
+pub const fn snapshot_plan(instruments: usize, weight_per_minute: u32) -> u16 {
+    let affordable = weight_per_minute as u64 * SNAPSHOT_SHARE_PERCENT as u64 / 100;
+    let steps = [5_000, 1_000, 500];
+    let mut position = 0;
+    while position < steps.len() {
+        if instruments as u64 * snapshot_weight(steps[position]) as u64 <= affordable {
+            return steps[position];
+        }
+        position += 1;
+    }
+    100
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Second {
+    /// Which second of the engine's clock this is, counted from 1; zero when unused.
+    number: u64,
+    weight: u32,
+}
+
+/// The weight of one address, spent by one engine.
+#[derive(Clone, Debug)]
+pub struct RequestBudget {
+    limit: u32,
+    unix_ns_at_zero: Option<i64>,
+    seconds: [Second; SECONDS],
+    unanswered: u32,
+    blocked_until: Nanos,
+}
+
+impl RequestBudget {
+    /// A budget of the venue's limit, nothing spent, wall clock unknown.
+    pub fn new(weight_per_minute: u32) -> Self {
+        Self {
+            limit: weight_per_minute,
+            unix_ns_at_zero: None,
+            seconds: [Second::default(); SECONDS],
+            unanswered: 0,
+            blocked_until: Nanos::ZERO,
+        }
+    }
+
+    /// Sets the wall clock: Unix nanoseconds at the engine's zero, as the venue's clock would show them.
+    pub fn set_wall_clock(&mut self, unix_ns_at_zero: i64) {
+        self.unix_ns_at_zero = Some(unix_ns_at_zero);
+    }
+
+    /// The least we may spend in any window.
+    pub fn share(&self) -> u32 {
+        (u64::from(self.limit) * u64::from(SHARE_PERCENT) / 100) as u32
+    }
+
+    /// Weight spent in the window of `now`.
+    pub fn spent(&self, now: Nanos) -> u32 {
+        let from = self.window_start(now).0 / SECOND + 1;
+        self.seconds
+            .iter()
+            .filter(|second| second.number >= from)
+            .map(|second| second.weight)
+            .sum()
+    }
+
+    /// Takes weight for a request that is about to be sent; refuses what the window does not hold.
+    #[must_use = "a refused request must not be sent"]
+    pub fn try_spend(&mut self, now: Nanos, weight: u32) -> bool {
+        if self.ready_at(now, weight) > now {
+            return false;
+        }
+        self.add(now, weight);
+        self.unanswered += weight;
+        true
+    }
+
+    /// Books weight that cannot be refused: a connection that is made anyway.
+    pub fn spend_unasked(&mut self, now: Nanos, weight: u32) {
+        self.add(now, weight);
+    }
+
+    /// The earliest time at which `weight` may be asked for again; `now` when it may be taken.
+    pub fn ready_at(&self, now: Nanos, weight: u32) -> Nanos {
+        if self.blocked_until > now {
+            return self.blocked_until;
+        }
+        if self.spent(now) + weight <= self.share() {
+            return now;
+        }
+        match self.window_age(now) {
+            Some(into) => now.plus(Nanos(MINUTE).since(into)),
+            None => now.plus(Nanos(SECOND)),
+        }
+    }
+
+    /// A request of this weight was answered, or given up.
+    pub fn settle(&mut self, weight: u32) {
+        debug_assert!(self.unanswered >= weight, "settled more than was spent");
+        self.unanswered = self.unanswered.saturating_sub(weight);
+    }
+
+    /// The venue's own count for the running minute, from a reply whose request is settled.
+    pub fn correct(&mut self, now: Nanos, venue_count: u32, venue_limit: u32) {
+        self.limit = self.limit.min(venue_limit);
+        let known = self.spent(now);
+        let actual = venue_count.saturating_add(self.unanswered);
+        if actual > known {
+            self.add(now, actual - known);
+        }
+    }
+
+    /// The venue said that we ask too much: nothing is sent before `retry_after`, Unix milliseconds.
+    pub fn block_rate_limited(&mut self, now: Nanos, retry_after: Option<u64>) {
+        self.block(now, retry_after, RATE_LIMITED_WAIT);
+    }
+
+    /// The venue has banned our address until `retry_after`, Unix milliseconds.
+    pub fn block_banned(&mut self, now: Nanos, retry_after: Option<u64>) {
+        self.block(now, retry_after, BANNED_WAIT);
+    }
+
+    /// Until when the venue wants to hear nothing; in the past when it never said so.
+    pub fn blocked_until(&self) -> Nanos {
+        self.blocked_until
+    }
+
+    fn block(&mut self, now: Nanos, retry_after_unix_ms: Option<u64>, otherwise: Nanos) {
+        let named = match (retry_after_unix_ms, self.unix_ns_at_zero) {
+            (Some(unix_ms), Some(at_zero)) => {
+                let engine_ns = i128::from(unix_ms) * 1_000_000 - i128::from(at_zero);
+                u64::try_from(engine_ns)
+                    .ok()
+                    .map(|ns| Nanos(ns).plus(WINDOW_GUARD))
+            }
+            (None, _) | (_, None) => None,
+        };
+        let until = named.filter(|at| *at > now).unwrap_or(now.plus(otherwise));
+        self.blocked_until = self.blocked_until.max(until);
+    }
+
+    fn add(&mut self, now: Nanos, weight: u32) {
+        let number = now.0 / SECOND + 1;
+        let second = &mut self.seconds[(number % SECONDS as u64) as usize];
+        if second.number != number {
+            *second = Second { number, weight: 0 };
+        }
+        second.weight = second.weight.saturating_add(weight);
+    }
+
+    /// The start of the span that counts now, on the engine's clock.
+    fn window_start(&self, now: Nanos) -> Nanos {
+        match self.window_age(now) {
+            Some(into) => now.since(into.plus(Nanos(2 * WINDOW_GUARD.0))),
+            None => now.since(Nanos(MINUTE + WINDOW_GUARD.0)),
+        }
+    }
+
+    /// Time since the venue's minute turned for certain: the guard after our clock says so. `None`
+    /// while the wall clock is unknown.
+    fn window_age(&self, now: Nanos) -> Option<Nanos> {
+        let at_zero = i128::from(self.unix_ns_at_zero?);
+        let wall = at_zero + i128::from(now.0) - i128::from(WINDOW_GUARD.0);
+        Some(Nanos(wall.rem_euclid(i128::from(MINUTE)) as u64))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::jitter::Jitter;
+
+    fn secs(secs: u64) -> Nanos {
+        Nanos::from_secs(secs)
+    }
+
+    #[test]
+    fn all_instruments_fit_one_minute() {
+        let cases = [
+            (1, 5_000),
+            (2, 5_000),
+            (14, 5_000),
+            (15, 1_000),
+            (64, 1_000),
+            (72, 1_000),
+            (73, 500),
+            (144, 500),
+            (145, 100),
+            (256, 100),
+        ];
+        for (instruments, levels) in cases {
+            assert_eq!(snapshot_plan(instruments, 6_000), levels, "{instruments}");
+            let cost = instruments as u32 * snapshot_weight(levels);
+            assert!(cost <= 6_000 * SNAPSHOT_SHARE_PERCENT / 100);
+        }
+    }
+
+    #[test]
+    fn before_the_wall_clock_is_known_every_minute_counts() {
+        let mut budget = RequestBudget::new(1_000);
+        assert!(budget.try_spend(secs(10), 800));
+        assert!(!budget.try_spend(secs(10), 1));
+        assert!(!budget.try_spend(secs(70), 1));
+        assert!(budget.try_spend(secs(73), 800));
+    }
+
+    #[test]
+    fn a_known_minute_turns_with_its_guard() {
+        let mut budget = RequestBudget::new(1_000);
+        // The engine's zero is 30 s into a minute: the venue's windows turn at 30, 90, ...
+        budget.set_wall_clock(1_700_000_010_000_000_000);
+        assert_eq!(1_700_000_010 % 60, 30);
+        assert!(budget.try_spend(secs(3), 800));
+        assert_eq!(budget.ready_at(secs(20), 1), secs(32));
+        assert!(!budget.try_spend(secs(31), 1));
+        assert!(budget.try_spend(secs(32), 300), "the next window");
+        // Spent just before the edge: it counts on both sides.
+        assert!(budget.try_spend(secs(89), 500));
+        assert_eq!(budget.spent(secs(93)), 500);
+        assert_eq!(budget.spent(secs(152)), 0);
+    }
+
+    #[test]
+    fn the_venue_is_believed_when_it_counts_more() {
+        let mut budget = RequestBudget::new(1_000);
+        assert!(budget.try_spend(secs(1), 50));
+        assert!(budget.try_spend(secs(1), 50));
+        budget.settle(50);
+        budget.correct(secs(2), 50, 6_000);
+        assert_eq!(budget.spent(secs(2)), 100, "the other 50 are under way");
+        budget.settle(50);
+        budget.correct(secs(2), 400, 500);
+        assert_eq!(budget.spent(secs(2)), 400);
+        assert_eq!(budget.share(), 400, "the smaller limit wins");
+        budget.correct(secs(2), 2, 500);
+        assert_eq!(budget.spent(secs(2)), 400, "a lower count is an old one");
+    }
+
+    #[test]
+    fn a_block_holds_until_the_time_the_venue_names() {
+        let mut budget = RequestBudget::new(1_000);
+        budget.block_rate_limited(secs(5), Some(1_700_000_100_000));
+        assert_eq!(
+            budget.ready_at(secs(6), 1),
+            secs(65),
+            "no wall clock: one window"
+        );
+
+        let mut budget = RequestBudget::new(1_000);
+        budget.set_wall_clock(1_700_000_000_000_000_000);
+        budget.block_banned(secs(5), Some(1_700_000_500_000));
+        assert_eq!(budget.ready_at(secs(6), 1), secs(502));
+        budget.block_rate_limited(secs(7), Some(1_700_000_010_000));
+        assert_eq!(budget.blocked_until(), secs(502), "a block never shortens");
+        budget.block_banned(secs(600), Some(3));
+        assert_eq!(
+            budget.blocked_until(),
+            secs(720),
+            "a time in the past is not believed"
+        );
+        assert!(!budget.try_spend(secs(719), 1));
+        assert!(budget.try_spend(secs(720), 1));
+    }
+
+    /// A greedy client against the venue's own counter, with clock error and delay inside the guard.
+    #[test]
+    fn no_venue_minute_is_overspent() {
+        const FIRST_MINUTE: i64 = 1_699_999_980_000_000_000;
+        assert_eq!(FIRST_MINUTE % MINUTE as i64, 0);
+        for seed in 0..300 {
+            let mut jitter = Jitter::new(seed);
+            let mut budget = RequestBudget::new(6_000);
+            let at_zero = FIRST_MINUTE + jitter.below(secs(60)).0 as i64;
+            let skew_ns = jitter.below(secs(2)).0 as i64 - Nanos::from_secs(1).0 as i64;
+            let mut counts = [0u32; 13];
+            let mut now = Nanos::ZERO;
+            let known_at = jitter.below(secs(90));
+            while now < secs(600) {
+                if now >= known_at {
+                    budget.set_wall_clock(at_zero);
+                }
+                let weight = [1, 5, 25, 50, 250][jitter.below(Nanos(5)).0 as usize];
+                if budget.try_spend(now, weight) {
+                    budget.settle(weight);
+                    let delay = jitter.below(Nanos::from_ms(900)).0 as i64;
+                    let venue = at_zero + skew_ns + now.0 as i64 + delay;
+                    let minute = (venue - FIRST_MINUTE).div_euclid(MINUTE as i64) + 1;
+                    counts[minute as usize] += weight;
+                }
+                now = now.plus(jitter.below(Nanos::from_ms(200)));
+            }
+            assert!(
+                counts.iter().all(|count| *count <= 4_800),
+                "seed {seed}: {counts:?}"
+            );
+            assert!(
+                counts.iter().any(|count| *count > 3_500),
+                "seed {seed}: never used {counts:?}"
+            );
+        }
+    }
+}
