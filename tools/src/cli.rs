@@ -3,7 +3,7 @@
 //! Owns: what can be typed, its help, and the exit codes. Does not: run anything (`main.rs`
 //! dispatches). Invariant: whatever can be checked without the configuration is checked here.
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
 /// Everything went well.
@@ -43,9 +43,19 @@ pub struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Say what this machine and this configuration lack, and what to do about it
+    Check(CheckArgs),
     /// Work with the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+}
+
+/// Arguments of `check`.
+#[derive(Clone, Debug, Args)]
+pub struct CheckArgs {
+    /// Print one JSON object instead of text
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// What to do with the configuration.

@@ -5,6 +5,7 @@ pub mod capture;
 pub mod cli;
 pub mod config;
 pub mod machine_check;
+pub mod placement;
 pub mod record;
 pub mod replay;
 pub mod run;

@@ -3,7 +3,7 @@
 use clap::Parser as _;
 use std::process::ExitCode;
 use veloz::cli::{Cli, Command, ConfigCommand, EXIT_OK, EXIT_USAGE};
-use veloz::config;
+use veloz::{config, machine_check};
 
 fn main() -> ExitCode {
     ExitCode::from(command())
@@ -34,6 +34,7 @@ fn command() -> u8 {
         }
     };
     match command {
+        Command::Check(arguments) => machine_check::check(&loaded, arguments.json),
         Command::Config(_) => {
             print!("{}", loaded.print());
             for warning in &loaded.warnings {
