@@ -83,21 +83,17 @@ impl Ladder {
         if self.window_levels == 0 || !self.in_window(key) {
             return self.set_outside(key, qty);
         }
-        let cell = self.cell(key);
-        let old = std::mem::replace(&mut self.cells[cell], qty);
-        if qty > 0 {
-            if old == 0 {
-                self.mark(cell);
-                self.best = self.best.max(key);
-            }
+        assert!(qty >= 0, "a quantity below zero reached the book");
+        self.put(key, qty);
+        // Whether a level comes, changes or goes is a coin that no predictor learns, so the only
+        // branch on it is the rare one.
+        self.best = if qty > 0 {
+            self.best.max(key)
         } else {
-            assert!(qty == 0, "a quantity below zero reached the book");
-            if old != 0 {
-                self.unmark(cell);
-                if key == self.best {
-                    self.settle_best(key);
-                }
-            }
+            self.best
+        };
+        if qty == 0 && key == self.best {
+            self.settle_best(key);
         }
         Ok(())
     }
@@ -197,21 +193,18 @@ impl Ladder {
         self.base + offset as i64
     }
 
+    /// Writes a cell of the window and both bitmaps, without a branch.
     #[inline]
-    fn mark(&mut self, cell: usize) {
-        self.bits[cell / 64] |= 1 << (cell % 64);
-        self.blocks[cell / BLOCK_KEYS] |= 1 << (cell / 64 % 64);
-        self.window_levels += 1;
-    }
-
-    #[inline]
-    fn unmark(&mut self, cell: usize) {
+    fn put(&mut self, key: i64, qty: i64) {
+        let cell = self.cell(key);
+        let old = std::mem::replace(&mut self.cells[cell], qty);
         let word = &mut self.bits[cell / 64];
-        *word &= !(1 << (cell % 64));
-        if *word == 0 {
-            self.blocks[cell / BLOCK_KEYS] &= !(1 << (cell / 64 % 64));
-        }
-        self.window_levels -= 1;
+        *word = *word & !(1 << (cell % 64)) | u64::from(qty > 0) << (cell % 64);
+        let any = u64::from(*word != 0);
+        let block = &mut self.blocks[cell / BLOCK_KEYS];
+        *block = *block & !(1 << (cell / 64 % 64)) | any << (cell / 64 % 64);
+        self.window_levels += usize::from(qty > 0);
+        self.window_levels -= usize::from(old > 0);
     }
 
     /// The next level below `key`; the window must hold one.
@@ -248,9 +241,7 @@ impl Ladder {
             // Nothing stands above the best, so nothing can leave the window upwards.
             self.base = self.base_around(self.best);
             while let Some(level) = self.far.pop_if(|level| level.key >= self.base) {
-                let cell = self.cell(level.key);
-                self.cells[cell] = level.qty;
-                self.mark(cell);
+                self.put(level.key, level.qty);
             }
         }
     }
@@ -272,9 +263,7 @@ impl Ladder {
         } else {
             self.move_up(key)?;
         }
-        let cell = self.cell(key);
-        self.cells[cell] = qty;
-        self.mark(cell);
+        self.put(key, qty);
         self.best = key;
         Ok(())
     }
