@@ -1,3 +1,6 @@
 //! The only module of the core that touches the operating system: clock, CPU, sockets, threads.
 
 pub mod clock;
+pub mod cpu;
+pub mod idle;
+pub mod tls;

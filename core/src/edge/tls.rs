@@ -1,0 +1,97 @@
+//! TLS for a client: what we trust, and the session that turns records into plaintext.
+//!
+//! Owns: [`client_config`], [`TrustError`], [`TlsSession`]. Does not: touch a socket.
+//! One provider (aws-lc-rs) is named everywhere: with two compiled in, a default would panic.
+
+mod session;
+
+pub use session::{Progress, TlsFault, TlsSession};
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::client::Resumption;
+use rustls::crypto::aws_lc_rs;
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+
+/// Why the roots of trust could not be set up; a fault of the start.
+#[derive(Debug, thiserror::Error)]
+pub enum TrustError {
+    /// A CA file cannot be read or is no PEM.
+    #[error("CA file {path}: {source}")]
+    Pem {
+        /// The file.
+        path: PathBuf,
+        /// What was wrong.
+        source: rustls_pki_types::pem::Error,
+    },
+    /// A CA file without a certificate.
+    #[error("CA file {path}: no certificate in it")]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A certificate that cannot be a root, or a provider without its protocol versions.
+    #[error("CA file {path}: {source}")]
+    Root {
+        /// The file.
+        path: PathBuf,
+        /// What was wrong.
+        source: rustls::Error,
+    },
+}
+
+/// The client side of TLS: the web's roots and the extra ones of `ca_files` (PEM).
+///
+/// ALPN offers only HTTP/1.1, or a front end could choose h2 and refuse the upgrade. Resumption is
+/// off: tickets would be kept and bring the core nothing, which never connects.
+///
+/// # Errors
+/// [`TrustError`] names the file.
+pub fn client_config(ca_files: &[PathBuf]) -> Result<Arc<ClientConfig>, TrustError> {
+    let mut roots = RootCertStore {
+        roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
+    };
+    for path in ca_files {
+        add_ca_file(&mut roots, path)?;
+    }
+    Ok(config_of_roots(roots))
+}
+
+/// As [`client_config`], trusting exactly `roots`.
+pub fn config_of_roots(roots: RootCertStore) -> Arc<ClientConfig> {
+    let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("the provider has suites for TLS 1.2 and 1.3")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.resumption = Resumption::disabled();
+    Arc::new(config)
+}
+
+fn add_ca_file(roots: &mut RootCertStore, path: &Path) -> Result<(), TrustError> {
+    let pem = |source| TrustError::Pem {
+        path: path.to_owned(),
+        source,
+    };
+    let mut found = false;
+    for certificate in CertificateDer::pem_file_iter(path).map_err(pem)? {
+        found = true;
+        roots
+            .add(certificate.map_err(pem)?)
+            .map_err(|source| TrustError::Root {
+                path: path.to_owned(),
+                source,
+            })?;
+    }
+    if found {
+        Ok(())
+    } else {
+        Err(TrustError::Empty {
+            path: path.to_owned(),
+        })
+    }
+}
