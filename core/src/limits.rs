@@ -1,5 +1,7 @@
 //! Every capacity of the core, with its reason. A number that bounds anything stands here.
 
+use crate::units::Nanos;
+
 /// Instruments of one core thread. 256 instruments x 4 streams = 1,024, the venue's most per connection.
 pub const INSTRUMENTS_MAX: usize = 256;
 
@@ -37,11 +39,27 @@ pub const SNAPSHOTS_PENDING_MAX: usize = INSTRUMENTS_MAX;
 /// Links alive at once: market data and API, each with its successor while it rotates, and room for two more pairs.
 pub const LINKS_MAX: usize = 8;
 
+/// Slots of each ring between core and connector: every link may be in one of them at once.
+pub const LINKS_RING_SIZE: usize = 8;
+
+/// Connection attempts in [`CONNECT_WINDOW`]. The venue allows 300 and bans the address beyond; 20 are left
+/// for the requests of the start and for other programs behind the same address.
+pub const CONNECTS_PER_WINDOW_MAX: usize = 280;
+
+/// The window of the venue's connection limit.
+pub const CONNECT_WINDOW: Nanos = Nanos::from_secs(300);
+
+/// Bytes of one answer at the start: `exchangeInfo` of all instruments that we may hold is below 2 MB.
+pub const BOOT_MESSAGE_BYTES_MAX: usize = 16 << 20;
+
 /// Actions that one event may cause. A link coming up sends `ceil(1,024 / 200)` subscriptions; the rest is housekeeping.
 pub const ACTIONS_PER_EVENT_MAX: usize = 32;
 
 /// Bytes of all messages that one event may send: six subscriptions of 200 stream names each, at most 60 bytes a name.
 pub const OUTBOX_BYTES_MAX: usize = 128 << 10;
+
+/// Unsent bytes of one link: everything that two events may send. More means that the venue stopped reading.
+pub const SEND_BUFFER_BYTES_MAX: usize = 2 * OUTBOX_BYTES_MAX;
 
 /// Stream names in one SUBSCRIBE; the venue has dropped longer lists silently.
 pub const STREAMS_PER_SUBSCRIBE_MAX: usize = 200;
@@ -82,3 +100,4 @@ pub const TRACE_RING_SIZE: usize = 1 << 12;
 const _: () =
     assert!(RECORDS_RING_SIZE.is_power_of_two() && RECORDS_RING_SIZE > 2 * RECORDS_HEADROOM);
 const _: () = assert!(SAMPLES_RING_SIZE.is_power_of_two() && TRACE_RING_SIZE.is_power_of_two());
+const _: () = assert!(LINKS_RING_SIZE >= LINKS_MAX);
