@@ -1,4 +1,252 @@
 //! The simulated venue: a real server on loopback that speaks Binance Spot.
+//!
+//! One TLS port (and a plain one if asked for) serves the JSON streams (`/ws`, `/ws/<streams>`,
+//! `/stream?streams=`), the websocket API (`/ws-api/v3`) and the REST twins (`/api/v3/...`), so a
+//! client that knows the real venue works against this one by URL and CA alone. What the venue
+//! does is decided by one state machine ([`hub`]) that is told the time; sockets live in
+//! [`server`] on a thread of their own. Only `/sim/v1/...` has no counterpart at the real venue:
+//! `book?symbol=&updateId=` and `books?symbol=` show the venue's own books for comparison.
+//!
+//! Where market data comes from is a [`MarketSource`](source::MarketSource).
 
+pub mod clock;
+mod config;
+mod connection;
+pub mod faults;
+mod faulty_io;
 pub mod flow;
+mod hub;
+pub mod limits;
+mod methods;
+mod render;
+pub mod scripted;
+mod server;
 pub mod source;
+mod streams;
+mod tls;
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio_rustls::TlsAcceptor;
+
+pub use clock::ClockMode;
+pub use config::VenueConfig;
+pub use connection::Surface;
+pub use faults::{Fault, FaultRule, Trigger};
+pub use hub::VenueStats;
+pub use streams::ControlErrorForm;
+
+use clock::VenueClock;
+use hub::Hub;
+use server::Shared;
+use source::{MarketSource, Snapshot, VenueMicros};
+
+/// Why a venue does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum VenueStartError {
+    /// A port is taken or not allowed.
+    #[error("the simulated venue cannot listen on {address}: {cause}")]
+    Listen {
+        /// Where it wanted to listen.
+        address: SocketAddr,
+        /// What the system said.
+        cause: io::Error,
+    },
+    /// The certificates could not be made.
+    #[error(transparent)]
+    Identity(#[from] tls::IdentityError),
+    /// The CA could not be written.
+    #[error("the simulated venue cannot write its CA to {path}: {cause}")]
+    CaFile {
+        /// Where it was to go.
+        path: PathBuf,
+        /// What the system said.
+        cause: io::Error,
+    },
+    /// The thread or its runtime could not be made.
+    #[error("the simulated venue cannot start its thread: {0}")]
+    Thread(io::Error),
+}
+
+/// The simulated venue.
+pub struct Venue;
+
+impl Venue {
+    /// Starts a venue for a market: it serves when this returns.
+    ///
+    /// `market` gets the venue's time at the start, so that a synthetic market starts now.
+    pub fn start_with(
+        config: VenueConfig,
+        market: impl FnOnce(VenueMicros) -> Box<dyn MarketSource>,
+    ) -> Result<VenueHandle, VenueStartError> {
+        let identity = tls::Identity::generate()?;
+        let (secure, address) = listen(config.port)?;
+        let (plain, plain_address) = match config.plain_port {
+            Some(port) => {
+                let (listener, address) = listen(port)?;
+                (Some(listener), Some(address))
+            }
+            None => (None, None),
+        };
+        if let Some(path) = &config.ca_file {
+            identity
+                .write_ca(path)
+                .map_err(|cause| VenueStartError::CaFile {
+                    path: path.clone(),
+                    cause,
+                })?;
+        }
+        let clock = VenueClock::new(config.clock);
+        let send_buffer_bytes = config.send_buffer_bytes;
+        let hub = Hub::new(config, market(clock.now()));
+        let shared = Arc::new(Shared::new(hub, clock, send_buffer_bytes));
+        let acceptor = TlsAcceptor::from(identity.server);
+        let thread = spawn(shared.clone(), secure, plain, acceptor)?;
+        Ok(VenueHandle {
+            shared,
+            address,
+            plain_address,
+            ca_pem: identity.ca_pem,
+            thread: Some(thread),
+        })
+    }
+}
+
+fn listen(port: u16) -> Result<(TcpListener, SocketAddr), VenueStartError> {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let bound = TcpListener::bind(address).and_then(|listener| {
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        Ok((listener, address))
+    });
+    bound.map_err(|cause| VenueStartError::Listen { address, cause })
+}
+
+fn spawn(
+    shared: Arc<Shared>,
+    secure: TcpListener,
+    plain: Option<TcpListener>,
+    acceptor: TlsAcceptor,
+) -> Result<JoinHandle<()>, VenueStartError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(VenueStartError::Thread)?;
+    std::thread::Builder::new()
+        .name("venue".to_owned())
+        .spawn(move || {
+            let served = runtime.block_on(server::serve(shared, secure, plain, acceptor));
+            if let Err(error) = served {
+                tracing::error!(%error, "the simulated venue stopped serving");
+            }
+            runtime.shutdown_timeout(Duration::from_millis(100));
+        })
+        .map_err(VenueStartError::Thread)
+}
+
+/// A running venue; dropping it stops it.
+pub struct VenueHandle {
+    shared: Arc<Shared>,
+    address: SocketAddr,
+    plain_address: Option<SocketAddr>,
+    ca_pem: String,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl VenueHandle {
+    /// Where TLS is served. The certificate is valid for `localhost` and `127.0.0.1`.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Where the same is served without TLS.
+    pub fn plain_address(&self) -> Option<SocketAddr> {
+        self.plain_address
+    }
+
+    /// The CA that clients must trust, PEM.
+    pub fn ca_pem(&self) -> &str {
+        &self.ca_pem
+    }
+
+    /// The venue's time now.
+    pub fn now(&self) -> VenueMicros {
+        self.shared.clock.now()
+    }
+
+    /// Moves a manual clock forward, stopping at each deadline on the way, so that every event
+    /// carries its own time. When this returns, all of it is in the clients' queues.
+    pub fn advance(&self, by: Duration) {
+        if self.shared.clock.runs_by_itself() {
+            return;
+        }
+        let mut hub = self.shared.hub();
+        let target = VenueMicros(self.shared.clock.now().0 + by.as_micros() as u64);
+        while let Some(at) = hub.next_deadline().filter(|&at| at <= target) {
+            self.shared.clock.set(at);
+            hub.advance(self.shared.clock.now());
+        }
+        self.shared.clock.set(target);
+        hub.advance(target);
+    }
+
+    /// Injects a fault on stream connections, now or on the next thing that it applies to;
+    /// `false` when too many wait already.
+    pub fn inject(&self, fault: Fault) -> bool {
+        self.inject_on(fault, Surface::Streams)
+    }
+
+    /// As [`inject`](Self::inject), for faults of connections, on one kind of them.
+    pub fn inject_on(&self, fault: Fault, surface: Surface) -> bool {
+        let injected = self
+            .shared
+            .hub()
+            .inject(self.shared.clock.now(), fault, surface);
+        self.shared.wake.notify_one();
+        injected
+    }
+
+    /// Counters since the start.
+    pub fn stats(&self) -> VenueStats {
+        self.shared.hub().stats()
+    }
+
+    /// The venue's own book of a symbol after exactly this update id, when
+    /// [`VenueConfig::book_history`] still remembers it.
+    pub fn book_at(&self, symbol: &str, update_id: u64) -> Option<Snapshot> {
+        self.shared.hub().book_at(symbol, update_id)
+    }
+
+    /// The venue's own book of a symbol now.
+    pub fn book_now(&self, symbol: &str, limit: usize) -> Option<Snapshot> {
+        self.shared.hub().book_now(symbol, limit)
+    }
+
+    /// Says goodbye to the clients and ends the venue's thread.
+    pub fn stop(mut self) {
+        self.halt();
+    }
+
+    fn halt(&mut self) {
+        self.shared.stop.send_replace(true);
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the simulated venue's thread panicked");
+        }
+    }
+}
+
+impl Drop for VenueHandle {
+    fn drop(&mut self) {
+        self.halt();
+    }
+}
+
+#[cfg(test)]
+mod tests;

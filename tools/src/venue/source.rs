@@ -3,6 +3,7 @@
 //! Owns: [`MarketSource`] and the events that it publishes. Sans-IO: time is an argument, the
 //! server decides when to advance it and who receives what.
 
+use bytes::Bytes;
 use veloz_core::units::E8;
 
 /// Microseconds since the Unix epoch on the venue's clock.
@@ -96,7 +97,7 @@ pub enum MarketEvent {
         /// The stream's name, as recorded: `btcusdt@depth@100ms`.
         stream: String,
         /// The frame as recorded, wrapper and all.
-        frame: Vec<u8>,
+        frame: Bytes,
     },
 }
 
@@ -146,6 +147,10 @@ pub trait MarketSource: Send {
     fn next_at(&self) -> Option<VenueMicros>;
 
     /// Publishes everything due at or before `now`, in order, into `out`.
+    ///
+    /// A diff covers every change up to its time: after a call that published one as its newest
+    /// event of the symbol's book, [`snapshot`](Self::snapshot) has the diff's last id. The venue
+    /// calls this with `now` equal to [`next_at`](Self::next_at), so that this holds each time.
     fn advance(&mut self, now: VenueMicros, out: &mut Vec<Published>);
 
     /// The book now, at most `limit` levels a side.

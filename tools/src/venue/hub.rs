@@ -1,0 +1,473 @@
+//! The venue's state: market, connections, subscriptions, limits, faults.
+//!
+//! Owns: every decision of the venue. Sans-IO: sockets report frames and ask for what to write,
+//! time is an argument. Does not: render payloads, parse requests. Invariant: a stream's
+//! subscribers and the connections' subscription lists agree; a connection that is gone is in
+//! neither.
+
+mod calls;
+mod publish;
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::config::VenueConfig;
+use super::connection::{Connection, Due, Opening, Out, Signals, Surface, after_ms};
+use super::faults::{Fault, FaultPlan};
+use super::faulty_io::IoControl;
+use super::limits::{CONNECT_WEIGHT, Limits, STREAMS_PER_CONNECTION, Verdict};
+use super::render;
+use super::source::{MarketSource, Published, Snapshot, SymbolIndex, SymbolSpec, VenueMicros};
+use super::streams::{self, Control, ControlError, Id, StreamNames};
+
+/// Most levels a side of any snapshot.
+pub(crate) const SNAPSHOT_LEVELS_MAX: usize = 5_000;
+/// Websocket connections at a time; the handshake of one more is refused with 503.
+pub(crate) const CONNECTIONS_MAX: usize = 1_024;
+/// How far behind the first diff a stale snapshot stands, in update ids.
+const STALE_BY: u64 = 1_000;
+
+/// A connection's number; never used again.
+pub(crate) type ConnectionId = u64;
+
+/// What a client sent.
+#[derive(Debug)]
+pub(crate) enum ClientFrame<'a> {
+    Text(&'a str),
+    Binary,
+    Ping,
+    Pong(&'a [u8]),
+}
+
+/// Counters of a venue since its start.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct VenueStats {
+    /// Websocket connections open now.
+    pub connections: usize,
+    /// Websocket connections accepted.
+    pub accepted: u64,
+    /// Market events that had at least one subscriber.
+    pub published: u64,
+    /// Text frames queued for clients.
+    pub frames: u64,
+    /// Clients dropped because they did not read fast enough.
+    pub slow_consumers: u64,
+    /// Clients closed because they sent too many frames.
+    pub frame_rate_closes: u64,
+    /// Requests answered, over websocket API and REST.
+    pub requests: u64,
+    /// Depth requests among them.
+    pub depth_requests: u64,
+    /// Requests refused with 429 or 418.
+    pub refused: u64,
+    /// Pongs that answered no ping.
+    pub stray_pongs: u64,
+    /// How often each fault fired, by name.
+    pub faults: BTreeMap<&'static str, u64>,
+}
+
+pub(crate) struct Hub {
+    config: VenueConfig,
+    market: Box<dyn MarketSource>,
+    specs: Vec<SymbolSpec>,
+    names: Vec<StreamNames>,
+    /// The books at the start, for answers that are too old.
+    oldest: Vec<Snapshot>,
+    connections: BTreeMap<ConnectionId, Connection>,
+    next_id: ConnectionId,
+    subscribers: HashMap<String, Vec<ConnectionId>>,
+    limits: Limits,
+    faults: FaultPlan,
+    /// Diffs held back by a reorder fault: they follow the next one of their stream.
+    held: Vec<(String, ConnectionId, Out)>,
+    /// Books by update id, newest last, for comparison; one list a symbol.
+    history: Vec<VecDeque<Snapshot>>,
+    stats: VenueStats,
+    /// Reused between calls.
+    due: Vec<Published>,
+}
+
+impl Hub {
+    pub(crate) fn new(config: VenueConfig, market: Box<dyn MarketSource>) -> Self {
+        let specs = market.symbols().to_vec();
+        let oldest = (0..specs.len())
+            .map(|position| {
+                let mut book = market.snapshot(SymbolIndex(position), SNAPSHOT_LEVELS_MAX);
+                book.last_update_id = book.last_update_id.saturating_sub(STALE_BY);
+                book
+            })
+            .collect();
+        Self {
+            names: specs
+                .iter()
+                .map(|spec| StreamNames::new(&spec.symbol))
+                .collect(),
+            history: vec![VecDeque::new(); specs.len()],
+            limits: Limits::new(config.request_weight_per_minute),
+            faults: FaultPlan::new(&config.faults, config.seed),
+            connections: BTreeMap::new(),
+            next_id: 1,
+            subscribers: HashMap::new(),
+            held: Vec::new(),
+            stats: VenueStats::default(),
+            due: Vec::new(),
+            oldest,
+            specs,
+            market,
+            config,
+        }
+    }
+
+    /// Counts a TCP connection; `false` when the address made too many.
+    pub(crate) fn admit(&mut self, now: VenueMicros, ip: IpAddr) -> bool {
+        let max = self.config.connects_per_five_minutes;
+        self.limits.connect(now, ip, max) || !self.config.enforce_connects
+    }
+
+    /// Opens a websocket; `None` when there are too many or the address is over its weight.
+    pub(crate) fn open(
+        &mut self,
+        now: VenueMicros,
+        opening: &Opening,
+        signals: Arc<Signals>,
+        io: Arc<IoControl>,
+    ) -> Option<ConnectionId> {
+        if self.connections.len() >= CONNECTIONS_MAX {
+            return None;
+        }
+        if opening.surface == Surface::Api
+            && self.limits.charge(now, opening.ip, CONNECT_WEIGHT) != Verdict::Allowed
+        {
+            return None;
+        }
+        let id = self.next_id;
+        self.next_id += 1;
+        let connection = Connection::new(now, opening, &self.config, signals, io);
+        self.connections.insert(id, connection);
+        self.subscribe(id, &opening.streams);
+        self.stats.accepted += 1;
+        Some(id)
+    }
+
+    /// Forgets a connection whose socket is gone.
+    pub(crate) fn closed(&mut self, id: ConnectionId) {
+        let Some(connection) = self.connections.remove(&id) else {
+            return;
+        };
+        for name in &connection.subscriptions {
+            if let Some(ids) = self.subscribers.get_mut(name) {
+                ids.retain(|&other| other != id);
+                if ids.is_empty() {
+                    self.subscribers.remove(name);
+                }
+            }
+        }
+        self.held.retain(|(_, other, _)| *other != id);
+        connection.signals.gone.notify_one();
+    }
+
+    /// Takes what is to be written; `false` when the connection is gone.
+    pub(crate) fn take(&mut self, id: ConnectionId, max: usize, batch: &mut Vec<Out>) -> bool {
+        match self.connections.get_mut(&id) {
+            Some(connection) => {
+                connection.take(max, batch);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Whether a client's queue is so full that a recorded flow waits for it.
+    pub(crate) fn is_behind(&self, id: ConnectionId) -> bool {
+        self.connections
+            .get(&id)
+            .is_some_and(|connection| connection.is_behind(&self.config))
+    }
+
+    /// Handles what a client sent.
+    pub(crate) fn client_frame(
+        &mut self,
+        now: VenueMicros,
+        id: ConnectionId,
+        frame: &ClientFrame<'_>,
+    ) {
+        let Some(connection) = self.connections.get_mut(&id) else {
+            return;
+        };
+        if connection.surface == Surface::Streams
+            && self.config.enforce_client_frames
+            && !connection.rate.count(now)
+        {
+            self.stats.frame_rate_closes += 1;
+            connection.close(now, 1008, "Too many requests");
+            return;
+        }
+        match (frame, connection.surface) {
+            (ClientFrame::Ping, _) => {}
+            (ClientFrame::Pong(payload), surface) => {
+                if !connection.pong(payload) {
+                    self.stats.stray_pongs += 1;
+                    // The stream host was seen to tolerate it.
+                    if surface == Surface::Api {
+                        connection.close(now, 1008, "disconnected");
+                    }
+                }
+            }
+            (ClientFrame::Binary, _) => connection.close(now, 1003, "text frames only"),
+            (ClientFrame::Text(text), Surface::Streams) => {
+                let reply = self.control(id, text);
+                self.send(id, Out::Text(Bytes::from(reply)));
+            }
+            (ClientFrame::Text(text), Surface::Api) => {
+                let ip = connection.ip;
+                let reply = self.api_request(now, id, text);
+                self.send(id, Out::Text(Bytes::from(reply)));
+                if self.limits.is_banned(now, ip) {
+                    self.cut_api(now, ip);
+                }
+            }
+        }
+    }
+
+    /// Brings everything up to `now`: market, pings, timeouts.
+    pub(crate) fn advance(&mut self, now: VenueMicros) {
+        while let Some(at) = self.market.next_at().filter(|&at| at <= now) {
+            let mut due = std::mem::take(&mut self.due);
+            self.market.advance(at, &mut due);
+            for published in due.drain(..) {
+                self.publish(now, &published);
+            }
+            self.due = due;
+        }
+        let config = &self.config;
+        let over: Vec<_> = self
+            .connections
+            .iter_mut()
+            .filter_map(|(&id, connection)| {
+                (connection.tick(now, config) == Due::Gone).then_some(id)
+            })
+            .collect();
+        for id in over {
+            self.closed(id);
+        }
+    }
+
+    /// When [`advance`](Self::advance) has something to do; `None` when never.
+    pub(crate) fn next_deadline(&self) -> Option<VenueMicros> {
+        let connections = self
+            .connections
+            .values()
+            .map(|connection| connection.deadline(&self.config));
+        self.market.next_at().into_iter().chain(connections).min()
+    }
+
+    /// Injects a fault: at once on connections, else on the next thing that it applies to.
+    pub(crate) fn inject(&mut self, now: VenueMicros, fault: Fault, on: Surface) -> bool {
+        if fault.applies() == super::faults::Applies::Connections {
+            self.faults.count(fault);
+            self.disturb(now, fault, on);
+            return true;
+        }
+        self.faults.arm(fault)
+    }
+
+    /// The book of a symbol after exactly this update id, if it is still remembered.
+    pub(crate) fn book_at(&self, symbol: &str, update_id: u64) -> Option<Snapshot> {
+        let position = self.position(symbol)?.0;
+        self.history[position]
+            .iter()
+            .find(|book| book.last_update_id == update_id)
+            .cloned()
+    }
+
+    /// Update ids whose books are remembered, oldest first.
+    pub(crate) fn book_ids(&self, symbol: &str) -> Vec<u64> {
+        self.position(symbol).map_or_else(Vec::new, |position| {
+            self.history[position.0]
+                .iter()
+                .map(|book| book.last_update_id)
+                .collect()
+        })
+    }
+
+    pub(crate) fn stats(&self) -> VenueStats {
+        VenueStats {
+            connections: self.connections.len(),
+            faults: self.faults.fired().clone(),
+            ..self.stats.clone()
+        }
+    }
+
+    /// Says goodbye to every client.
+    pub(crate) fn close_all(&mut self, now: VenueMicros) {
+        for connection in self.connections.values_mut() {
+            connection.close(now, 1001, "server stops");
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.connections.is_empty()
+    }
+
+    fn position(&self, symbol: &str) -> Option<SymbolIndex> {
+        self.specs
+            .iter()
+            .position(|spec| spec.symbol == symbol)
+            .map(SymbolIndex)
+    }
+
+    /// Queues a frame for a client; one that is too slow is dropped.
+    fn send(&mut self, id: ConnectionId, out: Out) {
+        let Some(connection) = self.connections.get_mut(&id) else {
+            return;
+        };
+        if matches!(
+            out,
+            Out::Text(_) | Out::Fragmented(_) | Out::Split { .. } | Out::Truncated(_)
+        ) {
+            self.stats.frames += 1;
+        }
+        if !connection.push(out, &self.config) {
+            self.stats.slow_consumers += 1;
+            self.closed(id);
+        }
+    }
+
+    /// A ban ends the address's websocket API connections.
+    fn cut_api(&mut self, now: VenueMicros, ip: IpAddr) {
+        for connection in self.connections.values_mut() {
+            if connection.surface == Surface::Api && connection.ip == ip {
+                connection.close(now, 1008, "banned");
+            }
+        }
+    }
+
+    fn control(&mut self, id: ConnectionId, text: &str) -> String {
+        let form = self.config.control_errors;
+        let (control, request_id) = match streams::parse(text) {
+            Ok(parsed) => parsed,
+            Err(error) => return error.json(form),
+        };
+        let Some(connection) = self.connections.get_mut(&id) else {
+            return streams::reply("null", &request_id);
+        };
+        let result = match control {
+            Control::Subscribe(names) => {
+                let new = names
+                    .iter()
+                    .filter(|name| !connection.subscriptions.contains(name))
+                    .count();
+                if connection.subscriptions.len() + new > STREAMS_PER_CONNECTION {
+                    return ControlError::too_many_subscriptions(request_id).json(form);
+                }
+                self.subscribe(id, &names);
+                "null".to_owned()
+            }
+            Control::Unsubscribe(names) => {
+                connection
+                    .subscriptions
+                    .retain(|name| !names.contains(name));
+                for name in &names {
+                    if let Some(ids) = self.subscribers.get_mut(name) {
+                        ids.retain(|&other| other != id);
+                    }
+                }
+                "null".to_owned()
+            }
+            Control::List => {
+                let names: Vec<_> = connection
+                    .subscriptions
+                    .iter()
+                    .map(|name| render::json_string(name))
+                    .collect();
+                format!("[{}]", names.join(","))
+            }
+            Control::SetCombined(combined) => {
+                connection.combined = combined;
+                "null".to_owned()
+            }
+            Control::GetCombined => connection.combined.to_string(),
+        };
+        streams::reply(&result, &request_id)
+    }
+
+    /// Adds streams that the connection does not have yet, up to the venue's limit.
+    fn subscribe(&mut self, id: ConnectionId, names: &[String]) {
+        let Some(connection) = self.connections.get_mut(&id) else {
+            return;
+        };
+        for name in names {
+            if connection.subscriptions.contains(name)
+                || connection.subscriptions.len() >= STREAMS_PER_CONNECTION
+            {
+                continue;
+            }
+            connection.subscriptions.push(name.clone());
+            self.subscribers.entry(name.clone()).or_default().push(id);
+        }
+    }
+
+    /// Does something to every connection of a surface.
+    fn disturb(&mut self, now: VenueMicros, fault: Fault, on: Surface) {
+        let ids: Vec<_> = self
+            .connections
+            .iter()
+            .filter(|(_, connection)| connection.surface == on)
+            .map(|(&id, _)| id)
+            .collect();
+        for id in ids {
+            let Some(connection) = self.connections.get_mut(&id) else {
+                continue;
+            };
+            match fault {
+                Fault::Silence { ms } => connection.silent_until = Some(after_ms(now, ms.into())),
+                Fault::Stall { ms } => connection.stalled_until = Some(after_ms(now, ms.into())),
+                Fault::Reset => {
+                    connection.io.reset_on_close();
+                    self.closed(id);
+                }
+                Fault::WrongPong => self.send(id, Out::Pong(Bytes::from_static(b"not yours"))),
+                Fault::UnsolicitedPong => self.send(id, Out::Pong(Bytes::new())),
+                Fault::PingFlood { count } => {
+                    for _ in 0..count {
+                        connection.ping(now, &self.config);
+                    }
+                }
+                Fault::DailyCut => connection.cut(now),
+                Fault::ServerShutdown => {
+                    connection.shutdown_at = Some(after_ms(now, self.config.shutdown_delay_ms));
+                    let event = render::server_shutdown(connection.unit.of(now));
+                    let event = match (connection.surface, connection.combined) {
+                        (Surface::Api, _) => Bytes::from(format!(r#"{{"event":{event}}}"#)),
+                        (Surface::Streams, true) => {
+                            render::combined("!serverShutdown", event.as_bytes())
+                        }
+                        (Surface::Streams, false) => Bytes::from(event),
+                    };
+                    self.send(id, Out::Text(event));
+                }
+                Fault::Gap
+                | Fault::Duplicate
+                | Fault::Reorder
+                | Fault::HugeEvent
+                | Fault::CrossedBook
+                | Fault::EmptyEvent
+                | Fault::UnknownKeys
+                | Fault::UnknownEvent
+                | Fault::MalformedJson
+                | Fault::InvalidUtf8
+                | Fault::SplitSegments { .. }
+                | Fault::MergeSegments { .. }
+                | Fault::Fragment
+                | Fault::TruncatedFrame
+                | Fault::StaleSnapshot => {}
+            }
+        }
+    }
+}
+
+/// The id that an unusable request is answered with.
+const NO_ID: Id = Id::Null;

@@ -1,0 +1,598 @@
+//! Sockets, TLS, HTTP and websockets of the venue, on one thread with its own runtime.
+//!
+//! Owns: listeners, handshakes, and the two loops of each websocket. Does not: decide anything;
+//! what is answered and sent comes from the [`Hub`].
+//! Invariant: no task outlives its connection's entry in the hub for longer than one write.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::stream::{SplitSink, SplitStream};
+use futures_util::{SinkExt as _, StreamExt as _};
+use http::header::{
+    CONNECTION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER, SEC_WEBSOCKET_ACCEPT,
+    SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
+};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, watch};
+use tokio_rustls::TlsAcceptor;
+use tokio_tungstenite::WebSocketStream;
+use tungstenite::protocol::frame::coding::{Data, OpCode};
+use tungstenite::protocol::frame::{CloseFrame, Frame};
+use tungstenite::protocol::{Role, WebSocketConfig};
+use tungstenite::{Message, handshake::derive_accept_key};
+
+use super::clock::VenueClock;
+use super::connection::{Opening, Out, Signals, Surface};
+use super::faulty_io::{FaultyIo, IoControl};
+use super::hub::{ClientFrame, ConnectionId, Hub};
+use super::methods::ApiError;
+use super::render::TimeUnit;
+
+/// How long TLS and the head of a request may take.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Largest message of a client: a SUBSCRIBE of 1,024 names has about 32 KiB.
+const CLIENT_MESSAGE_BYTES_MAX: usize = 128 << 10;
+/// Frames taken from the queue and written in one go.
+const BATCH_FRAMES: usize = 64;
+/// How long closing connections may take when the venue stops.
+const STOP_TIMEOUT: Duration = Duration::from_millis(500);
+/// Longest sleep of the driver, so that a stepped system clock is noticed.
+const SLEEP_MAX: Duration = Duration::from_secs(1);
+
+/// What all tasks and the handle share.
+pub(crate) struct Shared {
+    hub: Mutex<Hub>,
+    pub(crate) clock: VenueClock,
+    /// The driver should look at the deadlines again.
+    pub(crate) wake: Notify,
+    pub(crate) stop: watch::Sender<bool>,
+    pub(crate) send_buffer_bytes: Option<usize>,
+}
+
+impl Shared {
+    pub(crate) fn new(hub: Hub, clock: VenueClock, send_buffer_bytes: Option<usize>) -> Self {
+        Self {
+            hub: Mutex::new(hub),
+            clock,
+            wake: Notify::new(),
+            stop: watch::Sender::new(false),
+            send_buffer_bytes,
+        }
+    }
+
+    /// The hub. A panic elsewhere is reported there; the state itself is only data.
+    pub(crate) fn hub(&self) -> MutexGuard<'_, Hub> {
+        self.hub.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Runs the venue until it is told to stop.
+pub(crate) async fn serve(
+    shared: Arc<Shared>,
+    secure: std::net::TcpListener,
+    plain: Option<std::net::TcpListener>,
+    acceptor: TlsAcceptor,
+) -> io::Result<()> {
+    let secure = TcpListener::from_std(secure)?;
+    tokio::spawn(accept(shared.clone(), secure, Some(acceptor)));
+    if let Some(plain) = plain {
+        let plain = TcpListener::from_std(plain)?;
+        tokio::spawn(accept(shared.clone(), plain, None));
+    }
+    drive(&shared).await;
+    let goodbye = async {
+        loop {
+            {
+                let mut hub = shared.hub();
+                hub.close_all(shared.clock.now());
+                if hub.is_empty() {
+                    break;
+                }
+            }
+            shared.wake.notified().await;
+        }
+    };
+    // Clients that do not answer the close frame in time are cut off.
+    let _ = tokio::time::timeout(STOP_TIMEOUT, goodbye).await;
+    Ok(())
+}
+
+/// Advances the hub whenever something is due.
+async fn drive(shared: &Shared) {
+    let mut stop = shared.stop.subscribe();
+    loop {
+        let wait = {
+            let mut hub = shared.hub();
+            let now = shared.clock.now();
+            hub.advance(now);
+            match hub.next_deadline() {
+                Some(at) if shared.clock.runs_by_itself() => {
+                    Duration::from_micros(at.0.saturating_sub(now.0)).min(SLEEP_MAX)
+                }
+                _ => SLEEP_MAX,
+            }
+        };
+        tokio::select! {
+            biased;
+            _ = stop.wait_for(|&stopped| stopped) => return,
+            () = shared.wake.notified() => {}
+            () = tokio::time::sleep(wait) => {}
+        }
+    }
+}
+
+async fn accept(shared: Arc<Shared>, listener: TcpListener, acceptor: Option<TlsAcceptor>) {
+    let mut stop = shared.stop.subscribe();
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            _ = stop.wait_for(|&stopped| stopped) => return,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((socket, peer)) => {
+                let admitted = shared.hub().admit(shared.clock.now(), peer.ip());
+                if admitted {
+                    tokio::spawn(greet(shared.clone(), socket, peer, acceptor.clone()));
+                }
+            }
+            Err(error) => {
+                // Out of descriptors: nothing to do but to let others go first.
+                tracing::warn!(%error, "the simulated venue cannot accept a connection");
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        }
+    }
+}
+
+/// TLS if any, then HTTP.
+async fn greet(
+    shared: Arc<Shared>,
+    socket: TcpStream,
+    peer: SocketAddr,
+    acceptor: Option<TlsAcceptor>,
+) {
+    if socket.set_nodelay(true).is_err() {
+        return;
+    }
+    if let Some(bytes) = shared.send_buffer_bytes {
+        // Best effort: a larger buffer only delays when a slow client is noticed.
+        let _ = socket2::SockRef::from(&socket).set_send_buffer_size(bytes);
+    }
+    let control = Arc::new(IoControl::default());
+    let io = FaultyIo::socket(socket, control.clone());
+    match acceptor {
+        Some(acceptor) => {
+            let accepted = tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(io)).await;
+            match accepted {
+                Ok(Ok(tls)) => http(shared, tls, peer, control).await,
+                Ok(Err(error)) => {
+                    tracing::debug!(%peer, %error, "a client's TLS handshake failed");
+                }
+                Err(_) => {}
+            }
+        }
+        None => http(shared, io, peer, control).await,
+    }
+}
+
+async fn http<T>(shared: Arc<Shared>, io: T, peer: SocketAddr, control: Arc<IoControl>)
+where
+    T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let mut stop = shared.stop.subscribe();
+    let service = service_fn(move |request| {
+        let reply = route(&shared, request, peer.ip(), &control);
+        async move { Ok::<_, Infallible>(reply) }
+    });
+    let connection = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HANDSHAKE_TIMEOUT)
+        .serve_connection(TokioIo::new(io), service)
+        .with_upgrades();
+    tokio::select! {
+        // A client that went away in the middle of a request is its own business.
+        _ = connection => {}
+        _ = stop.wait_for(|&stopped| stopped) => {}
+    }
+}
+
+type Reply = Response<Full<Bytes>>;
+
+fn route(
+    shared: &Arc<Shared>,
+    request: Request<Incoming>,
+    ip: IpAddr,
+    control: &Arc<IoControl>,
+) -> Reply {
+    let path = percent_decoded(request.uri().path());
+    let query = parse_query(request.uri().query().unwrap_or(""));
+    let surface = match path.as_str() {
+        "/ws-api/v3" => Some(Surface::Api),
+        "/ws" | "/stream" => Some(Surface::Streams),
+        path if path.starts_with("/ws/") => Some(Surface::Streams),
+        _ => None,
+    };
+    match surface {
+        Some(surface) => match opening(surface, &path, &query, ip) {
+            Ok(opening) => upgrade(shared, request, &opening, control),
+            Err(error) => json(error.status, error_body(&error)),
+        },
+        None => rest(shared, &request, ip, &path, &query),
+    }
+}
+
+fn rest(
+    shared: &Shared,
+    request: &Request<Incoming>,
+    ip: IpAddr,
+    path: &str,
+    query: &[(String, String)],
+) -> Reply {
+    if request.method() != Method::GET {
+        return json(
+            405,
+            r#"{"code":-1020,"msg":"This operation is not supported."}"#,
+        );
+    }
+    let unit = match request.headers().get("x-mbx-time-unit") {
+        None => Some(TimeUnit::default()),
+        Some(value) => value.to_str().ok().and_then(TimeUnit::parse),
+    };
+    let Some(unit) = unit else {
+        let error = ApiError::bad_time_unit();
+        return json(error.status, error_body(&error));
+    };
+    let answer = shared.hub().rest(shared.clock.now(), ip, unit, path, query);
+    // A recorded flow may have waited for this request.
+    shared.wake.notify_one();
+    let mut reply = json(answer.status, answer.body);
+    let headers = reply.headers_mut();
+    let weight = HeaderValue::from(answer.used_weight);
+    headers.insert("x-mbx-used-weight", weight.clone());
+    headers.insert("x-mbx-used-weight-1m", weight);
+    if let Some(seconds) = answer.retry_after_s {
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    reply
+}
+
+/// Reads path and query of a websocket handshake.
+fn opening(
+    surface: Surface,
+    path: &str,
+    query: &[(String, String)],
+    ip: IpAddr,
+) -> Result<Opening, ApiError> {
+    let value = |name: &str| {
+        query
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.as_str())
+    };
+    let unit = match value("timeUnit") {
+        None => TimeUnit::default(),
+        Some(text) => TimeUnit::parse(text).ok_or_else(ApiError::bad_time_unit)?,
+    };
+    let combined = path == "/stream";
+    let names = if combined {
+        value("streams").unwrap_or("")
+    } else {
+        path.strip_prefix("/ws/").unwrap_or("")
+    };
+    Ok(Opening {
+        ip,
+        surface,
+        combined,
+        unit,
+        return_rate_limits: value("returnRateLimits") != Some("false"),
+        streams: names
+            .split('/')
+            .filter(|name| !name.is_empty())
+            .map(str::to_owned)
+            .collect(),
+    })
+}
+
+fn upgrade(
+    shared: &Arc<Shared>,
+    mut request: Request<Incoming>,
+    opening: &Opening,
+    control: &Arc<IoControl>,
+) -> Reply {
+    let Some(accept) = accept_key(request.method(), request.headers()) else {
+        return json(400, r#"{"code":-1000,"msg":"Not a websocket handshake."}"#);
+    };
+    let signals = Arc::new(Signals::default());
+    let opened = shared.hub().open(
+        shared.clock.now(),
+        opening,
+        signals.clone(),
+        control.clone(),
+    );
+    let Some(id) = opened else {
+        return json(429, r#"{"code":-1034,"msg":"Too many connections."}"#);
+    };
+    shared.wake.notify_one();
+    let shared = shared.clone();
+    let control = control.clone();
+    tokio::spawn(async move {
+        let mut stop = shared.stop.subscribe();
+        let upgraded = tokio::select! {
+            upgraded = hyper::upgrade::on(&mut request) => upgraded.ok(),
+            _ = stop.wait_for(|&stopped| stopped) => None,
+        };
+        if let Some(upgraded) = upgraded {
+            let io = FaultyIo::frames(TokioIo::new(upgraded), control.clone());
+            converse(&shared, id, &signals, &control, io).await;
+        }
+        shared.hub().closed(id);
+        shared.wake.notify_one();
+    });
+    let mut reply = Response::new(Full::default());
+    *reply.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = reply.headers_mut();
+    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
+    reply
+}
+
+/// The answer to a proper handshake (RFC 6455, 4.2).
+fn accept_key(method: &Method, headers: &HeaderMap) -> Option<HeaderValue> {
+    let lists = |name, token: &str| {
+        headers.get_all(name).iter().any(|value| {
+            value.to_str().is_ok_and(|value| {
+                value
+                    .split(',')
+                    .any(|part| part.trim().eq_ignore_ascii_case(token))
+            })
+        })
+    };
+    let version = headers.get(SEC_WEBSOCKET_VERSION)?;
+    if method != Method::GET
+        || version != "13"
+        || !lists(CONNECTION, "upgrade")
+        || !lists(UPGRADE, "websocket")
+    {
+        return None;
+    }
+    let key = headers.get(SEC_WEBSOCKET_KEY)?;
+    HeaderValue::from_str(&derive_accept_key(key.as_bytes())).ok()
+}
+
+type Io = FaultyIo<TokioIo<hyper::upgrade::Upgraded>>;
+
+/// Both directions of one websocket until either ends or the hub is done with it.
+async fn converse(
+    shared: &Shared,
+    id: ConnectionId,
+    signals: &Signals,
+    control: &IoControl,
+    io: Io,
+) {
+    let config = WebSocketConfig::default()
+        .max_message_size(Some(CLIENT_MESSAGE_BYTES_MAX))
+        .max_frame_size(Some(CLIENT_MESSAGE_BYTES_MAX))
+        .read_buffer_size(16 << 10);
+    let socket = WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await;
+    let (sink, stream) = socket.split();
+    tokio::select! {
+        () = signals.gone.notified() => {}
+        () = read(shared, id, stream) => {}
+        // An error means that the client is gone; the reader or the hub knows as well.
+        _ = write(shared, id, signals, control, sink) => {}
+    }
+}
+
+async fn read(shared: &Shared, id: ConnectionId, mut stream: SplitStream<WebSocketStream<Io>>) {
+    while let Some(Ok(message)) = stream.next().await {
+        let frame = match &message {
+            Message::Text(text) => ClientFrame::Text(text.as_str()),
+            Message::Binary(_) => ClientFrame::Binary,
+            Message::Ping(_) => ClientFrame::Ping,
+            Message::Pong(payload) => ClientFrame::Pong(payload),
+            Message::Close(_) | Message::Frame(_) => continue,
+        };
+        shared.hub().client_frame(shared.clock.now(), id, &frame);
+        shared.wake.notify_one();
+    }
+}
+
+async fn write(
+    shared: &Shared,
+    id: ConnectionId,
+    signals: &Signals,
+    control: &IoControl,
+    mut sink: SplitSink<WebSocketStream<Io>, Message>,
+) -> Result<(), tungstenite::Error> {
+    let mut batch = Vec::with_capacity(BATCH_FRAMES);
+    // Frames still to be gathered before anything is written: the merge fault.
+    let mut gather = 0usize;
+    loop {
+        let was_behind = {
+            let mut hub = shared.hub();
+            let was_behind = hub.is_behind(id);
+            if !hub.take(id, BATCH_FRAMES, &mut batch) {
+                return Ok(());
+            }
+            was_behind && !hub.is_behind(id)
+        };
+        if was_behind {
+            shared.wake.notify_one();
+        }
+        if batch.is_empty() {
+            if gather == 0 {
+                sink.flush().await?;
+            }
+            signals.queued.notified().await;
+            continue;
+        }
+        for out in batch.drain(..) {
+            match out {
+                Out::Merge(frames) => {
+                    sink.flush().await?;
+                    gather = frames;
+                    continue;
+                }
+                Out::Text(payload) => sink.feed(text(payload)).await?,
+                Out::Fragmented(payload) => {
+                    for part in fragments(&payload) {
+                        sink.feed(part).await?;
+                    }
+                }
+                Out::Split { bytes, payload } => {
+                    sink.flush().await?;
+                    control.split(bytes);
+                    sink.send(text(payload)).await?;
+                    control.split(0);
+                }
+                Out::Truncated(payload) => {
+                    sink.flush().await?;
+                    // At least the header, at most half of what it announces.
+                    control.truncate_after(4 + payload.len() / 2);
+                    sink.send(text(payload)).await?;
+                    return Ok(());
+                }
+                Out::Ping(payload) => sink.feed(Message::Ping(payload)).await?,
+                Out::Pong(payload) => sink.feed(Message::Pong(payload)).await?,
+                Out::Close(code, reason) => {
+                    let close = CloseFrame {
+                        code: code.into(),
+                        reason: reason.into(),
+                    };
+                    sink.send(Message::Close(Some(close))).await?;
+                    // The reader ends when the client has answered.
+                    std::future::pending::<()>().await;
+                }
+            }
+            if gather > 0 {
+                gather -= 1;
+                if gather == 0 {
+                    sink.flush().await?;
+                }
+            }
+        }
+        if gather == 0 {
+            sink.flush().await?;
+        }
+    }
+}
+
+/// A text frame whose payload nobody checks.
+fn text(payload: Bytes) -> Message {
+    Message::Frame(Frame::message(payload, OpCode::Data(Data::Text), true))
+}
+
+/// A text message in three fragments, a ping between the first two.
+fn fragments(payload: &Bytes) -> [Message; 4] {
+    let third = payload.len() / 3;
+    let part = |from: usize, to: usize, kind, last| {
+        Message::Frame(Frame::message(
+            payload.slice(from..to),
+            OpCode::Data(kind),
+            last,
+        ))
+    };
+    [
+        part(0, third, Data::Text, false),
+        Message::Ping(Bytes::from_static(b"between fragments")),
+        part(third, 2 * third, Data::Continue, false),
+        part(2 * third, payload.len(), Data::Continue, true),
+    ]
+}
+
+fn json(status: u16, body: impl Into<Bytes>) -> Reply {
+    let mut reply = Response::new(Full::new(body.into()));
+    *reply.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
+    let json = HeaderValue::from_static("application/json;charset=UTF-8");
+    reply.headers_mut().insert(CONTENT_TYPE, json);
+    reply
+}
+
+fn error_body(error: &ApiError) -> String {
+    format!(r#"{{"code":{},"msg":"{}"}}"#, error.code, error.msg)
+}
+
+fn parse_query(query: &str) -> Vec<(String, String)> {
+    query
+        .split('&')
+        .filter(|pair| !pair.is_empty())
+        .map(|pair| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            (percent_decoded(name), percent_decoded(value))
+        })
+        .collect()
+}
+
+/// Undoes percent-encoding; what is no valid escape stays as it is.
+fn percent_decoded(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        let escape = (bytes[at] == b'%')
+            .then(|| bytes.get(at + 1..at + 3))
+            .flatten()
+            .and_then(|digits| std::str::from_utf8(digits).ok())
+            .and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        out.push(escape.unwrap_or(bytes[at]));
+        at += if escape.is_some() { 3 } else { 1 };
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_are_decoded() {
+        assert_eq!(
+            percent_decoded("/stream%2fbtcusdt%40depth%"),
+            "/stream/btcusdt@depth%"
+        );
+        assert_eq!(
+            parse_query("streams=a%40b%2Fc&timeUnit=MICROSECOND&x"),
+            [
+                ("streams".to_owned(), "a@b/c".to_owned()),
+                ("timeUnit".to_owned(), "MICROSECOND".to_owned()),
+                ("x".to_owned(), String::new())
+            ]
+        );
+    }
+
+    #[test]
+    fn an_opening_is_read_from_the_url() {
+        let ip = IpAddr::from([127, 0, 0, 1]);
+        let query = parse_query("streams=a@trade/b@depth&timeUnit=microsecond");
+        let opened = opening(Surface::Streams, "/stream", &query, ip).expect("sound");
+        assert_eq!(opened.streams, ["a@trade", "b@depth"]);
+        assert!(opened.combined);
+        assert_eq!(opened.unit, TimeUnit::Microsecond);
+        let raw = opening(Surface::Streams, "/ws/a@trade/b@depth", &[], ip).expect("sound");
+        assert_eq!(raw.streams, ["a@trade", "b@depth"]);
+        assert!(!raw.combined);
+        let query = parse_query("returnRateLimits=false");
+        let api = opening(Surface::Api, "/ws-api/v3", &query, ip).expect("sound");
+        assert!(!api.return_rate_limits);
+        let query = parse_query("timeUnit=SECOND");
+        assert_eq!(
+            opening(Surface::Api, "/ws-api/v3", &query, ip)
+                .expect_err("no unit")
+                .code,
+            -1194
+        );
+    }
+}
