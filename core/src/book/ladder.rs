@@ -351,3 +351,68 @@ fn zeroed_and_touched<T: Copy + Default + From<u8>>(len: usize) -> Box<[T]> {
     black_box(&mut slice).fill(T::default());
     slice
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WINDOW: i64 = 16 * BLOCK_KEYS as i64;
+
+    fn ladder(keys: impl IntoIterator<Item = i64>) -> Ladder {
+        let mut ladder = Ladder::new(WINDOW as usize, 64);
+        for key in keys {
+            ladder.set(key, 1).expect("room");
+        }
+        ladder
+    }
+
+    /// Moves the best level to each key in turn; returns how often the window moved.
+    fn moves(ladder: &mut Ladder, bests: impl IntoIterator<Item = i64>) -> usize {
+        let mut count = 0;
+        for key in bests {
+            let base = ladder.base;
+            let (old, _) = ladder.best().expect("a level");
+            ladder.set(key, 1).expect("room");
+            if old != key {
+                ladder.set(old, 0).expect("removals need no room");
+            }
+            assert_eq!(ladder.best(), Some((key, 1)));
+            ladder.assert_invariants();
+            count += usize::from(ladder.base != base);
+        }
+        count
+    }
+
+    #[test]
+    fn a_best_that_swings_by_less_than_a_quarter_window_moves_it_once_at_most() {
+        let swing = WINDOW / 4 - BLOCK_KEYS as i64;
+        for low in (-WINDOW / 2..WINDOW / 2).step_by(4_000) {
+            let mut ladder = ladder([-WINDOW, 0]);
+            let swings = [low, low + swing].into_iter().cycle();
+            moves(&mut ladder, [low]);
+            assert!(moves(&mut ladder, swings.take(10)) <= 1);
+        }
+    }
+
+    #[test]
+    fn a_drift_moves_the_window_once_a_quarter() {
+        let drift = 20 * WINDOW;
+        let up = moves(&mut ladder([0]), (0..drift).step_by(64));
+        let down = moves(&mut ladder([0]), (0..drift).step_by(64).map(|key| -key));
+        for count in [up, down] {
+            assert!((1..=4 * 20 + 1).contains(&count), "{count} moves");
+        }
+    }
+
+    #[test]
+    fn levels_that_left_the_window_come_back_with_it() {
+        let mut ladder = ladder([-3 * WINDOW, -WINDOW / 2, -5, 0]);
+        assert_eq!(ladder.far.len(), 1);
+        moves(&mut ladder, [WINDOW]);
+        assert_eq!(ladder.far.len(), 3);
+        moves(&mut ladder, [0]);
+        assert_eq!(ladder.far.len(), 1);
+        let keys: Vec<_> = ladder.levels().map(|(key, _)| key).collect();
+        assert_eq!(keys, [0, -5, -WINDOW / 2, -3 * WINDOW]);
+    }
+}
