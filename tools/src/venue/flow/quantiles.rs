@@ -1,0 +1,89 @@
+//! Distributions as tables of quantiles.
+//!
+//! Owns: [`Quantiles`], measured from samples and sampled again by inverting the table. The nodes
+//! hold the 1, 10, 50, 90 and 99 % points exactly; between nodes values are interpolated. Integers
+//! only, so a draw is the same on every machine.
+
+use serde::{Deserialize, Serialize};
+
+/// Where the table has its values, in thousandths.
+pub const NODES_PERMILLE: [u32; 30] = [
+    0, 5, 10, 25, 50, 75, 100, 150, 200, 250, 300, 350, 400, 450, 500, 550, 600, 650, 700, 750,
+    800, 850, 875, 900, 925, 950, 975, 990, 995, 1_000,
+];
+
+/// Node at or below each thousandth, so that a draw needs no search.
+const NODE_OF_PERMILLE: [u8; 1_000] = {
+    let mut table = [0u8; 1_000];
+    let mut permille = 0;
+    let mut node = 0;
+    while permille < 1_000 {
+        if NODES_PERMILLE[node + 1] as usize == permille {
+            node += 1;
+        }
+        table[permille] = node as u8;
+        permille += 1;
+    }
+    table
+};
+
+/// A distribution of integers: its value at each of [`NODES_PERMILLE`], ascending.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Quantiles([i64; NODES_PERMILLE.len()]);
+
+impl Quantiles {
+    /// The distribution of `samples`, which are sorted in place; `None` when there are none.
+    pub fn of(samples: &mut [i64]) -> Option<Self> {
+        samples.sort_unstable();
+        if samples.is_empty() {
+            return None;
+        }
+        Some(Self(
+            NODES_PERMILLE.map(|permille| of_sorted(samples, permille)),
+        ))
+    }
+
+    /// The value below which `position / 2^32` of the distribution lies.
+    pub fn at(&self, position: u32) -> i64 {
+        let scaled = u64::from(position) * 1_000;
+        let node = usize::from(NODE_OF_PERMILLE[(scaled >> 32) as usize]);
+        let (low, high) = (self.0[node], self.0[node + 1]);
+        // 16 bits of the fraction are kept: the product stays inside 64 bits for values below 2^40.
+        let from = u64::from(NODES_PERMILLE[node]) << 16;
+        let width = (u64::from(NODES_PERMILLE[node + 1]) << 16) - from;
+        low + (high - low) * ((scaled >> 16) - from) as i64 / width as i64
+    }
+
+    /// Whether values ascend and lie in `range`: what a table read from text must prove.
+    pub fn is_within(&self, range: std::ops::RangeInclusive<i64>) -> bool {
+        self.0.is_sorted() && self.0.iter().all(|value| range.contains(value))
+    }
+}
+
+/// The value at `permille` of ascending `samples`, which must not be empty.
+pub(super) fn of_sorted(samples: &[i64], permille: u32) -> i64 {
+    let index = samples.len() * permille as usize / 1_000;
+    samples[index.min(samples.len() - 1)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nodes_are_reproduced_and_values_between_them_interpolated() {
+        let mut samples: Vec<i64> = (0..10_000).collect();
+        let table = Quantiles::of(&mut samples).expect("samples");
+        let at = |permille: u64| table.at(((permille << 32) / 1_000) as u32 + 1);
+        for permille in [10u64, 100, 500, 900, 990] {
+            assert_eq!(at(permille), permille as i64 * 10, "{permille}");
+        }
+        assert_eq!(at(520), 5_200);
+        assert_eq!(table.at(0), 0);
+        assert!(table.at(u32::MAX) >= 9_990);
+        assert!(table.is_within(0..=9_999));
+        assert!(!table.is_within(1..=9_999));
+        assert_eq!(Quantiles::of(&mut []), None);
+    }
+}
