@@ -6,8 +6,9 @@
 //!
 //! Invariants: a message becomes an update or a typed [`Fault`], never a panic; nothing is
 //! defaulted; nothing is allocated for a message that is not at fault.
-//! [`tolerant`] defines what a message means.
+//! `tolerant` defines what a message means; `fast` reads the usual forms of it and must agree.
 
+mod fast;
 mod symbols;
 mod tolerant;
 
@@ -16,6 +17,8 @@ use crate::instrument::{InstrumentIndex, Instruments};
 use crate::limits::{LEVELS_PER_SIDE_MAX, SNAPSHOTS_PENDING_MAX};
 use crate::units::{Grid, Level, Lots, Ticks, VenueMillis};
 use crate::venue::binance::fault::Fault;
+use crate::wire::json::Scanner;
+use crate::wire::json::pairs::{Lengths, PairReader};
 use symbols::SymbolTable;
 
 /// One message of the venue, decoded; levels live in the decoder until its next message.
@@ -203,14 +206,18 @@ struct Grids {
 struct Context {
     symbols: SymbolTable,
     grids: Vec<Grids>,
+    /// How long the numbers of each instrument's last level were.
+    lengths: Vec<Lengths>,
     pending: Vec<(i64, InstrumentIndex)>,
 }
 
-/// Levels of the message that was decoded last.
+/// Levels of the message that was decoded last: the first so many of each side.
 #[derive(Clone, Debug)]
 struct Levels {
-    bids: Vec<Level>,
-    asks: Vec<Level>,
+    bids: Box<[Level]>,
+    asks: Box<[Level]>,
+    bid_count: usize,
+    ask_count: usize,
 }
 
 /// An [`Update`] whose levels still lie in the scratch.
@@ -264,13 +271,23 @@ enum Outcome {
 #[derive(Clone, Debug)]
 pub struct Decoder {
     context: Context,
+    /// The scanner's half; `None` leaves everything to the tolerant parser.
+    pairs: Option<PairReader>,
     levels: Levels,
     counts: DecoderCounts,
 }
 
 impl Decoder {
-    /// A decoder for these instruments, with all its memory reserved.
+    /// A decoder for these instruments with the fastest scanner of this CPU, all its memory reserved.
     pub fn new(instruments: &Instruments) -> Self {
+        Self::with_scanner(instruments, Scanner::detect())
+    }
+
+    /// A decoder with a scanner of choice, for tests and benches.
+    ///
+    /// # Panics
+    /// When this CPU does not have what the scanner needs.
+    pub fn with_scanner(instruments: &Instruments, scanner: Scanner) -> Self {
         Self {
             context: Context {
                 symbols: SymbolTable::new(instruments),
@@ -281,11 +298,15 @@ impl Decoder {
                         lot: instrument.lot,
                     })
                     .collect(),
+                lengths: vec![Lengths::default(); instruments.count()],
                 pending: Vec::with_capacity(SNAPSHOTS_PENDING_MAX),
             },
+            pairs: (scanner != Scanner::Tolerant).then(|| PairReader::new(scanner)),
             levels: Levels {
-                bids: Vec::with_capacity(LEVELS_PER_SIDE_MAX),
-                asks: Vec::with_capacity(LEVELS_PER_SIDE_MAX),
+                bids: vec![Level::default(); LEVELS_PER_SIDE_MAX].into(),
+                asks: vec![Level::default(); LEVELS_PER_SIDE_MAX].into(),
+                bid_count: 0,
+                ask_count: 0,
             },
             counts: DecoderCounts::default(),
         }
@@ -297,13 +318,31 @@ impl Decoder {
     ///
     /// # Errors
     /// A [`Fault`] that names the instrument wherever the message got far enough to tell.
+    #[inline]
     pub fn decode(&mut self, payload: Payload<'_>) -> Result<Update<'_>, Fault> {
+        let usual = match self.pairs {
+            Some(pairs) => fast::decode(&payload, &mut self.context, pairs, &mut self.levels),
+            None => None,
+        };
+        let message = match usual {
+            Some(message) => {
+                self.counts.fast += 1;
+                message
+            }
+            None => self.decode_tolerantly(payload)?,
+        };
+        Ok(self.update(message))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn decode_tolerantly(&mut self, payload: Payload<'_>) -> Result<Message, Fault> {
         self.counts.tolerant += 1;
         let message = tolerant::decode(payload.bytes(), &mut self.context, &mut self.levels)?;
         if matches!(message, Message::Ignored) {
             self.counts.ignored += 1;
         }
-        Ok(self.update(message))
+        Ok(message)
     }
 
     /// Announces that the answer with this id will be a depth snapshot of this instrument: the
@@ -339,9 +378,10 @@ impl Decoder {
         self.counts
     }
 
+    #[inline]
     fn update(&self, message: Message) -> Update<'_> {
-        let bids = self.levels.bids.as_slice();
-        let asks = self.levels.asks.as_slice();
+        let bids = &self.levels.bids[..self.levels.bid_count];
+        let asks = &self.levels.asks[..self.levels.ask_count];
         match message {
             Message::Depth {
                 instrument,
@@ -402,6 +442,14 @@ impl Decoder {
 impl Context {
     fn grids(&self, instrument: InstrumentIndex) -> Grids {
         self.grids[instrument.as_usize()]
+    }
+
+    /// The instrument of an announced snapshot.
+    fn pending(&self, request_id: i64) -> Option<InstrumentIndex> {
+        self.pending
+            .iter()
+            .find(|(id, _)| *id == request_id)
+            .map(|(_, instrument)| *instrument)
     }
 
     /// The instrument of an announced snapshot, which is announced no longer.

@@ -8,7 +8,7 @@ use crate::instrument::{InstrumentIndex, Instruments};
 use crate::limits::{INSTRUMENTS_MAX, SYMBOL_BYTES_MAX};
 
 /// Words of a padded key: a symbol, then zeros.
-pub(super) const KEY_WORDS: usize = 4;
+const KEY_WORDS: usize = 4;
 const KEY_BYTES: usize = KEY_WORDS * 8;
 const _: () = assert!(SYMBOL_BYTES_MAX < KEY_BYTES);
 
@@ -16,13 +16,18 @@ const _: () = assert!(SYMBOL_BYTES_MAX < KEY_BYTES);
 const SLOTS: usize = INSTRUMENTS_MAX * 2;
 const _: () = assert!(SLOTS.is_power_of_two());
 
-/// A symbol as zero-padded little-endian words.
-pub(super) type Key = [u64; KEY_WORDS];
+/// A symbol as zero-padded little-endian words, and its length: a symbol may end in a zero byte on
+/// the wire, though none of ours does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Key {
+    pub(super) words: [u64; KEY_WORDS],
+    pub(super) bytes: usize,
+}
 
 /// One instrument's names.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Names {
-    /// As streams carry it, lower case.
+    /// As streams carry it.
     pub(super) lower: Key,
     /// As payloads carry it.
     pub(super) upper: Key,
@@ -32,14 +37,17 @@ pub(super) struct Names {
 #[derive(Clone, Debug)]
 pub(super) struct SymbolTable {
     /// Index into `names` plus one; zero is a free slot.
-    slots: Box<[u16; SLOTS]>,
+    lower_slots: Box<[u16; SLOTS]>,
+    /// The same for the upper-case names.
+    upper_slots: Box<[u16; SLOTS]>,
     names: Vec<Names>,
 }
 
 impl SymbolTable {
     pub(super) fn new(instruments: &Instruments) -> Self {
         let mut table = Self {
-            slots: Box::new([0; SLOTS]),
+            lower_slots: Box::new([0; SLOTS]),
+            upper_slots: Box::new([0; SLOTS]),
             names: Vec::with_capacity(instruments.count()),
         };
         for (index, instrument) in instruments.iter() {
@@ -48,14 +56,18 @@ impl SymbolTable {
             lower[..upper.len()].copy_from_slice(upper);
             lower.make_ascii_lowercase();
             let names = Names {
-                lower: key(&lower[..upper.len()]).expect("a symbol fits a key"),
-                upper: key(upper).expect("a symbol fits a key"),
+                lower: Key::new(&lower[..upper.len()]).expect("a symbol fits a key"),
+                upper: Key::new(upper).expect("a symbol fits a key"),
             };
-            let mut slot = home(&names.lower);
-            while table.slots[slot] != 0 {
-                slot = (slot + 1) % SLOTS;
+            // A symbol that JSON has to escape is left out: the scanner does not judge the bytes of a
+            // name that it finds here. The venue has none.
+            if upper
+                .iter()
+                .all(|&byte| byte >= b' ' && byte != b'"' && byte != b'\\')
+            {
+                insert(&mut table.lower_slots, &names.lower, index);
+                insert(&mut table.upper_slots, &names.upper, index);
             }
-            table.slots[slot] = index.0 + 1;
             table.names.push(names);
         }
         table
@@ -64,30 +76,23 @@ impl SymbolTable {
     /// The instrument whose lower-case name is `key`.
     #[inline]
     pub(super) fn by_lower(&self, key: &Key) -> Option<InstrumentIndex> {
-        let mut slot = home(key);
-        while self.slots[slot] != 0 {
-            let position = self.slots[slot] - 1;
-            if self.names[usize::from(position)].lower == *key {
-                return Some(InstrumentIndex(position));
-            }
-            slot = (slot + 1) % SLOTS;
-        }
-        None
+        find(&self.lower_slots, key, |index| &self.names(index).lower)
+    }
+
+    /// The instrument whose upper-case name is `key`.
+    #[inline]
+    pub(super) fn by_upper(&self, key: &Key) -> Option<InstrumentIndex> {
+        find(&self.upper_slots, key, |index| &self.names(index).upper)
     }
 
     /// The instrument of a stream name's symbol.
     pub(super) fn by_stream(&self, symbol: &[u8]) -> Option<InstrumentIndex> {
-        self.by_lower(&key(symbol)?)
+        self.by_lower(&Key::new(symbol)?)
     }
 
     /// The instrument of a payload's symbol.
     pub(super) fn by_payload(&self, symbol: &[u8]) -> Option<InstrumentIndex> {
-        let exact = key(symbol)?;
-        let mut lower = [0; KEY_BYTES];
-        lower[..symbol.len()].copy_from_slice(symbol);
-        lower.make_ascii_lowercase();
-        self.by_stream(&lower[..symbol.len()])
-            .filter(|index| self.names(*index).upper == exact)
+        self.by_upper(&Key::new(symbol)?)
     }
 
     /// The names of an instrument of this table.
@@ -97,25 +102,56 @@ impl SymbolTable {
     }
 }
 
-/// `None` when the symbol is empty or longer than any of ours can be.
-fn key(symbol: &[u8]) -> Option<Key> {
-    if symbol.is_empty() || symbol.len() > SYMBOL_BYTES_MAX {
-        return None;
+impl Key {
+    /// `None` when the symbol is empty or longer than any of ours can be.
+    fn new(symbol: &[u8]) -> Option<Self> {
+        if symbol.is_empty() || symbol.len() > SYMBOL_BYTES_MAX {
+            return None;
+        }
+        let mut padded = [0; KEY_BYTES];
+        padded[..symbol.len()].copy_from_slice(symbol);
+        let mut words = [0; KEY_WORDS];
+        for (word, bytes) in words.iter_mut().zip(padded.chunks_exact(8)) {
+            *word = u64::from_le_bytes(bytes.try_into().expect("eight bytes"));
+        }
+        Some(Self {
+            words,
+            bytes: symbol.len(),
+        })
     }
-    let mut padded = [0; KEY_BYTES];
-    padded[..symbol.len()].copy_from_slice(symbol);
-    let mut words = [0; KEY_WORDS];
-    for (word, bytes) in words.iter_mut().zip(padded.chunks_exact(8)) {
-        *word = u64::from_le_bytes(bytes.try_into().expect("eight bytes"));
+
+    /// Where the search for a key starts. Fibonacci hashing: the high bits of the product are well mixed.
+    #[inline]
+    fn home(&self) -> usize {
+        let [a, b, c, d] = self.words;
+        let folded = a ^ b.rotate_left(23) ^ c.rotate_left(41) ^ d.rotate_left(11);
+        (folded.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - SLOTS.trailing_zeros())) as usize
     }
-    Some(words)
 }
 
-/// Where the search for a key starts. Fibonacci hashing: the high bits of the product are well mixed.
+fn insert(slots: &mut [u16; SLOTS], key: &Key, index: InstrumentIndex) {
+    let mut slot = key.home();
+    while slots[slot] != 0 {
+        slot = (slot + 1) % SLOTS;
+    }
+    slots[slot] = index.0 + 1;
+}
+
 #[inline]
-fn home(key: &Key) -> usize {
-    let folded = key[0] ^ key[1].rotate_left(23) ^ key[2].rotate_left(41) ^ key[3].rotate_left(11);
-    (folded.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - SLOTS.trailing_zeros())) as usize
+fn find<'k>(
+    slots: &[u16; SLOTS],
+    key: &Key,
+    name: impl Fn(InstrumentIndex) -> &'k Key,
+) -> Option<InstrumentIndex> {
+    let mut slot = key.home();
+    while slots[slot] != 0 {
+        let index = InstrumentIndex(slots[slot] - 1);
+        if name(index) == key {
+            return Some(index);
+        }
+        slot = (slot + 1) % SLOTS;
+    }
+    None
 }
 
 #[cfg(test)]

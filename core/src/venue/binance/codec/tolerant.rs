@@ -8,7 +8,6 @@
 
 use super::{AggTrade, BookTicker, Context, Grids, Levels, Message, Outcome, RequestWeight, Trade};
 use crate::instrument::InstrumentIndex;
-use crate::limits::LEVELS_PER_SIDE_MAX;
 use crate::units::{Grid, Level, Lots, Ticks, VenueMillis};
 use crate::venue::binance::fault::{Fault, VenueFault};
 use crate::wire::json::tolerant::{
@@ -246,8 +245,8 @@ fn depth(
 ) -> Result<Message, Fault> {
     let event_ms = event.millis(EVENT_MS)?;
     let (first_id, last_id) = id_range(event, FIRST_ID, LAST_ID)?;
-    read_levels(event, SMALL_B, grids, &mut levels.bids)?;
-    read_levels(event, SMALL_A, grids, &mut levels.asks)?;
+    levels.bid_count = read_levels(event, SMALL_B, grids, &mut levels.bids)?;
+    levels.ask_count = read_levels(event, SMALL_A, grids, &mut levels.asks)?;
     Ok(Message::Depth {
         instrument,
         first_id,
@@ -348,8 +347,8 @@ fn server_shutdown(event: &Object<'_>) -> Result<Message, Fault> {
 /// `lastUpdateId`, `bids` and `asks` of a snapshot or a partial depth.
 fn full_levels(book: &Object<'_>, grids: Grids, levels: &mut Levels) -> Result<u64, Fault> {
     let last_id = book.unsigned(LAST_UPDATE_ID)?;
-    read_levels(book, BIDS, grids, &mut levels.bids)?;
-    read_levels(book, ASKS, grids, &mut levels.asks)?;
+    levels.bid_count = read_levels(book, BIDS, grids, &mut levels.bids)?;
+    levels.ask_count = read_levels(book, ASKS, grids, &mut levels.asks)?;
     Ok(last_id)
 }
 
@@ -538,26 +537,23 @@ impl<'a> Object<'a> {
     }
 }
 
-/// Reads one side of a book into `side`.
+/// Reads one side of a book into the front of `side`; returns how many levels it had.
 fn read_levels(
     book: &Object<'_>,
     key: Key,
     grids: Grids,
-    side: &mut Vec<Level>,
-) -> Result<(), Fault> {
-    side.clear();
+    side: &mut [Level],
+) -> Result<usize, Fault> {
     let mut fault = None;
     let mut json = serde_json::Deserializer::from_str(book.raw(key)?.get());
-    match (
-        json.deserialize_seq(SideVisitor {
-            grids,
-            side,
-            fault: &mut fault,
-        }),
-        fault,
-    ) {
+    let read = json.deserialize_seq(SideVisitor {
+        grids,
+        side,
+        fault: &mut fault,
+    });
+    match (read, fault) {
         (_, Some(kind)) => Err(Fault::field(kind, key.name())),
-        (Ok(()), None) => Ok(()),
+        (Ok(count), None) => Ok(count),
         (Err(error), None) if error.is_data() => {
             Err(Fault::field(VenueFault::WrongType, key.name()))
         }
@@ -567,34 +563,36 @@ fn read_levels(
 
 struct SideVisitor<'l> {
     grids: Grids,
-    side: &'l mut Vec<Level>,
+    side: &'l mut [Level],
     fault: &'l mut Option<VenueFault>,
 }
 
 impl<'de> Visitor<'de> for SideVisitor<'_> {
-    type Value = ();
+    type Value = usize;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an array of levels")
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<usize, A::Error> {
+        let mut count = 0;
         while let Some(level) = seq.next_element_seed(LevelSeed {
             grids: self.grids,
             fault: self.fault,
         })? {
-            let kind = if level.price == Ticks(0) {
-                VenueFault::ZeroPrice
-            } else if self.side.len() == LEVELS_PER_SIDE_MAX {
-                VenueFault::TooManyLevels
-            } else {
-                self.side.push(level);
-                continue;
+            let kind = match self.side.get_mut(count) {
+                Some(place) if level.price != Ticks(0) => {
+                    *place = level;
+                    count += 1;
+                    continue;
+                }
+                Some(_) => VenueFault::ZeroPrice,
+                None => VenueFault::TooManyLevels,
             };
             *self.fault = Some(kind);
             return Err(A::Error::custom("level"));
         }
-        Ok(())
+        Ok(count)
     }
 }
 
