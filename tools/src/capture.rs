@@ -19,6 +19,8 @@
 pub mod block;
 pub mod header;
 pub mod reader;
+pub mod tap;
+pub mod text;
 pub mod writer;
 
 use veloz_core::limits::MESSAGE_BYTES_MAX;

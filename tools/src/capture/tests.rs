@@ -32,7 +32,7 @@ fn instrument(symbol: &str, tick: i64) -> Instrument {
     }
 }
 
-fn header() -> CaptureHeader {
+pub(super) fn header() -> CaptureHeader {
     let mut engine = EngineConfig {
         seed: 77,
         ..EngineConfig::default()
