@@ -5,13 +5,15 @@
 //! is 1 when a gate failed. Absolute figures depend on the machine and its mood; ratios do not.
 
 mod book;
+mod decode;
 mod measure;
 mod ring;
 mod websocket;
 
 type Group = (&'static str, fn() -> bool);
 
-const GROUPS: [Group; 3] = [
+const GROUPS: [Group; 4] = [
+    ("decode", decode::run),
     ("book", book::run),
     ("ring", ring::run),
     ("websocket", websocket::run),
