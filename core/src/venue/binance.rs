@@ -4,3 +4,4 @@ pub mod codec;
 pub mod fault;
 pub mod rate;
 pub mod resync;
+pub mod session;

@@ -14,7 +14,7 @@
 //! | `Idle`: no stream | drop | – | – | – | – | `Idle` | `Idle` |
 //! | `Waiting` for its turn | drop | `Buffering` | – | – | ask for a turn | `Idle` | `Waiting` |
 //! | `Buffering`, nothing asked yet | store; gap: `Waiting` | – | `Requested` | – | ask for a snapshot | `Idle` | `Waiting` |
-//! | `Requested`, snapshot under way | store; gap: `Waiting` | – | – | too old: `Buffering`; else `Bridging` or `Live` | lost: `Waiting` | `Idle` | `Waiting` |
+//! | `Requested`, snapshot under way | store; gap: `Waiting` | – | – | too old: `Buffering`; else `Bridging` or `Live` | – | `Idle` | `Waiting` |
 //! | `Bridging`: the book is the snapshot | continues: apply, `Live`; gap: `Waiting` | – | – | – | probe | `Idle` | `Waiting` |
 //! | `Live` | continues: apply; gap: `Waiting` | – | – | – | probe | `Idle` | `Waiting` |
 //!
@@ -160,8 +160,6 @@ pub enum Wish {
     Turn,
     /// A snapshot.
     Snapshot,
-    /// To be told that its snapshot is lost.
-    GiveUp,
     /// A comparison of its id with the venue's.
     Probe,
     /// To be told that it is behind: the venue showed an id in good time that it still lacks.
@@ -240,11 +238,11 @@ impl BookSync {
         self.due = now.plus(config.first_diff_wait);
     }
 
-    /// The snapshot was asked for; an answer is awaited until `until`.
-    pub fn snapshot_requested(&mut self, until: Nanos) {
+    /// The snapshot was asked for. When it does not come, whoever asked reports a fault.
+    pub fn snapshot_requested(&mut self) {
         assert_eq!(self.state, SyncState::Buffering, "only once");
         self.state = SyncState::Requested;
-        self.due = until;
+        self.due = Nanos::MAX;
     }
 
     /// The snapshot cannot be asked for before `at`; diffs go on into the window.
@@ -253,7 +251,7 @@ impl BookSync {
         self.due = at;
     }
 
-    /// A turn cannot be had before `at`.
+    /// A turn cannot be had before `at`; [`Nanos::MAX`] waits for [`BookSync::wake`].
     pub fn turn_postponed(&mut self, at: Nanos) {
         assert_eq!(self.state, SyncState::Waiting, "only a waiting book");
         self.due = at;
@@ -418,10 +416,18 @@ impl BookSync {
         }
     }
 
-    /// No probe can be had before `at`.
+    /// No probe can be had before `at`; [`Nanos::MAX`] waits for [`BookSync::wake`].
     pub fn probe_postponed(&mut self, at: Nanos) {
         if self.is_chained() {
             self.due = at;
+        }
+    }
+
+    /// What was postponed for ever may be tried now; a back-off runs on.
+    pub fn wake(&mut self, now: Nanos) {
+        let postponed = self.state == SyncState::Waiting || self.is_chained();
+        if postponed && self.due == Nanos::MAX {
+            self.due = now;
         }
     }
 
@@ -431,10 +437,9 @@ impl BookSync {
             return Wish::None;
         }
         match self.state {
-            SyncState::Idle => Wish::None,
+            SyncState::Idle | SyncState::Requested => Wish::None,
             SyncState::Waiting => Wish::Turn,
             SyncState::Buffering => Wish::Snapshot,
-            SyncState::Requested => Wish::GiveUp,
             SyncState::Bridging | SyncState::Live => {
                 if let Some((id, by)) = self.behind
                     && self.last_id < id

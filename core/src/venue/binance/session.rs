@@ -1,0 +1,734 @@
+//! Connections to the venue: wished for, subscribed, watched, replaced.
+//!
+//! Owns: [`Session`], which keeps one market link and one API link up. Does not: touch a socket
+//! (it asks through the outbox), decode, or know books; what changed is told as [`Notice`]s.
+//!
+//! Each role has two slots, so that a link and its successor run side by side while one replaces the
+//! other. One slot is the **main** one; the link in the other is its successor until it is ready,
+//! then the slots swap and the old link retires after the overlap.
+//!
+//! | link | up | reply | refused, reply overdue | silent | down | rotation due, venue will close |
+//! | --- | --- | --- | --- | --- | --- | --- |
+//! | `Connecting` | market: `Subscribing`; API: `Ready` | – | – | given up after the time-out | back-off | – |
+//! | `Subscribing` | – | all in: `Ready` | closed, back-off | – | back-off | noted |
+//! | `Ready` | – | ignored | – | market: closed, at once | back-off | a successor is asked for |
+//! | `Ready`, retiring | – | ignored | – | – | gone | – |
+//!
+//! A dash cannot happen or changes nothing. When the main link goes while another is there, that one
+//! becomes the main link, be it a successor or one that was to retire. Events of links that we closed
+//! ourselves name a generation that no slot holds, and are ignored.
+//!
+//! Invariants: at most [`crate::limits::STREAMS_PER_SUBSCRIBE_MAX`] names a message and three
+//! messages a second and connection, which leaves two of the venue's five to pongs; at most
+//! [`attempts::ATTEMPTS_MAX`] connections in 5 minutes; no two links ever share a generation.
+
+pub mod attempts;
+pub mod subscriptions;
+
+use crate::config::LinkConfig;
+use crate::event::{LinkDown, LinkId, LinkRole};
+use crate::jitter::Jitter;
+use crate::outbox::{Full, Outbox};
+use crate::units::Nanos;
+use crate::venue::binance::resync::{SOURCES, Source};
+use crate::wire::digits::Digits;
+use attempts::Attempts;
+use subscriptions::Subscriptions;
+
+/// Time between two messages of ours on one market connection.
+pub const SUBSCRIBE_INTERVAL: Nanos = Nanos::from_ms(334);
+
+/// How long a link must have been up for its loss to count as the first failure.
+pub const SETTLED_AFTER: Nanos = Nanos::from_secs(60);
+
+/// Notices that one event may cause: every link of both roles goes, and its role asks anew.
+pub const NOTICES_MAX: usize = 16;
+
+/// What changed, in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// A connection was asked for.
+    Asked {
+        /// Which one.
+        link: LinkId,
+        /// Whether one of its role was up before.
+        again: bool,
+    },
+    /// A connection is up.
+    Up {
+        /// Which one.
+        link: LinkId,
+    },
+    /// A link does its work: it is subscribed, or takes requests.
+    Ready {
+        /// Which one.
+        link: LinkId,
+        /// Its slot.
+        source: Source,
+    },
+    /// A link is gone, or did not come up.
+    Down {
+        /// Which one.
+        link: LinkId,
+        /// Its slot.
+        source: Source,
+        /// Why.
+        cause: LinkDown,
+        /// Whether another link of its role is ready.
+        others_ready: bool,
+    },
+    /// A link was closed after its successor had run beside it for the whole overlap.
+    Retired {
+        /// Which one.
+        link: LinkId,
+        /// Its slot.
+        old: Source,
+        /// The slot of its successor.
+        new: Source,
+    },
+    /// A subscription was not answered in time; the link is closed.
+    SubscribeOverdue {
+        /// Which one.
+        link: LinkId,
+    },
+    /// The outbox had no room; what was to be sent is tried again.
+    OutboxFull,
+}
+
+/// What an answer to a control message means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SubscribeReply {
+    /// It answers nothing that we wait for.
+    Unknown,
+    /// A part of our streams is subscribed.
+    Accepted,
+    /// The venue refused a part of our streams.
+    Refused,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Connecting {
+        until: Nanos,
+    },
+    Subscribing {
+        /// Request id of the first message; the others follow.
+        first_id: i64,
+        /// Messages sent.
+        sent: usize,
+        /// Messages answered, a bit each.
+        answered: u32,
+        next_at: Nanos,
+        reply_by: Nanos,
+    },
+    Ready {
+        since: Nanos,
+    },
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Link {
+    id: LinkId,
+    phase: Phase,
+    /// When anything last arrived.
+    heard_at: Nanos,
+    /// When it is to be replaced.
+    rotate_at: Nanos,
+    /// It is to be closed, and the outbox had no room to say so.
+    doomed: Option<LinkDown>,
+}
+
+impl Link {
+    const fn is_ready(&self) -> bool {
+        matches!(self.phase, Phase::Ready { .. })
+    }
+}
+
+/// The links of one role.
+#[derive(Clone, Debug)]
+struct Role {
+    slots: [Option<Link>; SOURCES],
+    main: usize,
+    /// Whether the main link is to be replaced.
+    replace: bool,
+    /// When the link that is not the main one goes, if it is the old one.
+    retire_at: Nanos,
+    /// Not before this the next connection is asked for.
+    connect_at: Nanos,
+    failures: u32,
+    was_up: bool,
+}
+
+impl Role {
+    const fn new() -> Self {
+        Self {
+            slots: [None; SOURCES],
+            main: 0,
+            replace: false,
+            retire_at: Nanos::MAX,
+            connect_at: Nanos::ZERO,
+            failures: 0,
+            was_up: false,
+        }
+    }
+
+    const fn other(&self) -> usize {
+        1 - self.main
+    }
+
+    fn slot_of(&self, link: LinkId) -> Option<usize> {
+        self.slots
+            .iter()
+            .position(|slot| slot.is_some_and(|held| held.id == link))
+    }
+
+    /// The slot for a new connection, if one is wanted.
+    fn wanted_slot(&self) -> Option<usize> {
+        if self.slots[self.main].is_none() {
+            debug_assert!(
+                self.slots[self.other()].is_none(),
+                "it would be the main one"
+            );
+            return Some(self.main);
+        }
+        (self.replace && self.slots[self.other()].is_none()).then_some(self.other())
+    }
+}
+
+/// Everything about our connections; see the module's text.
+#[derive(Clone, Debug)]
+pub struct Session {
+    config: LinkConfig,
+    reply_timeout: Nanos,
+    subscriptions: Subscriptions,
+    roles: [Role; LinkRole::ALL.len()],
+    attempts: Attempts,
+    generation: u32,
+    request_id: i64,
+    jitter: Jitter,
+    stopped: bool,
+    /// Something could not be asked for: try again at the next tick.
+    retry: bool,
+}
+
+impl Session {
+    /// A session without links, which wants both at once.
+    pub fn new(
+        config: LinkConfig,
+        reply_timeout: Nanos,
+        subscriptions: Subscriptions,
+        jitter: Jitter,
+    ) -> Self {
+        Self {
+            config,
+            reply_timeout,
+            subscriptions,
+            roles: LinkRole::ALL.map(|_| Role::new()),
+            attempts: Attempts::default(),
+            generation: 0,
+            request_id: 0,
+            jitter,
+            stopped: false,
+            retry: false,
+        }
+    }
+
+    /// Does what is due at `now`.
+    pub fn tick(&mut self, now: Nanos, out: &mut Outbox, notices: &mut Vec<Notice>) {
+        if self.stopped {
+            return;
+        }
+        self.retry = false;
+        for role in LinkRole::ALL {
+            for slot in 0..SOURCES {
+                self.tick_link(now, role, slot, out, notices);
+            }
+            self.retire(now, role, out, notices);
+            self.connect(now, role, out, notices);
+        }
+    }
+
+    /// A connection is up.
+    pub fn link_up(
+        &mut self,
+        now: Nanos,
+        link: LinkId,
+        out: &mut Outbox,
+        notices: &mut Vec<Notice>,
+    ) {
+        let Some(slot) = self.role(link.role).slot_of(link) else {
+            return;
+        };
+        let age = self
+            .config
+            .rotate_after
+            .since(self.jitter.below(self.config.rotate_jitter));
+        let next_id = self.request_id + 1;
+        let role = &mut self.roles[link.role as usize];
+        role.was_up = true;
+        let held = role.slots[slot].as_mut().expect("found above");
+        held.heard_at = now;
+        held.rotate_at = now.plus(age);
+        notices.push(Notice::Up { link });
+        match link.role {
+            LinkRole::Market => {
+                held.phase = Phase::Subscribing {
+                    first_id: next_id,
+                    sent: 0,
+                    answered: 0,
+                    next_at: now,
+                    reply_by: Nanos::MAX,
+                };
+                self.request_id += self.subscriptions.count() as i64;
+                self.tick_link(now, link.role, slot, out, notices);
+            }
+            LinkRole::Api => self.ready(now, link.role, slot, notices),
+        }
+    }
+
+    /// A connection ended or did not come up; the edge has forgotten it.
+    pub fn link_down(
+        &mut self,
+        now: Nanos,
+        link: LinkId,
+        cause: LinkDown,
+        notices: &mut Vec<Notice>,
+    ) {
+        if let Some(slot) = self.role(link.role).slot_of(link) {
+            self.lose(now, link.role, slot, cause, notices);
+        }
+    }
+
+    /// Closes a link because of a fault; a new one is asked for after the back-off.
+    pub fn fail(
+        &mut self,
+        now: Nanos,
+        link: LinkId,
+        cause: LinkDown,
+        out: &mut Outbox,
+        notices: &mut Vec<Notice>,
+    ) {
+        if let Some(slot) = self.role(link.role).slot_of(link) {
+            self.close(now, link.role, slot, cause, out, notices);
+        }
+    }
+
+    /// Asks for a successor of the main link, which goes when the successor has proved itself.
+    pub fn replace(&mut self, role: LinkRole) {
+        self.roles[role as usize].replace = true;
+    }
+
+    /// The venue will close this connection soon.
+    pub fn venue_closes(&mut self, link: LinkId) {
+        let role = self.role(link.role);
+        if role.slot_of(link) == Some(role.main) {
+            self.replace(link.role);
+        }
+    }
+
+    /// Something arrived on a link: its slot, unless we do not hold it.
+    #[inline]
+    pub fn heard(&mut self, now: Nanos, link: LinkId) -> Option<Source> {
+        let role = &mut self.roles[link.role as usize];
+        for (slot, held) in role.slots.iter_mut().enumerate() {
+            if let Some(held) = held
+                && held.id == link
+            {
+                held.heard_at = now;
+                return Some(Source::new(slot));
+            }
+        }
+        None
+    }
+
+    /// A control message was answered.
+    pub fn subscribe_reply(
+        &mut self,
+        now: Nanos,
+        link: LinkId,
+        id: Option<i64>,
+        error: Option<i32>,
+        notices: &mut Vec<Notice>,
+    ) -> SubscribeReply {
+        let count = self.subscriptions.count();
+        let role = &mut self.roles[link.role as usize];
+        let Some(slot) = role.slot_of(link) else {
+            return SubscribeReply::Unknown;
+        };
+        let held = role.slots[slot].as_mut().expect("found above");
+        let Phase::Subscribing {
+            first_id,
+            sent,
+            answered,
+            reply_by,
+            ..
+        } = &mut held.phase
+        else {
+            return SubscribeReply::Unknown;
+        };
+        let message = match id {
+            Some(id) if (0..*sent as i64).contains(&(id - *first_id)) => (id - *first_id) as u32,
+            // An error without a number can only be about what we last sent.
+            None if error.is_some() => 0,
+            Some(_) | None => return SubscribeReply::Unknown,
+        };
+        if error.is_some() {
+            return SubscribeReply::Refused;
+        }
+        *answered |= 1 << message;
+        if answered.count_ones() as usize == *sent {
+            *reply_by = Nanos::MAX;
+        }
+        if answered.count_ones() as usize == count {
+            self.ready(now, link.role, slot, notices);
+        }
+        SubscribeReply::Accepted
+    }
+
+    /// No connection of this role is asked for before `until`.
+    pub fn hold(&mut self, role: LinkRole, until: Nanos) {
+        let role = &mut self.roles[role as usize];
+        role.connect_at = role.connect_at.max(until);
+    }
+
+    /// Closes all links; none is asked for before `until`.
+    pub fn close_all(
+        &mut self,
+        now: Nanos,
+        until: Nanos,
+        out: &mut Outbox,
+        notices: &mut Vec<Notice>,
+    ) {
+        for role in LinkRole::ALL {
+            for slot in 0..SOURCES {
+                if self.role(role).slots[slot].is_some() {
+                    self.close(now, role, slot, LinkDown::Requested, out, notices);
+                }
+            }
+            self.hold(role, until);
+        }
+    }
+
+    /// Closes all links for good.
+    pub fn stop(&mut self, now: Nanos, out: &mut Outbox, notices: &mut Vec<Notice>) {
+        self.close_all(now, Nanos::MAX, out, notices);
+        self.stopped = true;
+    }
+
+    /// The link that takes requests now.
+    pub fn api(&self) -> Option<LinkId> {
+        let role = self.role(LinkRole::Api);
+        role.slots[role.main]
+            .filter(Link::is_ready)
+            .map(|link| link.id)
+    }
+
+    /// Links of a role that are up.
+    pub fn up_count(&self, role: LinkRole) -> usize {
+        self.role(role)
+            .slots
+            .iter()
+            .flatten()
+            .filter(|link| !matches!(link.phase, Phase::Connecting { .. }))
+            .count()
+    }
+
+    /// The number of the next request, unique over all links.
+    pub fn next_request_id(&mut self) -> i64 {
+        self.request_id += 1;
+        self.request_id
+    }
+
+    /// When to tick next; [`Nanos::MAX`] for never.
+    pub fn due(&self) -> Nanos {
+        if self.stopped {
+            return Nanos::MAX;
+        }
+        if self.retry {
+            return Nanos::ZERO;
+        }
+        self.roles
+            .iter()
+            .map(|role| self.role_due(role))
+            .min()
+            .expect("there are roles")
+    }
+
+    fn role_due(&self, role: &Role) -> Nanos {
+        let mut due = role.retire_at;
+        if role.wanted_slot().is_some() {
+            due = due.min(role.connect_at.max(self.attempts.allowed_at()));
+        }
+        for (slot, link) in role.slots.iter().enumerate() {
+            let Some(link) = link else { continue };
+            let at = match link.phase {
+                Phase::Connecting { until } => until,
+                Phase::Subscribing {
+                    sent,
+                    next_at,
+                    reply_by,
+                    ..
+                } => {
+                    if sent < self.subscriptions.count() {
+                        next_at.min(reply_by)
+                    } else {
+                        reply_by
+                    }
+                }
+                Phase::Ready { .. } if slot != role.main => Nanos::MAX,
+                Phase::Ready { .. } => {
+                    let rotate_at = if role.replace {
+                        Nanos::MAX
+                    } else {
+                        link.rotate_at
+                    };
+                    rotate_at.min(self.silent_at(link))
+                }
+            };
+            due = due.min(at);
+        }
+        due
+    }
+
+    fn silent_at(&self, link: &Link) -> Nanos {
+        match link.id.role {
+            LinkRole::Market => link.heard_at.plus(self.config.silence_max),
+            // Our own requests show whether an API link answers.
+            LinkRole::Api => Nanos::MAX,
+        }
+    }
+
+    fn role(&self, role: LinkRole) -> &Role {
+        &self.roles[role as usize]
+    }
+
+    fn tick_link(
+        &mut self,
+        now: Nanos,
+        role: LinkRole,
+        slot: usize,
+        out: &mut Outbox,
+        notices: &mut Vec<Notice>,
+    ) {
+        let Some(link) = self.role(role).slots[slot] else {
+            return;
+        };
+        if let Some(cause) = link.doomed {
+            self.close(now, role, slot, cause, out, notices);
+            return;
+        }
+        match link.phase {
+            Phase::Connecting { until } => {
+                if now >= until {
+                    self.close(now, role, slot, LinkDown::Connect, out, notices);
+                }
+            }
+            Phase::Subscribing {
+                sent,
+                next_at,
+                reply_by,
+                ..
+            } => {
+                if now >= reply_by {
+                    notices.push(Notice::SubscribeOverdue { link: link.id });
+                    self.close(now, role, slot, LinkDown::Requested, out, notices);
+                } else if now >= next_at && sent < self.subscriptions.count() {
+                    self.subscribe(now, role, slot, out, notices);
+                }
+            }
+            Phase::Ready { .. } => {
+                if slot != self.role(role).main {
+                    return;
+                }
+                if now >= self.silent_at(&link) {
+                    self.close(now, role, slot, LinkDown::Silent, out, notices);
+                } else if now >= link.rotate_at {
+                    self.replace(role);
+                }
+            }
+        }
+    }
+
+    /// Sends the next SUBSCRIBE of a link.
+    fn subscribe(
+        &mut self,
+        now: Nanos,
+        role: LinkRole,
+        slot: usize,
+        out: &mut Outbox,
+        notices: &mut Vec<Notice>,
+    ) {
+        let link = self.roles[role as usize].slots[slot]
+            .as_mut()
+            .expect("the caller looked");
+        let Phase::Subscribing {
+            first_id,
+            sent,
+            next_at,
+            reply_by,
+            ..
+        } = &mut link.phase
+        else {
+            unreachable!("the caller looked");
+        };
+        let asked = out.send(
+            link.id,
+            &[
+                b"{\"method\":\"SUBSCRIBE\",\"params\":[",
+                self.subscriptions.params(*sent),
+                b"],\"id\":",
+                Digits::new((*first_id + *sent as i64) as u64).bytes(),
+                b"}",
+            ],
+        );
+        match asked {
+            Ok(()) => {
+                *sent += 1;
+                *next_at = now.plus(SUBSCRIBE_INTERVAL);
+                *reply_by = now.plus(self.reply_timeout);
+            }
+            Err(Full) => self.outbox_full(notices),
+        }
+    }
+
+    fn ready(&mut self, now: Nanos, role: LinkRole, slot: usize, notices: &mut Vec<Notice>) {
+        let overlap = self.config.overlap;
+        let role = &mut self.roles[role as usize];
+        let link = role.slots[slot].as_mut().expect("the caller found it");
+        link.phase = Phase::Ready { since: now };
+        notices.push(Notice::Ready {
+            link: link.id,
+            source: Source::new(slot),
+        });
+        // A link that is already retiring may still be answered; it retires all the same.
+        if slot != role.main && role.retire_at == Nanos::MAX {
+            role.main = slot;
+            role.replace = false;
+            role.retire_at = now.plus(overlap);
+        }
+    }
+
+    /// Ends the overlap when it has lasted.
+    fn retire(&mut self, now: Nanos, role: LinkRole, out: &mut Outbox, notices: &mut Vec<Notice>) {
+        let held = &mut self.roles[role as usize];
+        if now < held.retire_at {
+            return;
+        }
+        let other = held.other();
+        let old = held.slots[other].expect("what retires is there");
+        match out.close(old.id, LinkDown::Requested) {
+            Ok(()) => {
+                held.slots[other] = None;
+                held.retire_at = Nanos::MAX;
+                notices.push(Notice::Retired {
+                    link: old.id,
+                    old: Source::new(other),
+                    new: Source::new(held.main),
+                });
+            }
+            Err(Full) => self.outbox_full(notices),
+        }
+    }
+
+    /// Asks for a connection when one is wanted and may be made.
+    fn connect(&mut self, now: Nanos, role: LinkRole, out: &mut Outbox, notices: &mut Vec<Notice>) {
+        let held = self.role(role);
+        let Some(slot) = held.wanted_slot() else {
+            return;
+        };
+        if now < held.connect_at.max(self.attempts.allowed_at()) {
+            return;
+        }
+        let again = held.was_up;
+        let link = LinkId {
+            role,
+            generation: self.generation + 1,
+        };
+        match out.connect(link) {
+            Ok(()) => {
+                self.generation += 1;
+                self.attempts.note(now);
+                self.roles[role as usize].slots[slot] = Some(Link {
+                    id: link,
+                    phase: Phase::Connecting {
+                        until: now.plus(self.config.connect_timeout),
+                    },
+                    heard_at: now,
+                    rotate_at: Nanos::MAX,
+                    doomed: None,
+                });
+                notices.push(Notice::Asked { link, again });
+            }
+            Err(Full) => self.outbox_full(notices),
+        }
+    }
+
+    fn close(
+        &mut self,
+        now: Nanos,
+        role: LinkRole,
+        slot: usize,
+        cause: LinkDown,
+        out: &mut Outbox,
+        notices: &mut Vec<Notice>,
+    ) {
+        let link = self.role(role).slots[slot].expect("the caller looked");
+        if out.close(link.id, cause).is_ok() {
+            self.lose(now, role, slot, cause, notices);
+        } else {
+            let doomed = self.roles[role as usize].slots[slot].as_mut();
+            doomed.expect("copied above").doomed = Some(cause);
+            self.outbox_full(notices);
+        }
+    }
+
+    fn lose(
+        &mut self,
+        now: Nanos,
+        role: LinkRole,
+        slot: usize,
+        cause: LinkDown,
+        notices: &mut Vec<Notice>,
+    ) {
+        let role = &mut self.roles[role as usize];
+        let link = role.slots[slot].take().expect("the caller found it");
+        let was_retiring = slot != role.main && role.retire_at != Nanos::MAX;
+        if !was_retiring {
+            if let Phase::Ready { since } = link.phase
+                && now.since(since) >= SETTLED_AFTER
+            {
+                role.failures = 0;
+            }
+            let wait = self.jitter.backoff(
+                self.config.backoff_base,
+                self.config.backoff_max,
+                role.failures,
+            );
+            role.connect_at = role.connect_at.max(now.plus(wait));
+            role.failures = role.failures.saturating_add(1);
+        }
+        role.retire_at = Nanos::MAX;
+        if slot == role.main && role.slots[role.other()].is_some() {
+            role.main = role.other();
+        }
+        if role.slots[role.main].is_none() {
+            role.replace = false;
+        }
+        let others_ready = role.slots.iter().flatten().any(Link::is_ready);
+        notices.push(Notice::Down {
+            link: link.id,
+            source: Source::new(slot),
+            cause,
+            others_ready,
+        });
+    }
+
+    #[cold]
+    fn outbox_full(&mut self, notices: &mut Vec<Notice>) {
+        self.retry = true;
+        notices.push(Notice::OutboxFull);
+    }
+}
+
+#[cfg(test)]
+mod tests;
