@@ -64,6 +64,12 @@ impl Deadlines {
         due
     }
 
+    /// Whether a timer is due at `now`; it runs on.
+    #[inline]
+    pub fn is_due(&self, timer: Timer, now: Nanos) -> bool {
+        self.at[timer as usize] <= now
+    }
+
     /// The earliest deadline; `None` while no timer runs.
     #[inline]
     pub fn earliest(&self) -> Option<Nanos> {

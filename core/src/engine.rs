@@ -1,8 +1,52 @@
 //! The whole brain behind one signature: [`Engine::handle`].
+//!
+//! Owns: [`Engine`] and the order in which one event is handled. Does not: read a clock or a random
+//! number, touch a socket, or know anything that is not an argument or its own state; so the same
+//! events give the same actions and the same records, bit for bit.
+//!
+//! One event: decode, apply, publish; then what the session told; then books whose time has come.
+//! Timers of links, requests and the clock are served by a tick alone.
+//!
+//! | event | what happens |
+//! | --- | --- |
+//! | message | decoded; a fault is answered by the table of `venue::binance::fault` |
+//! | link up, link down | the session moves; books and requests follow its notices |
+//! | tick | due timers are served |
+//! | backlog | remembered |
+//! | wall clock | request windows and lag are measured by it until the venue's clock is known |
+//! | shutdown | links close, a last record is written, and nothing is handled any more |
+//!
+//! Invariants: [`Engine::book`] shows a book only while it is live. Nothing is allocated after
+//! [`Engine::new`]. A message costs time in proportion to its levels.
 
-use crate::event::Event;
+mod books;
+mod brain;
+mod links;
+mod requests;
+mod service;
+
+use crate::book::Book;
+use crate::config::EngineConfig;
+use crate::deadlines::Timer;
+use crate::event::{Command, Event, LinkId, LinkRole, Payload};
+use crate::instrument::{InstrumentIndex, Instruments};
 use crate::outbox::Outbox;
+use crate::telemetry::Telemetry;
+use crate::telemetry::counters::{Counter, InstrumentCounter, MessageKind};
+use crate::telemetry::histograms::Stage;
+use crate::telemetry::records::{EngineState, RecordBody};
+use crate::telemetry::samples::Sample;
+use crate::telemetry::trace::TraceEvent;
 use crate::units::Nanos;
+use crate::venue::binance::codec::{ApiOutcome, Decoder, Update};
+use crate::venue::binance::resync::SyncState;
+use crate::venue::binance::session::subscriptions::TooManyStreams;
+use books::Origin;
+use brain::Brain;
+
+/// Rounds in which books and links may set each other to work after one event. What is left then
+/// keeps its timer and is done in the next turn.
+const SETTLING_ROUNDS_MAX: usize = 4;
 
 /// Takes one stage stamp. The edge supplies the TSC, replay supplies zeros; no decision reads a stamp.
 pub trait Stopwatch {
@@ -23,17 +67,264 @@ impl Stopwatch for NoStopwatch {
 
 /// The trading engine: books now, orders with trading.
 pub struct Engine<S: Stopwatch> {
+    decoder: Decoder,
+    brain: Brain,
     stopwatch: S,
+    /// Messages that the decoder's tolerant parser had read when last counted.
+    tolerant_counted: u64,
 }
 
 impl<S: Stopwatch> Engine<S> {
+    /// An engine without links, whose first deadline is at once. All memory is reserved here.
+    ///
+    /// # Errors
+    /// [`TooManyStreams`] when one market connection cannot carry what is configured.
+    pub fn new(
+        config: EngineConfig,
+        instruments: Instruments,
+        telemetry: Telemetry,
+        stopwatch: S,
+    ) -> Result<Self, TooManyStreams> {
+        Ok(Self {
+            decoder: Decoder::new(&instruments),
+            brain: Brain::new(config, instruments, telemetry)?,
+            stopwatch,
+            tolerant_counted: 0,
+        })
+    }
+
     /// Handles one event at `now` (for a message: when its bytes reached user space).
+    ///
+    /// `out` is empty at the call, and the edge performs what is in it before the next one; what found
+    /// no room is tried again. `now` never goes back.
+    #[inline]
     pub fn handle(&mut self, now: Nanos, event: Event<'_>, out: &mut Outbox) {
-        let _ = (now, event, out, self.stopwatch.stamp());
+        if self.brain.state == EngineState::Stopped {
+            return;
+        }
+        match event {
+            Event::Message { link, payload } => self.message(now, link, payload, out),
+            Event::LinkUp { link } => {
+                let brain = &mut self.brain;
+                brain.session.link_up(now, link, out, &mut brain.notices);
+            }
+            Event::LinkDown { link, cause } => {
+                let brain = &mut self.brain;
+                brain
+                    .session
+                    .link_down(now, link, cause, &mut brain.notices);
+            }
+            Event::Command(Command::Shutdown) => {
+                self.shut_down(now, out);
+                return;
+            }
+            Event::Tick => self.tick(now, out),
+            Event::Backlog(above) => {
+                self.brain.backlog = above;
+                self.brain
+                    .telemetry
+                    .trace
+                    .push(now, TraceEvent::Backlog(above));
+            }
+            Event::WallClock { unix_ns_at_zero } => {
+                self.brain.unix_ns_at_zero = Some(unix_ns_at_zero);
+                self.brain.clocks_changed();
+            }
+        }
+        if !self.brain.notices.is_empty() || self.brain.deadlines.is_due(Timer::Books, now) {
+            self.settle(now, out);
+        }
     }
 
     /// When to call [`Engine::handle`] with [`Event::Tick`]; `None` while no timer runs.
+    #[inline]
     pub fn next_deadline(&self) -> Option<Nanos> {
-        None
+        self.brain.deadlines.earliest()
+    }
+
+    /// The book of an instrument, while it is live.
+    pub fn book(&self, instrument: InstrumentIndex) -> Option<&Book> {
+        let market = &self.brain.markets[instrument.as_usize()];
+        (market.sync.state() == SyncState::Live).then_some(&market.book)
+    }
+
+    /// Where the synchronisation of a book stands, and the last update id that it holds.
+    pub fn book_state(&self, instrument: InstrumentIndex) -> (SyncState, u64) {
+        let sync = &self.brain.markets[instrument.as_usize()].sync;
+        (sync.state(), sync.last_id())
+    }
+
+    /// Where the engine stands.
+    pub fn state(&self) -> EngineState {
+        self.brain.state
+    }
+
+    /// Whether the records ring is above its mark.
+    pub fn backlog(&self) -> bool {
+        self.brain.backlog
+    }
+
+    /// The instruments, in the order of their indices.
+    pub fn instruments(&self) -> &Instruments {
+        &self.brain.instruments
+    }
+
+    /// The core's telemetry, for the edge's own counts and for a panic's dump.
+    pub fn telemetry(&mut self) -> &mut Telemetry {
+        &mut self.brain.telemetry
+    }
+
+    #[inline]
+    fn message(&mut self, now: Nanos, link: LinkId, payload: Payload<'_>, out: &mut Outbox) {
+        let Self {
+            decoder,
+            brain,
+            stopwatch,
+            tolerant_counted,
+        } = self;
+        let Some(source) = brain.session.heard(now, link) else {
+            // A link that we gave up; what it still says is nothing to us.
+            brain.telemetry.counters.increment(Counter::Ignored);
+            return;
+        };
+        let bytes = payload.bytes().len() as u32;
+        brain
+            .telemetry
+            .trace
+            .push(now, TraceEvent::Message(link, bytes));
+        let tolerant = decoder.counts().tolerant;
+        if tolerant != *tolerant_counted {
+            let counters = &mut brain.telemetry.counters;
+            counters.add(Counter::TolerantParses, tolerant - *tolerant_counted);
+            *tolerant_counted = tolerant;
+        }
+        let decoded = decoder.decode(payload);
+        let decoded_at = stopwatch.stamp();
+        brain
+            .telemetry
+            .histograms
+            .record(Stage::RecvToDecoded, now, decoded_at);
+        let update = match decoded {
+            Ok(update) => update,
+            Err(fault) => {
+                brain.fault(now, link, fault, out);
+                return;
+            }
+        };
+        let origin = Origin { link, source };
+        let (kind, instrument) = kind_of(&update);
+        brain.telemetry.counters.message(kind);
+        if let Some(instrument) = instrument {
+            brain
+                .telemetry
+                .counters
+                .instrument(instrument, InstrumentCounter::Messages);
+        }
+        match update {
+            Update::Depth(diff) => {
+                if brain.depth(now, origin, &diff, out) {
+                    let book_at = stopwatch.stamp();
+                    let telemetry = &mut brain.telemetry;
+                    telemetry
+                        .histograms
+                        .record(Stage::DecodedToBook, decoded_at, book_at);
+                    telemetry.histograms.record(Stage::RecvToBook, now, book_at);
+                    telemetry.samples.push(Sample::Stages {
+                        instrument: diff.instrument,
+                        recv: now,
+                        decoded: decoded_at,
+                        book: book_at,
+                    });
+                }
+            }
+            // The diffs are the truth about a book; a partial one is counted, no more.
+            Update::PartialDepth(_) => {}
+            Update::BookTicker(ticker) => brain.book_ticker(now, origin, &ticker, out),
+            Update::Trade(trade) => brain.trade(now, origin, &trade, out),
+            Update::AggTrade(trade) => brain.agg_trade(now, origin, &trade, out),
+            Update::SubscribeReply { id, error } => {
+                brain.subscribe_reply(now, link, id, error, out);
+            }
+            Update::ApiReply(reply) => brain.api_reply(now, link, &reply, out),
+            Update::ServerShutdown { .. } => brain.venue_closes(now, link),
+            Update::Ignored => brain.telemetry.counters.increment(Counter::Ignored),
+        }
+    }
+
+    /// Serves the timers that are due; books are served after every event.
+    fn tick(&mut self, now: Nanos, out: &mut Outbox) {
+        let Self { decoder, brain, .. } = self;
+        if brain.deadlines.take_due(Timer::Links, now) {
+            brain.session.tick(now, out, &mut brain.notices);
+            brain.deadlines.set(Timer::Links, brain.session.due());
+        }
+        if brain.deadlines.take_due(Timer::Requests, now) {
+            brain.serve_requests(now, decoder, out);
+        }
+        if brain.deadlines.take_due(Timer::VenueClock, now) {
+            brain.serve_clock(now, decoder, out);
+        }
+    }
+
+    /// Works off what the event set going.
+    #[cold]
+    fn settle(&mut self, now: Nanos, out: &mut Outbox) {
+        let Self { decoder, brain, .. } = self;
+        for _ in 0..SETTLING_ROUNDS_MAX {
+            if !brain.notices.is_empty() {
+                brain.serve_notices(now, decoder);
+                brain.deadlines.set(Timer::Links, brain.session.due());
+            }
+            if brain.deadlines.take_due(Timer::Books, now) {
+                brain.serve_books(now, decoder, out);
+            }
+            if brain.notices.is_empty() && !brain.deadlines.is_due(Timer::Books, now) {
+                break;
+            }
+        }
+        let state = brain.state_of_books();
+        brain.publish_engine_state(now, state);
+    }
+
+    fn shut_down(&mut self, now: Nanos, out: &mut Outbox) {
+        let Self { decoder, brain, .. } = self;
+        brain.publish_engine_state(now, EngineState::Stopping);
+        let links_closed: usize = LinkRole::ALL
+            .into_iter()
+            .map(|role| brain.session.up_count(role))
+            .sum();
+        brain.session.stop(now, out, &mut brain.notices);
+        brain.serve_notices(now, decoder);
+        for timer in Timer::ALL {
+            brain.deadlines.set(timer, Nanos::MAX);
+        }
+        brain.publish_engine_state(now, EngineState::Stopped);
+        brain.telemetry.records.push(
+            now,
+            RecordBody::Shutdown {
+                links_closed: links_closed as u32,
+            },
+        );
+    }
+}
+
+/// What an update counts as, and of which instrument.
+#[inline]
+fn kind_of(update: &Update<'_>) -> (MessageKind, Option<InstrumentIndex>) {
+    match update {
+        Update::Depth(diff) => (MessageKind::DepthDiff, Some(diff.instrument)),
+        Update::PartialDepth(depth) => (MessageKind::DepthPartial, Some(depth.instrument)),
+        Update::BookTicker(ticker) => (MessageKind::BookTicker, Some(ticker.instrument)),
+        Update::Trade(trade) => (MessageKind::Trade, Some(trade.instrument)),
+        Update::AggTrade(trade) => (MessageKind::AggTrade, Some(trade.instrument)),
+        Update::ApiReply(reply) => match reply.outcome {
+            ApiOutcome::Snapshot(depth) => (MessageKind::DepthSnapshot, Some(depth.instrument)),
+            ApiOutcome::ServerTime(_) | ApiOutcome::Error { .. } | ApiOutcome::Other => {
+                (MessageKind::Control, None)
+            }
+        },
+        Update::SubscribeReply { .. } | Update::ServerShutdown { .. } | Update::Ignored => {
+            (MessageKind::Control, None)
+        }
     }
 }

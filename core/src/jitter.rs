@@ -32,6 +32,11 @@ impl Jitter {
         Nanos(half + self.below(Nanos(full - half + 1)).0)
     }
 
+    /// A generator of its own for another owner, so that the two do not disturb each other.
+    pub fn fork(&mut self) -> Self {
+        Self::new(self.next())
+    }
+
     fn next(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut mixed = self.state;

@@ -75,6 +75,10 @@ const _: () = assert!(LEVELS_PER_SIDE_MAX * 2 * 40 < MESSAGE_BYTES_MAX);
 /// Kinds of venue faults that are counted apart; a venue's fault enum asserts that it fits.
 pub const FAULT_KINDS_MAX: usize = 64;
 
+/// Fault records in one second. A venue that sends nothing but faults would fill the ring with them and
+/// stop trading; the counters count them all.
+pub const FAULT_RECORDS_PER_SECOND_MAX: u32 = 100;
+
 /// Records that one event may cause: a link that goes down takes every book with it (its state, the
 /// resynchronisation), and tells itself, its engine state and a fault.
 pub const RECORDS_PER_EVENT_MAX: usize = 2 * INSTRUMENTS_MAX + 8;

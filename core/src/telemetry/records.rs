@@ -54,6 +54,8 @@ labelled! {
         LinkDown = "link_down",
         /// Its updates stopped while the venue's other streams went on.
         Silent = "silent",
+        /// Its best price is not the one that the venue published for the same update id.
+        TouchMismatch = "touch_mismatch",
     }
 }
 

@@ -1,5 +1,6 @@
 //! Binance Spot: market-data codec, book synchronisation, sessions, rate budget.
 
+pub mod clock;
 pub mod codec;
 pub mod fault;
 pub mod rate;

@@ -49,6 +49,13 @@ pub enum VenueFault {
     ReplyTimeout,
     /// The best bid is at or above the best ask.
     CrossedBook,
+    /// The best price of a book is not the one that the venue published for the same update id.
+    TouchMismatch,
+    /// The diffs of a live book stay behind an update id that the venue published before.
+    StreamBehind,
+    /// The venue's book moved on and not one diff came since the snapshot. Besides the resync a
+    /// successor of the link is asked for, now and then: the stream may be dead on this one alone.
+    StreamSilent,
     /// The venue refused a subscription.
     SubscribeRefused,
     /// The venue refused a request.
@@ -69,7 +76,7 @@ pub enum OnFault {
     Resync,
     /// The link is replaced, and every book that it fed resyncs.
     Reconnect,
-    /// Everything stops until an operator acts.
+    /// All links are closed, and nothing is asked or connected before the time that the venue named.
     Halt,
 }
 
@@ -95,7 +102,7 @@ impl OnFault {
 
 impl VenueFault {
     /// All kinds, in order of their discriminants.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 26] = [
         Self::Malformed,
         Self::DuplicateKey,
         Self::MissingField,
@@ -115,6 +122,9 @@ impl VenueFault {
         Self::WindowFull,
         Self::ReplyTimeout,
         Self::CrossedBook,
+        Self::TouchMismatch,
+        Self::StreamBehind,
+        Self::StreamSilent,
         Self::SubscribeRefused,
         Self::RequestRefused,
         Self::RateLimited,
@@ -143,6 +153,9 @@ impl VenueFault {
             Self::WindowFull => "window_full",
             Self::ReplyTimeout => "reply_timeout",
             Self::CrossedBook => "crossed_book",
+            Self::TouchMismatch => "touch_mismatch",
+            Self::StreamBehind => "stream_behind",
+            Self::StreamSilent => "stream_silent",
             Self::SubscribeRefused => "subscribe_refused",
             Self::RequestRefused => "request_refused",
             Self::RateLimited => "rate_limited",
@@ -176,6 +189,9 @@ impl VenueFault {
             Self::WindowFull => OnFault::Resync,
             Self::ReplyTimeout => OnFault::Resync,
             Self::CrossedBook => OnFault::Resync,
+            Self::TouchMismatch => OnFault::Resync,
+            Self::StreamBehind => OnFault::Resync,
+            Self::StreamSilent => OnFault::Resync,
             Self::SubscribeRefused => OnFault::Reconnect,
             Self::RequestRefused => OnFault::Resync,
             Self::RateLimited => OnFault::CountAndDrop,

@@ -423,6 +423,12 @@ impl Session {
             .map(|link| link.id)
     }
 
+    /// The main link of a role, whatever its phase.
+    pub fn main(&self, role: LinkRole) -> Option<LinkId> {
+        let role = self.role(role);
+        role.slots[role.main].map(|link| link.id)
+    }
+
     /// Links of a role that are up.
     pub fn up_count(&self, role: LinkRole) -> usize {
         self.role(role)

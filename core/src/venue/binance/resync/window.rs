@@ -105,6 +105,17 @@ impl Windows {
         self.windows.iter().any(|window| window.free)
     }
 
+    /// Bytes that were reserved at the start.
+    pub fn bytes_reserved(&self) -> usize {
+        self.windows
+            .iter()
+            .map(|window| {
+                window.headers.capacity() * size_of::<Header>()
+                    + window.levels.capacity() * size_of::<Level>()
+            })
+            .sum()
+    }
+
     /// Appends a diff.
     ///
     /// # Errors

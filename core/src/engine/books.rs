@@ -1,0 +1,310 @@
+//! Market data into books: diffs, snapshots, best prices, trades.
+//!
+//! Does not: ask for anything; what a book wants next is served after the update is handled.
+//! Invariant: work is proportional to the levels of the message (and, for a snapshot, of its window).
+
+use crate::book::{Book, BookFull, Side};
+use crate::event::LinkId;
+use crate::instrument::InstrumentIndex;
+use crate::outbox::Outbox;
+use crate::telemetry::gauges::BookGauges;
+use crate::telemetry::records::ResyncCause;
+use crate::telemetry::samples::Sample;
+use crate::units::{Level, Lots, Nanos, Ticks, VenueMillis};
+use crate::venue::binance::codec::{AggTrade, BookTicker, DepthDiff, PartialDepth, Trade};
+use crate::venue::binance::fault::{Fault, VenueFault};
+use crate::venue::binance::resync::{DiffStep, SnapshotStep, Source, SyncState, Wish};
+
+use super::brain::{Brain, LastTicker};
+
+/// Where a message came from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Origin {
+    pub(super) link: LinkId,
+    pub(super) source: Source,
+}
+
+impl Brain {
+    /// A diff; returns whether it changed a live book.
+    #[inline]
+    pub(super) fn depth(
+        &mut self,
+        now: Nanos,
+        origin: Origin,
+        diff: &DepthDiff<'_>,
+        out: &mut Outbox,
+    ) -> bool {
+        let index = diff.instrument;
+        let market = &mut self.markets[index.as_usize()];
+        match market
+            .sync
+            .diff(now, origin.source, diff.first_id, diff.last_id)
+        {
+            DiffStep::Apply => self.apply(now, origin.link, diff, out),
+            DiffStep::Bridge => {
+                self.publish_state(now, index);
+                self.apply(now, origin.link, diff, out)
+            }
+            DiffStep::Store { first } => {
+                let window = market.window.expect("a collecting book has a window");
+                if self
+                    .windows
+                    .push(window, diff.last_id, diff.bids, diff.asks)
+                    .is_err()
+                {
+                    self.fault(
+                        now,
+                        origin.link,
+                        Fault::new(VenueFault::WindowFull).of(index),
+                        out,
+                    );
+                } else if first {
+                    self.arm(index);
+                }
+                false
+            }
+            DiffStep::NotWanted | DiffStep::Ahead => false,
+            DiffStep::Old => {
+                if market.sync.state() == SyncState::Live && self.one_market_link() {
+                    let expected = self.markets[index.as_usize()].sync.last_id() + 1;
+                    let fault =
+                        Fault::ids(VenueFault::IdWentBack, expected, diff.last_id).of(index);
+                    self.fault(now, origin.link, fault, out);
+                }
+                false
+            }
+            DiffStep::WentBack { expected, got } => {
+                let fault = Fault::ids(VenueFault::IdWentBack, expected, got).of(index);
+                self.count_fault(now, origin.link, fault);
+                // One step back is dropped; a whole run of them means that the venue counts anew.
+                self.resync(now, index, ResyncCause::IdsWentBack, expected, got);
+                false
+            }
+            DiffStep::Gap { expected, got } => {
+                let fault = Fault::ids(VenueFault::SequenceGap, expected, got).of(index);
+                self.fault(now, origin.link, fault, out);
+                false
+            }
+        }
+    }
+
+    /// Applies a diff that continues a live book.
+    #[inline]
+    fn apply(&mut self, now: Nanos, link: LinkId, diff: &DepthDiff<'_>, out: &mut Outbox) -> bool {
+        let index = diff.instrument;
+        let market = &mut self.markets[index.as_usize()];
+        if set_levels(&mut market.book, diff.bids, diff.asks).is_err() {
+            self.resync(now, index, ResyncCause::Capacity, 0, 0);
+            return false;
+        }
+        self.check_and_publish(now, link, index, Some(diff.event_ms), out)
+    }
+
+    /// A snapshot that its book waits for.
+    pub(super) fn snapshot(
+        &mut self,
+        now: Nanos,
+        link: LinkId,
+        depth: &PartialDepth<'_>,
+        out: &mut Outbox,
+    ) {
+        let index = depth.instrument;
+        let market = &mut self.markets[index.as_usize()];
+        let step = market
+            .sync
+            .snapshot(now, depth.last_id, &self.config.books, &mut self.jitter);
+        match step {
+            SnapshotStep::TooOld { first } => {
+                // The window stays, and the book asks again: nothing to resync, but to be counted.
+                let fault = Fault::ids(VenueFault::SnapshotTooOld, first, depth.last_id).of(index);
+                self.count_fault(now, link, fault);
+                self.arm(index);
+            }
+            SnapshotStep::GiveUp { first } => {
+                let fault = Fault::ids(VenueFault::SnapshotTooOld, first, depth.last_id).of(index);
+                self.fault(now, link, fault, out);
+            }
+            SnapshotStep::Install => {
+                let window = market.window.expect("a collecting book has a window");
+                market.book.clear();
+                let mut fits = set_levels(&mut market.book, depth.bids, depth.asks);
+                for diff in self.windows.diffs(window) {
+                    if fits.is_ok() && diff.last_id > depth.last_id {
+                        fits = set_levels(&mut market.book, diff.bids, diff.asks);
+                    }
+                }
+                self.free_window(now, index);
+                if fits.is_err() {
+                    self.resync(now, index, ResyncCause::Capacity, 0, 0);
+                    return;
+                }
+                self.publish_state(now, index);
+                self.arm(index);
+                self.check_and_publish(now, link, index, None, out);
+            }
+        }
+    }
+
+    /// Judges a book after an update; publishes it when it is live and sound.
+    fn check_and_publish(
+        &mut self,
+        now: Nanos,
+        link: LinkId,
+        index: InstrumentIndex,
+        event: Option<VenueMillis>,
+        out: &mut Outbox,
+    ) -> bool {
+        let market = &mut self.markets[index.as_usize()];
+        if market.book.is_crossed() {
+            let fault = Fault::new(VenueFault::CrossedBook).of(index);
+            self.fault(now, link, fault, out);
+            return false;
+        }
+        if market.sync.state() != SyncState::Live {
+            return false;
+        }
+        let id = market.sync.last_id();
+        let touch = market.best();
+        if market.ticker.update_id == id && !agrees(&market.ticker, touch) {
+            let fault = Fault::new(VenueFault::TouchMismatch).of(index);
+            self.fault(now, link, fault, out);
+            return false;
+        }
+        let touch_changed = market.touch != touch;
+        market.touch = touch;
+        let gauges = BookGauges::live(touch, id, now).levels(
+            market.book.level_count(Side::Bid) as u32,
+            market.book.level_count(Side::Ask) as u32,
+        );
+        let lag_ns = event.map_or(0, |event| self.lag_ns(now, event));
+        self.telemetry.gauges.book(index, gauges.lag(lag_ns));
+        if touch_changed {
+            self.telemetry.samples.push(Sample::TopOfBook {
+                instrument: index,
+                at: now,
+                bid: touch.bid,
+                ask: touch.ask,
+            });
+        }
+        true
+    }
+
+    /// A best price: it proves or refutes the book, and shows whether the diffs keep up.
+    #[inline]
+    pub(super) fn book_ticker(
+        &mut self,
+        now: Nanos,
+        origin: Origin,
+        ticker: &BookTicker,
+        out: &mut Outbox,
+    ) {
+        let index = ticker.instrument;
+        let market = &mut self.markets[index.as_usize()];
+        if ticker.update_id <= market.ticker.update_id {
+            let expected = market.ticker.update_id;
+            if ticker.update_id < expected {
+                self.went_back(now, origin, index, expected, ticker.update_id, out);
+            }
+            return;
+        }
+        market.ticker = LastTicker {
+            update_id: ticker.update_id,
+            bid: ticker.bid,
+            ask: ticker.ask,
+        };
+        if market.sync.state() != SyncState::Live {
+            return;
+        }
+        if ticker.update_id == market.sync.last_id() && !agrees(&market.ticker, market.touch) {
+            let fault = Fault::new(VenueFault::TouchMismatch).of(index);
+            self.fault(now, origin.link, fault, out);
+            return;
+        }
+        if let Wish::Behind { expected, got } =
+            market
+                .sync
+                .venue_is_at(now, ticker.update_id, &self.config.books)
+        {
+            let fault = Fault::ids(VenueFault::StreamBehind, expected, got).of(index);
+            self.fault(now, origin.link, fault, out);
+        }
+    }
+
+    /// A trade between others.
+    #[inline]
+    pub(super) fn trade(&mut self, now: Nanos, origin: Origin, trade: &Trade, out: &mut Outbox) {
+        let index = trade.instrument;
+        let market = &mut self.markets[index.as_usize()];
+        if trade.trade_id <= market.last_trade_id {
+            let expected = market.last_trade_id + 1;
+            self.went_back(now, origin, index, expected, trade.trade_id, out);
+            return;
+        }
+        market.last_trade_id = trade.trade_id;
+        self.telemetry.samples.push(Sample::Trade {
+            instrument: index,
+            at: now,
+            venue_time: trade.trade_ms,
+            price: trade.price,
+            qty: trade.qty,
+            buyer_is_maker: trade.buyer_is_maker,
+        });
+    }
+
+    /// Fills of one taker order.
+    #[inline]
+    pub(super) fn agg_trade(
+        &mut self,
+        now: Nanos,
+        origin: Origin,
+        trade: &AggTrade,
+        out: &mut Outbox,
+    ) {
+        let index = trade.instrument;
+        let market = &mut self.markets[index.as_usize()];
+        if trade.agg_id <= market.last_agg_id {
+            let expected = market.last_agg_id + 1;
+            self.went_back(now, origin, index, expected, trade.agg_id, out);
+            return;
+        }
+        market.last_agg_id = trade.agg_id;
+    }
+
+    /// An old id on a stream without holes to mind: with two connections up it is the other's copy.
+    #[cold]
+    fn went_back(
+        &mut self,
+        now: Nanos,
+        origin: Origin,
+        index: InstrumentIndex,
+        expected: u64,
+        got: u64,
+        out: &mut Outbox,
+    ) {
+        if self.one_market_link() {
+            let fault = Fault::ids(VenueFault::IdWentBack, expected, got).of(index);
+            self.fault(now, origin.link, fault, out);
+        }
+    }
+}
+
+/// Sets absolute quantities on both sides.
+#[inline]
+fn set_levels(book: &mut Book, bids: &[Level], asks: &[Level]) -> Result<(), BookFull> {
+    for level in bids {
+        book.set(Side::Bid, level.price, level.qty)?;
+    }
+    for level in asks {
+        book.set(Side::Ask, level.price, level.qty)?;
+    }
+    Ok(())
+}
+
+/// Whether a best price is that of a book; the venue writes zeros for a side without orders.
+#[inline]
+fn agrees(ticker: &LastTicker, touch: crate::telemetry::gauges::Touch) -> bool {
+    let side = |level: Level, best: Option<(Ticks, Lots)>| {
+        best.unwrap_or_default() == (level.price, level.qty)
+    };
+    side(ticker.bid, touch.bid) && side(ticker.ask, touch.ask)
+}

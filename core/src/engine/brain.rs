@@ -1,0 +1,458 @@
+//! What the engine knows, apart from the decoder whose scratch an update borrows.
+//!
+//! Owns: [`Brain`]: books and their synchronisation, links, requests, budget, timers, telemetry.
+//! Here stand the acts that everything else ends in: a fault is counted and answered, a book leaves
+//! its chain, a book's state is published.
+
+use crate::book::{Book, Side};
+use crate::config::{EngineConfig, SnapshotDepth};
+use crate::deadlines::{Deadlines, Timer};
+use crate::event::{LinkDown, LinkId, LinkRole};
+use crate::instrument::{InstrumentIndex, Instruments};
+use crate::jitter::Jitter;
+use crate::limits::{BOOK_FAR_LEVELS_MAX, BOOK_WINDOW_TICKS, FAULT_RECORDS_PER_SECOND_MAX};
+use crate::outbox::Outbox;
+use crate::telemetry::Telemetry;
+use crate::telemetry::counters::InstrumentCounter;
+use crate::telemetry::gauges::{BookGauges, Gauge, Touch};
+use crate::telemetry::records::{BookState, EngineState, RecordBody, ResyncCause};
+use crate::telemetry::trace::TraceEvent;
+use crate::units::{Level, Nanos, VenueMillis};
+use crate::venue::binance::clock::VenueClock;
+use crate::venue::binance::fault::{Detail, Fault, OnFault, VenueFault};
+use crate::venue::binance::rate::{RequestBudget, snapshot_plan};
+use crate::venue::binance::resync::window::{WindowIndex, Windows};
+use crate::venue::binance::resync::{BookSync, SyncState};
+use crate::venue::binance::session::subscriptions::{Subscriptions, TooManyStreams};
+use crate::venue::binance::session::{NOTICES_MAX, Notice, Session};
+
+use super::requests::Requests;
+
+/// Time between two replacements of a market link because some stream on it is silent. A replacement
+/// that did not help will not help a second time, and a dead instrument must not cost a link a minute.
+pub(super) const SILENT_REPLACE_INTERVAL: Nanos = Nanos::from_secs(300);
+
+/// The best price that the venue last published by itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct LastTicker {
+    pub(super) update_id: u64,
+    pub(super) bid: Level,
+    pub(super) ask: Level,
+}
+
+/// One instrument.
+pub(super) struct Market {
+    pub(super) book: Book,
+    pub(super) sync: BookSync,
+    pub(super) window: Option<WindowIndex>,
+    /// Whether the book was live since its stream came up.
+    was_live: bool,
+    published: BookState,
+    pub(super) touch: Touch,
+    pub(super) ticker: LastTicker,
+    pub(super) last_trade_id: u64,
+    pub(super) last_agg_id: u64,
+}
+
+const NO_TOUCH: Touch = Touch {
+    bid: None,
+    ask: None,
+};
+
+impl Market {
+    fn new() -> Self {
+        Self {
+            book: Book::new(BOOK_WINDOW_TICKS, BOOK_FAR_LEVELS_MAX),
+            sync: BookSync::default(),
+            window: None,
+            was_live: false,
+            published: BookState::Waiting,
+            touch: NO_TOUCH,
+            ticker: LastTicker::default(),
+            last_trade_id: 0,
+            last_agg_id: 0,
+        }
+    }
+
+    fn state(&self) -> BookState {
+        match self.sync.state() {
+            SyncState::Idle => BookState::Waiting,
+            SyncState::Live => BookState::Live,
+            SyncState::Waiting
+            | SyncState::Buffering
+            | SyncState::Requested
+            | SyncState::Bridging => {
+                if self.was_live {
+                    BookState::Resyncing
+                } else {
+                    BookState::Syncing
+                }
+            }
+        }
+    }
+
+    pub(super) fn best(&self) -> Touch {
+        let side = |side| {
+            self.book
+                .best(side)
+                .map(|level: Level| (level.price, level.qty))
+        };
+        Touch {
+            bid: side(Side::Bid),
+            ask: side(Side::Ask),
+        }
+    }
+}
+
+/// See the module's text.
+pub(super) struct Brain {
+    pub(super) config: EngineConfig,
+    pub(super) instruments: Instruments,
+    pub(super) telemetry: Telemetry,
+    pub(super) markets: Vec<Market>,
+    pub(super) windows: Windows,
+    pub(super) session: Session,
+    pub(super) notices: Vec<Notice>,
+    pub(super) requests: Requests,
+    pub(super) budget: RequestBudget,
+    pub(super) venue_clock: VenueClock,
+    pub(super) deadlines: Deadlines,
+    pub(super) jitter: Jitter,
+    pub(super) snapshot_levels: u16,
+    /// Wall clock of this machine: Unix nanoseconds at the engine's zero.
+    pub(super) unix_ns_at_zero: Option<i64>,
+    /// Unix nanoseconds at the engine's zero on the venue's clock, or on ours while that is unknown.
+    venue_ns_at_zero: Option<i64>,
+    pub(super) silent_replace_at: Nanos,
+    pub(super) state: EngineState,
+    pub(super) live_count: usize,
+    pub(super) backlog: bool,
+    fault_second: u64,
+    fault_records: u32,
+}
+
+impl Brain {
+    pub(super) fn new(
+        config: EngineConfig,
+        instruments: Instruments,
+        telemetry: Telemetry,
+    ) -> Result<Self, TooManyStreams> {
+        let subscriptions = Subscriptions::new(&instruments, config.streams)?;
+        let count = instruments.count();
+        let weight_per_minute = config.requests.weight_per_minute;
+        let mut jitter = Jitter::new(config.seed);
+        let session = Session::new(
+            config.links,
+            config.requests.reply_timeout,
+            subscriptions,
+            jitter.fork(),
+        );
+        let mut deadlines = Deadlines::default();
+        deadlines.set(Timer::Links, session.due());
+        let mut brain = Self {
+            snapshot_levels: match config.books.snapshot_depth {
+                SnapshotDepth::Auto => snapshot_plan(count, weight_per_minute),
+                SnapshotDepth::Levels(levels) => levels,
+            },
+            config,
+            instruments,
+            telemetry,
+            markets: (0..count).map(|_| Market::new()).collect(),
+            windows: Windows::default(),
+            session,
+            notices: Vec::with_capacity(NOTICES_MAX),
+            requests: Requests::new(),
+            budget: RequestBudget::new(weight_per_minute),
+            venue_clock: VenueClock::default(),
+            deadlines,
+            jitter,
+            unix_ns_at_zero: None,
+            venue_ns_at_zero: None,
+            silent_replace_at: Nanos::ZERO,
+            state: EngineState::Starting,
+            live_count: 0,
+            backlog: false,
+            fault_second: 0,
+            fault_records: 0,
+        };
+        brain.publish_memory();
+        Ok(brain)
+    }
+
+    /// Counts a fault and does what the table says about its kind.
+    pub(super) fn fault(&mut self, now: Nanos, link: LinkId, fault: Fault, out: &mut Outbox) {
+        self.count_fault(now, link, fault);
+        match fault.response() {
+            OnFault::CountAndDrop => {}
+            OnFault::Resync => {
+                let instrument = fault.instrument.expect("the answer is laid at its door");
+                let (expected, got) = match fault.detail {
+                    Detail::Ids { expected, got } => (expected, got),
+                    Detail::None | Detail::Field(_) | Detail::Code(_) => (0, 0),
+                };
+                self.resync(now, instrument, resync_cause(fault.kind), expected, got);
+            }
+            OnFault::Reconnect => {
+                self.session
+                    .fail(now, link, LinkDown::Requested, out, &mut self.notices);
+            }
+            OnFault::Halt => {
+                let until = self.budget.blocked_until();
+                self.session.close_all(now, until, out, &mut self.notices);
+            }
+        }
+    }
+
+    /// Counts a fault whose answer is being given already.
+    pub(super) fn count_fault(&mut self, now: Nanos, link: LinkId, fault: Fault) {
+        let kind = fault.kind as u8;
+        self.telemetry.counters.fault(kind);
+        self.telemetry.trace.push(now, TraceEvent::Fault(kind));
+        let second = now.0 / Nanos::from_secs(1).0;
+        if second != self.fault_second {
+            self.fault_second = second;
+            self.fault_records = 0;
+        }
+        if self.fault_records == FAULT_RECORDS_PER_SECOND_MAX {
+            return;
+        }
+        self.fault_records += 1;
+        self.telemetry.records.push(
+            now,
+            RecordBody::Fault {
+                link,
+                instrument: fault.instrument,
+                kind,
+                detail: match fault.detail {
+                    Detail::None | Detail::Field(_) => 0,
+                    Detail::Ids { got, .. } => got,
+                    Detail::Code(code) => i64::from(code) as u64,
+                },
+            },
+        );
+    }
+
+    /// A book failed: it is not live from now on and starts again.
+    pub(super) fn resync(
+        &mut self,
+        now: Nanos,
+        instrument: InstrumentIndex,
+        cause: ResyncCause,
+        expected: u64,
+        got: u64,
+    ) {
+        let market = &mut self.markets[instrument.as_usize()];
+        if market.sync.state() == SyncState::Idle || market.sync.state() == SyncState::Waiting {
+            return;
+        }
+        market.sync.fail(now, &self.config.books, &mut self.jitter);
+        self.left_chain(now, instrument, cause, expected, got);
+    }
+
+    /// Tells that a book left its chain, and frees what it held.
+    pub(super) fn left_chain(
+        &mut self,
+        now: Nanos,
+        instrument: InstrumentIndex,
+        cause: ResyncCause,
+        expected: u64,
+        got: u64,
+    ) {
+        let market = &mut self.markets[instrument.as_usize()];
+        market.ticker = LastTicker::default();
+        if cause == ResyncCause::IdsWentBack {
+            market.last_trade_id = 0;
+            market.last_agg_id = 0;
+        }
+        self.telemetry.counters.resync(instrument, cause);
+        if cause == ResyncCause::Gap {
+            self.telemetry
+                .counters
+                .instrument(instrument, InstrumentCounter::Gaps);
+        }
+        self.telemetry
+            .trace
+            .push(now, TraceEvent::Resync(instrument, cause));
+        self.telemetry.records.push(
+            now,
+            RecordBody::Resync {
+                instrument,
+                cause,
+                expected,
+                got,
+            },
+        );
+        self.free_window(now, instrument);
+        self.publish_state(now, instrument);
+        self.arm(instrument);
+    }
+
+    /// Takes back what a book that collects no more held for collecting.
+    pub(super) fn free_window(&mut self, now: Nanos, instrument: InstrumentIndex) {
+        if let Some(window) = self.markets[instrument.as_usize()].window.take() {
+            self.windows.give_back(window);
+            self.requests.abandon_snapshot(instrument);
+            self.wake_all(now);
+        }
+    }
+
+    /// Lets books that wait for a window or for the API link try again.
+    pub(super) fn wake_all(&mut self, now: Nanos) {
+        for market in &mut self.markets {
+            market.sync.wake(now);
+        }
+        self.deadlines.set_earlier(Timer::Books, now);
+    }
+
+    /// Has the timer look at a book when the book wants it.
+    pub(super) fn arm(&mut self, instrument: InstrumentIndex) {
+        let due = self.markets[instrument.as_usize()].sync.due();
+        self.deadlines.set_earlier(Timer::Books, due);
+    }
+
+    /// Records and publishes the state of a book, if it changed.
+    pub(super) fn publish_state(&mut self, now: Nanos, instrument: InstrumentIndex) {
+        let market = &mut self.markets[instrument.as_usize()];
+        match market.sync.state() {
+            SyncState::Idle => market.was_live = false,
+            SyncState::Live => market.was_live = true,
+            SyncState::Waiting
+            | SyncState::Buffering
+            | SyncState::Requested
+            | SyncState::Bridging => {}
+        }
+        let (from, to) = (market.published, market.state());
+        if from == to {
+            return;
+        }
+        market.published = to;
+        let last_update_id = market.sync.last_id();
+        if to == BookState::Live {
+            self.live_count += 1;
+        } else {
+            market.touch = NO_TOUCH;
+            self.telemetry
+                .gauges
+                .book(instrument, BookGauges::not_live(to, now));
+        }
+        if from == BookState::Live {
+            self.live_count -= 1;
+        }
+        self.telemetry
+            .trace
+            .push(now, TraceEvent::BookState(instrument, to));
+        self.telemetry.records.push(
+            now,
+            RecordBody::BookState {
+                instrument,
+                from,
+                to,
+                last_update_id,
+            },
+        );
+    }
+
+    /// Records the engine's state, if it changed.
+    pub(super) fn publish_engine_state(&mut self, now: Nanos, to: EngineState) {
+        let from = self.state;
+        if from == to {
+            return;
+        }
+        self.state = to;
+        self.telemetry.trace.push(now, TraceEvent::EngineState(to));
+        self.telemetry
+            .records
+            .push(now, RecordBody::EngineState { from, to });
+    }
+
+    /// The state that follows from the books.
+    pub(super) fn state_of_books(&self) -> EngineState {
+        match self.state {
+            EngineState::Stopping | EngineState::Stopped => self.state,
+            _ if self.live_count == self.markets.len() => EngineState::Ready,
+            EngineState::Starting => EngineState::Starting,
+            EngineState::Ready | EngineState::Degraded => EngineState::Degraded,
+        }
+    }
+
+    /// The best clock that we have: the venue's own answers, or this machine's wall clock.
+    pub(super) fn clocks_changed(&mut self) {
+        let venue = self.venue_clock.unix_ns_at_zero();
+        self.venue_ns_at_zero = venue.or(self.unix_ns_at_zero);
+        if let Some(at_zero) = self.venue_ns_at_zero {
+            self.budget.set_wall_clock(at_zero);
+        }
+        if let (Some(venue), Some(wall)) = (venue, self.unix_ns_at_zero) {
+            self.telemetry
+                .gauges
+                .set(Gauge::VenueClockOffsetNs, venue - wall);
+        }
+    }
+
+    /// How long ago the venue made an event, in nanoseconds; zero while no wall clock is known.
+    pub(super) fn lag_ns(&self, now: Nanos, event: VenueMillis) -> i64 {
+        let Some(at_zero) = self.venue_ns_at_zero else {
+            return 0;
+        };
+        let now_unix = at_zero.saturating_add_unsigned(now.0);
+        let event_unix = i64::try_from(event.0)
+            .unwrap_or(i64::MAX)
+            .saturating_mul(1_000_000);
+        now_unix.saturating_sub(event_unix)
+    }
+
+    /// Whether only one connection carries the streams: then nothing may come twice.
+    pub(super) fn one_market_link(&self) -> bool {
+        self.session.up_count(LinkRole::Market) == 1
+    }
+
+    pub(super) fn publish_memory(&mut self) {
+        let reserved: usize = self
+            .markets
+            .iter()
+            .map(|market| market.book.bytes_reserved())
+            .sum();
+        let used: usize = self
+            .markets
+            .iter()
+            .map(|market| market.book.bytes_used())
+            .sum();
+        let gauges = &mut self.telemetry.gauges;
+        gauges.set(
+            Gauge::MemoryReservedBytes,
+            (reserved + self.windows.bytes_reserved()) as i64,
+        );
+        gauges.set(Gauge::MemoryUsedBytes, used as i64);
+    }
+}
+
+/// Why a book starts again when the answer to a fault is to resync it.
+const fn resync_cause(kind: VenueFault) -> ResyncCause {
+    match kind {
+        VenueFault::Malformed
+        | VenueFault::DuplicateKey
+        | VenueFault::MissingField
+        | VenueFault::WrongType
+        | VenueFault::NumberSyntax
+        | VenueFault::NumberOffGrid
+        | VenueFault::NumberRange
+        | VenueFault::ZeroPrice
+        | VenueFault::EmptyTrade
+        | VenueFault::UnknownInstrument
+        | VenueFault::StreamMismatch
+        | VenueFault::TooManyLevels
+        | VenueFault::IdsReversed => ResyncCause::Unreadable,
+        VenueFault::SequenceGap => ResyncCause::Gap,
+        VenueFault::IdWentBack => ResyncCause::IdsWentBack,
+        VenueFault::SnapshotTooOld => ResyncCause::SnapshotTooOld,
+        VenueFault::WindowFull => ResyncCause::BufferFull,
+        VenueFault::ReplyTimeout
+        | VenueFault::SubscribeRefused
+        | VenueFault::RequestRefused
+        | VenueFault::RateLimited
+        | VenueFault::Banned => ResyncCause::SnapshotFailed,
+        VenueFault::CrossedBook => ResyncCause::Crossed,
+        VenueFault::TouchMismatch => ResyncCause::TouchMismatch,
+        VenueFault::StreamBehind | VenueFault::StreamSilent => ResyncCause::Silent,
+    }
+}

@@ -1,0 +1,76 @@
+//! What the venue's clock shows, from its answers to `time`.
+//!
+//! Owns: [`VenueClock`]. Does not: ask. Invariant: the estimate is off by at most half the shortest
+//! round trip of the last [`SAMPLES`] answers, plus what the clocks drift apart meanwhile.
+
+use crate::units::{Nanos, VenueMillis};
+
+/// Answers remembered: with one every 15 s two minutes, in which clocks drift by well under a millisecond.
+pub const SAMPLES: usize = 8;
+
+#[derive(Clone, Copy, Debug)]
+struct Sample {
+    round_trip: Nanos,
+    unix_ns_at_zero: i64,
+}
+
+/// The venue's clock against the engine's.
+#[derive(Clone, Debug, Default)]
+pub struct VenueClock {
+    samples: [Option<Sample>; SAMPLES],
+    next: usize,
+}
+
+impl VenueClock {
+    /// A question asked at `sent` was answered at `received` with the venue's time.
+    pub fn answered(&mut self, sent: Nanos, received: Nanos, venue: VenueMillis) {
+        let round_trip = received.since(sent);
+        let middle = i128::from(sent.0) + i128::from(round_trip.0 / 2);
+        // The venue cuts its time to milliseconds: half of one is the best guess at what it cut.
+        let venue_ns = i128::from(venue.0) * 1_000_000 + 500_000;
+        let Ok(unix_ns_at_zero) = i64::try_from(venue_ns - middle) else {
+            return;
+        };
+        self.samples[self.next] = Some(Sample {
+            round_trip,
+            unix_ns_at_zero,
+        });
+        self.next = (self.next + 1) % SAMPLES;
+    }
+
+    /// Unix nanoseconds on the venue's clock when the engine's read zero; `None` before the first answer.
+    pub fn unix_ns_at_zero(&self) -> Option<i64> {
+        self.samples
+            .iter()
+            .flatten()
+            .min_by_key(|sample| sample.round_trip)
+            .map(|sample| sample.unix_ns_at_zero)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fastest_of_the_last_answers_counts() {
+        let mut clock = VenueClock::default();
+        assert_eq!(clock.unix_ns_at_zero(), None);
+        let ms = Nanos::from_ms;
+        clock.answered(ms(1_000), ms(1_200), VenueMillis(1_700_000_001_150));
+        assert_eq!(clock.unix_ns_at_zero(), Some(1_700_000_000_050_500_000));
+        clock.answered(ms(2_000), ms(2_010), VenueMillis(1_700_000_002_005));
+        assert_eq!(clock.unix_ns_at_zero(), Some(1_700_000_000_000_500_000));
+        for second in 3..3 + SAMPLES as u64 {
+            let sent = second * 1_000;
+            clock.answered(ms(sent), ms(sent + 100), VenueMillis(sent + 50));
+        }
+        assert_eq!(
+            clock.unix_ns_at_zero(),
+            Some(500_000),
+            "old ones are forgotten"
+        );
+        clock.answered(ms(0), ms(1), VenueMillis(u64::MAX));
+        assert_eq!(clock.unix_ns_at_zero(), Some(500_000), "no time at all");
+    }
+}
