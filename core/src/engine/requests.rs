@@ -12,7 +12,7 @@ use crate::venue::binance::resync::window::WINDOWS;
 /// more but the venue may still answer, and a few probes and the clock.
 const REQUESTS_MAX: usize = 32;
 
-const _: () = assert!(REQUESTS_MAX >= 2 * WINDOWS + 1);
+const _: () = assert!(REQUESTS_MAX > 2 * WINDOWS);
 
 /// What was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

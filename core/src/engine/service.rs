@@ -327,7 +327,7 @@ impl Brain {
                 self.clocks_changed();
             }
             (ApiOutcome::Snapshot(_) | ApiOutcome::ServerTime(_) | ApiOutcome::Other, request) => {
-                self.answered_otherwise(now, link, request, out)
+                self.answered_otherwise(now, link, request, out);
             }
         }
     }
