@@ -14,8 +14,11 @@ use crate::event::{LinkDown, LinkId, LinkRole};
 use crate::instrument::InstrumentIndex;
 use crate::limits::RECORDS_HEADROOM;
 use crate::units::Nanos;
+use crossbeam_utils::CachePadded;
 use rtrb::{Consumer, Producer, RingBuffer};
 use std::mem::{offset_of, size_of};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 labelled! {
     /// Where the local copy of a book stands.
@@ -346,8 +349,7 @@ impl Record {
     }
 }
 
-/// The records that the ring had no room for: sequence numbers `[first, first + count)`; the ring may
-/// have taken some in between, so `count` is the length of the range's lost part.
+/// The records that the ring had no room for. It may have taken some between the first and the last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Loss {
     /// The first sequence number lost.
@@ -365,12 +367,15 @@ pub struct RecordWriter {
     above_mark: bool,
     reported_above_mark: bool,
     loss: Option<Loss>,
+    /// The count of [`RecordWriter::loss`] where the sidecar sees it; written only on a loss.
+    lost: Arc<CachePadded<AtomicU64>>,
 }
 
 /// The sidecar's end.
 pub struct RecordReader {
     ring: Consumer<Record>,
     capacity: usize,
+    lost: Arc<CachePadded<AtomicU64>>,
 }
 
 /// A ring of `size` records.
@@ -381,6 +386,7 @@ pub fn records(size: usize) -> (RecordWriter, RecordReader) {
     assert!(size.is_power_of_two(), "ring sizes are powers of two");
     assert!(size > RECORDS_HEADROOM, "no room below the high-water mark");
     let (producer, consumer) = RingBuffer::new(size);
+    let lost = Arc::new(CachePadded::new(AtomicU64::new(0)));
     (
         RecordWriter {
             ring: producer,
@@ -388,10 +394,12 @@ pub fn records(size: usize) -> (RecordWriter, RecordReader) {
             above_mark: false,
             reported_above_mark: false,
             loss: None,
+            lost: Arc::clone(&lost),
         },
         RecordReader {
             ring: consumer,
             capacity: size,
+            lost,
         },
     )
 }
@@ -446,6 +454,7 @@ impl RecordWriter {
         });
         loss.last = sequence;
         loss.count += 1;
+        self.lost.store(loss.count, Relaxed);
     }
 }
 
@@ -464,6 +473,11 @@ impl RecordReader {
     /// Records that fit.
     pub fn capacity(&self) -> usize {
         self.capacity
+    }
+
+    /// Records that the ring had no room for, since the start.
+    pub fn lost(&self) -> u64 {
+        self.lost.load(Relaxed)
     }
 
     /// Whether the core's end is gone; what waits can still be popped.
@@ -557,6 +571,7 @@ mod tests {
             count: 4,
         };
         assert_eq!(writer.loss(), Some(expected));
+        assert_eq!(reader.lost(), 4);
         assert_eq!(writer.pushed(), size + 5);
 
         let mut seen = Vec::new();
