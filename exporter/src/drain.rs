@@ -1,1 +1,379 @@
-//! The drain thread: one consumer per ring.
+//! The consumer of everything that the core sends: rings, and histograms by swap.
+//!
+//! Owns: [`Drain`], which is stepped every millisecond or faster. Does not: serve HTTP, sleep, read a
+//! clock. Invariants: one step empties the rings and is bounded by their sizes; record numbers rise by
+//! one, and where they do not the hole is logged; the core is never waited for.
+
+pub mod record_log;
+
+use crate::health::{Health, Heartbeat};
+use crate::latency::LatencyTotals;
+use crate::published::{Published, Shared};
+use crate::status::{self, Rates, RingLine};
+use record_log::RecordLog;
+use std::sync::Arc;
+use veloz_core::event::LinkRole;
+use veloz_core::instrument::Instruments;
+use veloz_core::telemetry::TelemetryReader;
+use veloz_core::telemetry::counters::{Counter, CounterReader, InstrumentCounter, MessageKind};
+use veloz_core::telemetry::gauges::GaugeReader;
+use veloz_core::telemetry::histograms::{HistogramReader, Stage};
+use veloz_core::telemetry::records::{Record, RecordBody, RecordReader};
+use veloz_core::telemetry::samples::{Sample, SampleReader};
+use veloz_core::units::Nanos;
+
+/// How often the drain looks at the rings: a record is at most this old when it is seen.
+pub const DRAIN_EVERY: std::time::Duration = std::time::Duration::from_millis(1);
+
+/// How often histograms are swapped and results published. The swap costs the core a microsecond and
+/// the page is scraped every few seconds.
+const PUBLISH_EVERY: Nanos = Nanos::from_ms(200);
+
+/// The length of the window behind rates and `last_second`.
+const WINDOW: Nanos = Nanos::from_secs(1);
+
+/// The sidecar's end of all rings.
+pub struct Drain {
+    records: RecordReader,
+    samples: SampleReader,
+    histograms: HistogramReader,
+    counters: CounterReader,
+    gauges: GaugeReader,
+    instruments: Arc<Instruments>,
+    heartbeat_age_max: Nanos,
+    log: RecordLog,
+    totals: LatencyTotals,
+    next_sequence: u64,
+    published: Published,
+    shared: Shared,
+    publish_at: Nanos,
+    window_from: Nanos,
+    at_window_start: Counts,
+}
+
+/// Counts whose growth over a window is a rate.
+#[derive(Clone, Debug, Default)]
+struct Counts {
+    rates: Rates,
+    instruments: Vec<u64>,
+}
+
+impl Counts {
+    fn read(counters: &CounterReader, instruments: &Instruments) -> Self {
+        let messages = |kinds: &[MessageKind]| -> u64 {
+            kinds.iter().map(|&kind| counters.messages(kind)).sum()
+        };
+        Self {
+            rates: Rates {
+                messages: messages(&MessageKind::ALL),
+                bytes: counters.plain(Counter::BytesReceived),
+                trades: messages(&[MessageKind::Trade, MessageKind::AggTrade]),
+                turns: counters.plain(Counter::LoopTurns),
+            },
+            instruments: instruments
+                .iter()
+                .map(|(index, _)| counters.instrument(index, InstrumentCounter::Messages))
+                .collect(),
+        }
+    }
+}
+
+impl Drain {
+    /// A drain of `reader`'s rings; what it finds lies in the place returned beside it.
+    pub fn new(
+        reader: TelemetryReader,
+        instruments: Arc<Instruments>,
+        exchange: &'static str,
+        heartbeat_age_max: Nanos,
+    ) -> (Self, Shared) {
+        let published = Published::new(instruments.count());
+        let shared = Shared::new(published.clone());
+        let drain = Self {
+            records: reader.records,
+            samples: reader.samples,
+            histograms: reader.histograms,
+            at_window_start: Counts::read(&reader.counters, &instruments),
+            counters: reader.counters,
+            gauges: reader.gauges,
+            log: RecordLog::new(exchange, Arc::clone(&instruments)),
+            instruments,
+            heartbeat_age_max,
+            totals: LatencyTotals::default(),
+            next_sequence: 0,
+            published,
+            shared: shared.clone(),
+            publish_at: Nanos::ZERO,
+            window_from: Nanos::ZERO,
+        };
+        (drain, shared)
+    }
+
+    /// Empties the rings as they stand, and publishes when it is time. Returns how many elements it took.
+    pub fn step(&mut self, now: Nanos) -> usize {
+        let records = self.records.waiting();
+        let samples = self.samples.waiting();
+        for _ in 0..records {
+            match self.records.pop() {
+                Some(record) => self.record(now, &record),
+                None => break,
+            }
+        }
+        for _ in 0..samples {
+            match self.samples.pop() {
+                Some(sample) => self.sample(&sample),
+                None => break,
+            }
+        }
+        note_ring(
+            &mut self.published.records,
+            records,
+            self.records.capacity(),
+            self.records.lost(),
+        );
+        note_ring(
+            &mut self.published.samples,
+            samples,
+            self.samples.capacity(),
+            self.samples.dropped(),
+        );
+        if now >= self.publish_at {
+            self.publish_at = now.plus(PUBLISH_EVERY);
+            self.publish(now);
+        }
+        records + samples
+    }
+
+    /// Takes what is left after the core has stopped: everything in the rings, and the last histograms
+    /// if the core handed them over.
+    pub fn finish(&mut self, now: Nanos) {
+        self.publish_at = Nanos::ZERO;
+        self.step(now);
+        self.log.end_window();
+        self.published.log_lines_suppressed = self.log.suppressed();
+        self.shared.write(&self.published);
+    }
+
+    fn record(&mut self, now: Nanos, record: &Record) {
+        if record.sequence != self.next_sequence {
+            self.log.hole(self.next_sequence, record.sequence);
+        }
+        self.next_sequence = record.sequence + 1;
+        if let RecordBody::EngineState { to, .. } = record.body {
+            self.published.engine = Some(to);
+        }
+        self.log.record(now, record);
+    }
+
+    fn sample(&mut self, sample: &Sample) {
+        match *sample {
+            Sample::Trade {
+                instrument,
+                price,
+                qty,
+                ..
+            } => self.published.last_trades[instrument.as_usize()] = Some((price, qty)),
+            // Books are read from the gauges; stage stamps wait for who draws spans from them.
+            Sample::TopOfBook { .. } | Sample::Stages { .. } => {}
+        }
+    }
+
+    fn publish(&mut self, now: Nanos) {
+        let totals = &mut self.totals;
+        self.histograms.take(|set| totals.add(set));
+        self.histograms.request();
+        let window_ends = now.since(self.window_from) >= WINDOW;
+        for stage in Stage::ALL {
+            let position = stage.index();
+            self.published.latencies[position] = self.totals.buckets(stage);
+            if window_ends {
+                self.published.last_second[position] = self.totals.end_window(stage);
+                self.published.since_start[position] = self.totals.since_start(stage);
+            }
+        }
+        if window_ends {
+            self.end_rates(now);
+            self.log.end_window();
+        }
+        if !self.published.was_ready {
+            let heartbeat = self.gauges.heartbeat();
+            let heartbeat = Heartbeat::judge(now, heartbeat, self.heartbeat_age_max);
+            let books = status::books(&self.instruments, &self.counters, &self.gauges);
+            let links = self.gauges.links_up(LinkRole::Market);
+            self.published.was_ready = Health::judge(heartbeat, links, &books).is_ready();
+        }
+        self.published.log_lines_suppressed = self.log.suppressed();
+        self.shared.write(&self.published);
+    }
+
+    fn end_rates(&mut self, now: Nanos) {
+        let counts = Counts::read(&self.counters, &self.instruments);
+        let before = &self.at_window_start;
+        let elapsed = now.since(self.window_from).0.max(1);
+        let rate = |now: u64, before: u64| {
+            let grown = u128::from(now.wrapping_sub(before));
+            (grown * u128::from(WINDOW.0) / u128::from(elapsed)) as u64
+        };
+        let per_second = |of: fn(&Rates) -> u64| rate(of(&counts.rates), of(&before.rates));
+        self.published.rates = Rates {
+            messages: per_second(|rates| rates.messages),
+            bytes: per_second(|rates| rates.bytes),
+            trades: per_second(|rates| rates.trades),
+            turns: per_second(|rates| rates.turns),
+        };
+        for (position, published) in self.published.messages_per_second.iter_mut().enumerate() {
+            *published = rate(counts.instruments[position], before.instruments[position]);
+        }
+        self.at_window_start = counts;
+        self.window_from = now;
+    }
+}
+
+fn note_ring(line: &mut RingLine, found: usize, capacity: usize, lost: u64) {
+    let found = found as u64;
+    line.used = found;
+    line.used_max = line.used_max.max(found);
+    line.capacity = capacity as u64;
+    line.taken += found;
+    line.lost = lost;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{INSTRUMENTS, instruments};
+    use veloz_core::instrument::InstrumentIndex;
+    use veloz_core::limits::RECORDS_HEADROOM;
+    use veloz_core::telemetry::gauges::{BookGauges, Touch};
+    use veloz_core::telemetry::records::EngineState;
+    use veloz_core::telemetry::{Sizes, Telemetry, telemetry};
+    use veloz_core::units::{Lots, Ticks, VenueMillis};
+
+    fn pair() -> (Telemetry, Drain, Shared) {
+        let sizes = Sizes {
+            records: RECORDS_HEADROOM.next_power_of_two() * 2,
+            samples: 8,
+        };
+        let (core, reader) = telemetry(INSTRUMENTS, sizes);
+        let (drain, shared) = Drain::new(
+            reader,
+            Arc::new(instruments()),
+            "binance",
+            Nanos::from_secs(1),
+        );
+        (core, drain, shared)
+    }
+
+    fn trade(price: i64) -> Sample {
+        Sample::Trade {
+            instrument: InstrumentIndex(1),
+            at: Nanos(1),
+            venue_time: VenueMillis(1),
+            price: Ticks(price),
+            qty: Lots(2),
+            buyer_is_maker: false,
+        }
+    }
+
+    #[test]
+    fn rings_are_emptied_and_their_use_is_told() {
+        let (mut core, mut drain, shared) = pair();
+        core.records.push(
+            Nanos(1),
+            RecordBody::EngineState {
+                from: EngineState::Starting,
+                to: EngineState::Ready,
+            },
+        );
+        for price in 0..10 {
+            core.samples.push(trade(price));
+        }
+        assert_eq!(drain.step(Nanos(1)), 9);
+        assert_eq!(drain.step(Nanos::from_secs(1)), 0);
+        let published = shared.read();
+        assert_eq!(published.engine, Some(EngineState::Ready));
+        assert_eq!(published.last_trades, [None, Some((Ticks(7), Lots(2)))]);
+        let samples = published.samples;
+        assert_eq!((samples.used, samples.used_max), (0, 8));
+        assert_eq!((samples.taken, samples.lost), (8, 2));
+        assert_eq!((published.records.taken, published.records.lost), (1, 0));
+    }
+
+    #[test]
+    fn histograms_arrive_one_publication_after_they_were_asked_for() {
+        let (mut core, mut drain, shared) = pair();
+        core.histograms
+            .record(Stage::LoopTurn, Nanos::ZERO, Nanos(700));
+        drain.step(Nanos(1));
+        core.histograms.swap();
+        drain.step(PUBLISH_EVERY.plus(Nanos(1)));
+        let published = shared.read();
+        assert_eq!(published.latencies[Stage::LoopTurn.index()].count(), 1);
+        assert_eq!(published.latencies[Stage::LoopTurn.index()].sum_ns, 700);
+
+        drain.step(WINDOW.plus(Nanos(1)));
+        let published = shared.read();
+        assert_eq!(published.last_second[Stage::LoopTurn.index()].max_ns, 700);
+        drain.step(WINDOW.plus(WINDOW).plus(Nanos(1)));
+        let published = shared.read();
+        assert_eq!(published.last_second[Stage::LoopTurn.index()].count, 0);
+        assert_eq!(published.since_start[Stage::LoopTurn.index()].count, 1);
+    }
+
+    #[test]
+    fn rates_are_per_second_even_when_the_drain_comes_late() {
+        let (mut core, mut drain, shared) = pair();
+        drain.step(Nanos::from_secs(1));
+        for _ in 0..300 {
+            core.counters.message(MessageKind::Trade);
+            core.counters
+                .instrument(InstrumentIndex(0), InstrumentCounter::Messages);
+        }
+        core.counters.add(Counter::BytesReceived, 30_000);
+        drain.step(Nanos::from_secs(4));
+        let published = shared.read();
+        assert_eq!(published.rates.messages, 100);
+        assert_eq!(published.rates.trades, 100);
+        assert_eq!(published.rates.bytes, 10_000);
+        assert_eq!(published.messages_per_second, [100, 0]);
+    }
+
+    #[test]
+    fn readiness_latches_once_every_book_was_live() {
+        let (mut core, mut drain, shared) = pair();
+        let second = Nanos::from_secs(1);
+        core.gauges.heartbeat(second);
+        core.gauges.links_up(LinkRole::Market, 1);
+        drain.step(second);
+        assert!(!shared.read().was_ready);
+
+        let touch = Touch {
+            bid: None,
+            ask: None,
+        };
+        for index in 0..INSTRUMENTS as u16 {
+            let book = BookGauges::live(touch, 1, second);
+            core.gauges.book(InstrumentIndex(index), book);
+        }
+        drain.step(second.plus(PUBLISH_EVERY));
+        assert!(shared.read().was_ready);
+        core.gauges.links_up(LinkRole::Market, 0);
+        drain.step(second.plus(second));
+        assert!(shared.read().was_ready);
+    }
+
+    #[test]
+    fn a_loss_is_told_at_the_end() {
+        let (mut core, mut drain, shared) = pair();
+        let body = RecordBody::Shutdown { links_closed: 0 };
+        let size = RECORDS_HEADROOM.next_power_of_two() * 2;
+        for _ in 0..size + 5 {
+            core.records.push(Nanos::ZERO, body);
+        }
+        drain.step(Nanos(1));
+        core.records.push(Nanos::ZERO, body);
+        drain.finish(Nanos(2));
+        let records = shared.read().records;
+        assert_eq!((records.taken, records.lost), (size as u64 + 1, 5));
+        assert_eq!(drain.next_sequence, size as u64 + 6);
+    }
+}

@@ -1,8 +1,20 @@
-//! The VeloZ sidecar: drains the rings of the core, serves health and metrics.
+//! The VeloZ sidecar: drains the rings of the core, writes the log, serves health and metrics.
 //!
-//! Everything here runs on low-priority threads; nothing of it can slow the core.
+//! Owns: [`start`], the two threads behind it, and [`SidecarHandle`]. Does not: decide anything about
+//! trading. Everything here runs on low-priority threads off the core's CPU; the core never waits for it.
 
 pub mod catalogue;
 pub mod drain;
 pub mod exposition;
+pub mod health;
 pub mod http;
+pub mod latency;
+pub mod process;
+pub mod published;
+pub mod status;
+
+mod sidecar;
+#[cfg(test)]
+mod testing;
+
+pub use sidecar::{ExporterConfig, SidecarHandle, StartError, StopError, start};

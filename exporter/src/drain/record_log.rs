@@ -1,0 +1,417 @@
+//! Records as log lines.
+//!
+//! Owns: [`RecordLog`]. Does not: choose where lines go; that is the subscriber's. Invariant: no kind of
+//! record writes more than [`LINES_PER_WINDOW_MAX`] lines a second, because a venue that sends nothing
+//! but faults must not fill a disk; what is left out is counted and told once a second.
+
+use std::sync::Arc;
+use tracing::{error, info, warn};
+use veloz_core::event::{LinkDown, LinkId};
+use veloz_core::instrument::{InstrumentIndex, Instruments};
+use veloz_core::telemetry::records::{BookState, Record, RecordBody};
+use veloz_core::units::Nanos;
+use veloz_core::venue::binance::fault::VenueFault;
+
+use crate::catalogue::role_label;
+
+/// Lines of one kind of record between two calls of [`RecordLog::end_window`], about a second. Three
+/// state changes of each of 64 books fit.
+pub const LINES_PER_WINDOW_MAX: u32 = 200;
+
+/// Kinds that are limited apart.
+#[derive(Clone, Copy)]
+enum Kind {
+    Link,
+    Book,
+    Resync,
+    Fault,
+    Request,
+    Engine,
+    Hole,
+}
+
+const KINDS: usize = 7;
+
+/// Writes records to the log.
+pub struct RecordLog {
+    exchange: &'static str,
+    instruments: Arc<Instruments>,
+    lines: [u32; KINDS],
+    suppressed_in_window: u64,
+    suppressed: u64,
+}
+
+impl RecordLog {
+    /// A log of records about these instruments.
+    pub fn new(exchange: &'static str, instruments: Arc<Instruments>) -> Self {
+        Self {
+            exchange,
+            instruments,
+            lines: [0; KINDS],
+            suppressed_in_window: 0,
+            suppressed: 0,
+        }
+    }
+
+    /// Lines left out since the start.
+    pub fn suppressed(&self) -> u64 {
+        self.suppressed
+    }
+
+    /// Starts a new window for the limits.
+    pub fn end_window(&mut self) {
+        self.lines = [0; KINDS];
+        if self.suppressed_in_window > 0 {
+            warn!(
+                component = "telemetry",
+                lines = self.suppressed_in_window,
+                "log lines left out: too many of one kind; the metrics count them all"
+            );
+            self.suppressed_in_window = 0;
+        }
+    }
+
+    /// Says that records between two numbers never came.
+    pub fn hole(&mut self, expected: u64, got: u64) {
+        if self.may_write(Kind::Hole) {
+            error!(
+                component = "telemetry",
+                expected, got, "records are missing: the ring was full"
+            );
+        }
+    }
+
+    /// Writes one record; `now` tells how long it took to get here.
+    pub fn record(&mut self, now: Nanos, record: &Record) {
+        let age_us = now.since(record.at).0 / 1_000;
+        match record.body {
+            RecordBody::LinkUp { link } => self.link_up(link, age_us),
+            RecordBody::LinkDown { link, cause } => self.link_down(link, cause, age_us),
+            RecordBody::BookState {
+                instrument,
+                from,
+                to,
+                last_update_id,
+            } => self.book(instrument, from, to, last_update_id),
+            RecordBody::Resync {
+                instrument,
+                cause,
+                expected,
+                got,
+            } => {
+                if self.may_write(Kind::Resync) {
+                    warn!(
+                        component = "market_data",
+                        exchange = self.exchange,
+                        symbol = self.symbol(instrument),
+                        cause = cause.label(),
+                        expected,
+                        got,
+                        "book is rebuilt"
+                    );
+                }
+            }
+            RecordBody::Fault {
+                link,
+                instrument,
+                kind,
+                detail,
+            } => self.fault(link, instrument, kind, detail),
+            RecordBody::RequestRefused {
+                link,
+                request_id,
+                code,
+            } => {
+                if self.may_write(Kind::Request) {
+                    warn!(
+                        component = "market_data",
+                        exchange = self.exchange,
+                        link = role_label(link.role),
+                        generation = link.generation,
+                        request_id,
+                        code,
+                        "request was refused"
+                    );
+                }
+            }
+            RecordBody::EngineState { from, to } => {
+                if self.may_write(Kind::Engine) {
+                    info!(
+                        component = "engine",
+                        from = from.label(),
+                        to = to.label(),
+                        "engine state changed"
+                    );
+                }
+            }
+            RecordBody::Shutdown { links_closed } => {
+                if self.may_write(Kind::Engine) {
+                    info!(component = "engine", links_closed, "engine is shut down");
+                }
+            }
+        }
+    }
+
+    fn link_up(&mut self, link: LinkId, age_us: u64) {
+        if self.may_write(Kind::Link) {
+            info!(
+                component = "websocket",
+                exchange = self.exchange,
+                link = role_label(link.role),
+                generation = link.generation,
+                age_us,
+                "connection is up"
+            );
+        }
+    }
+
+    fn link_down(&mut self, link: LinkId, cause: LinkDown, age_us: u64) {
+        if !self.may_write(Kind::Link) {
+            return;
+        }
+        let (role, generation) = (role_label(link.role), link.generation);
+        let (exchange, cause_label) = (self.exchange, cause.label());
+        if cause == LinkDown::Requested {
+            info!(
+                component = "websocket",
+                exchange,
+                link = role,
+                generation,
+                cause = cause_label,
+                age_us,
+                "connection ended"
+            );
+        } else {
+            warn!(
+                component = "websocket",
+                exchange,
+                link = role,
+                generation,
+                cause = cause_label,
+                age_us,
+                "connection ended"
+            );
+        }
+    }
+
+    fn book(
+        &mut self,
+        instrument: InstrumentIndex,
+        from: BookState,
+        to: BookState,
+        last_update_id: u64,
+    ) {
+        if self.may_write(Kind::Book) {
+            info!(
+                component = "market_data",
+                exchange = self.exchange,
+                symbol = self.symbol(instrument),
+                from = from.label(),
+                to = to.label(),
+                last_update_id,
+                "book state changed"
+            );
+        }
+    }
+
+    fn fault(&mut self, link: LinkId, instrument: Option<InstrumentIndex>, kind: u8, detail: u64) {
+        if !self.may_write(Kind::Fault) {
+            return;
+        }
+        let fault = VenueFault::ALL.get(usize::from(kind));
+        let label = fault.map_or("unknown", |fault| fault.label());
+        let answer = fault.map_or("unknown", |fault| fault.response().label());
+        warn!(
+            component = "market_data",
+            exchange = self.exchange,
+            symbol = instrument.map(|index| self.symbol(index)),
+            link = role_label(link.role),
+            generation = link.generation,
+            fault = label,
+            answer,
+            detail,
+            "venue sent a fault"
+        );
+    }
+
+    fn symbol(&self, instrument: InstrumentIndex) -> &str {
+        self.instruments.get(instrument).symbol.as_str()
+    }
+
+    fn may_write(&mut self, kind: Kind) -> bool {
+        let lines = &mut self.lines[kind as usize];
+        if *lines < LINES_PER_WINDOW_MAX {
+            *lines += 1;
+            return true;
+        }
+        self.suppressed_in_window += 1;
+        self.suppressed += 1;
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::instruments;
+    use std::io;
+    use std::sync::Mutex;
+    use veloz_core::event::LinkRole;
+    use veloz_core::telemetry::records::ResyncCause;
+
+    #[derive(Clone, Default)]
+    struct Captured(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Captured {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().expect("one thread").extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn lines_of(write: impl FnOnce(&mut RecordLog)) -> Vec<serde_json::Value> {
+        let captured = Captured::default();
+        let writer = captured.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .json()
+            .flatten_event(true)
+            .with_writer(move || writer.clone())
+            .finish();
+        let mut log = RecordLog::new("binance", Arc::new(instruments()));
+        tracing::subscriber::with_default(subscriber, || write(&mut log));
+        let bytes = captured.0.lock().expect("one thread").clone();
+        String::from_utf8(bytes)
+            .expect("UTF-8")
+            .lines()
+            .map(|line| serde_json::from_str(line).expect("a JSON line"))
+            .collect()
+    }
+
+    fn record(body: RecordBody) -> Record {
+        Record {
+            sequence: 0,
+            at: Nanos(1_000),
+            body,
+        }
+    }
+
+    #[test]
+    fn every_kind_of_record_becomes_a_line_with_its_component() {
+        let link = LinkId {
+            role: LinkRole::Market,
+            generation: 3,
+        };
+        let instrument = InstrumentIndex(1);
+        let bodies = [
+            (RecordBody::LinkUp { link }, "INFO", "websocket"),
+            (
+                RecordBody::LinkDown {
+                    link,
+                    cause: LinkDown::Closed,
+                },
+                "WARN",
+                "websocket",
+            ),
+            (
+                RecordBody::LinkDown {
+                    link,
+                    cause: LinkDown::Requested,
+                },
+                "INFO",
+                "websocket",
+            ),
+            (
+                RecordBody::BookState {
+                    instrument,
+                    from: BookState::Syncing,
+                    to: BookState::Live,
+                    last_update_id: 9,
+                },
+                "INFO",
+                "market_data",
+            ),
+            (
+                RecordBody::Resync {
+                    instrument,
+                    cause: ResyncCause::Gap,
+                    expected: 5,
+                    got: 7,
+                },
+                "WARN",
+                "market_data",
+            ),
+            (
+                RecordBody::Fault {
+                    link,
+                    instrument: None,
+                    kind: VenueFault::Malformed as u8,
+                    detail: 1,
+                },
+                "WARN",
+                "market_data",
+            ),
+            (
+                RecordBody::RequestRefused {
+                    link,
+                    request_id: 4,
+                    code: -1_003,
+                },
+                "WARN",
+                "market_data",
+            ),
+            (RecordBody::Shutdown { links_closed: 2 }, "INFO", "engine"),
+        ];
+        let lines = lines_of(|log| {
+            for (body, ..) in &bodies {
+                log.record(Nanos(51_000), &record(*body));
+            }
+            log.hole(3, 8);
+        });
+        assert_eq!(lines.len(), bodies.len() + 1);
+        for (line, (body, level, component)) in lines.iter().zip(&bodies) {
+            assert_eq!(line["level"], *level, "{body:?}");
+            assert_eq!(line["component"], *component, "{body:?}");
+        }
+        assert_eq!(lines[0]["age_us"], 50);
+        assert_eq!(lines[1]["cause"], "closed");
+        assert_eq!(lines[3]["symbol"], "ETHUSDT");
+        assert_eq!(lines[5]["fault"], "malformed");
+        assert_eq!(lines[5]["answer"], "reconnect");
+        assert_eq!(lines[5].get("symbol"), None);
+        assert_eq!(lines[8]["level"], "ERROR");
+    }
+
+    #[test]
+    fn a_flood_of_one_kind_is_cut_and_counted() {
+        let link = LinkId {
+            role: LinkRole::Api,
+            generation: 1,
+        };
+        let fault = record(RecordBody::Fault {
+            link,
+            instrument: None,
+            kind: 250,
+            detail: 0,
+        });
+        let mut suppressed = 0;
+        let lines = lines_of(|log| {
+            for _ in 0..LINES_PER_WINDOW_MAX + 7 {
+                log.record(Nanos::ZERO, &fault);
+            }
+            log.record(Nanos::ZERO, &record(RecordBody::LinkUp { link }));
+            log.end_window();
+            log.end_window();
+            log.record(Nanos::ZERO, &fault);
+            suppressed = log.suppressed();
+        });
+        assert_eq!(suppressed, 7);
+        assert_eq!(lines.len() as u32, LINES_PER_WINDOW_MAX + 3);
+        let summary = &lines[LINES_PER_WINDOW_MAX as usize + 1];
+        assert_eq!(summary["lines"], 7);
+        assert_eq!(lines[0]["fault"], "unknown");
+    }
+}

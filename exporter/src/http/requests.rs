@@ -1,0 +1,216 @@
+//! What the HTTP server knows about itself.
+//!
+//! Owns: [`RequestMetrics`]. Does not: serve. Invariant: label values come from fixed lists, so the
+//! tables stay small whatever a client sends.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Upper bounds of request durations.
+pub const DURATION_BOUNDS_NS: [u64; 12] = [
+    1_000_000,
+    5_000_000,
+    10_000_000,
+    25_000_000,
+    50_000_000,
+    100_000_000,
+    250_000_000,
+    500_000_000,
+    1_000_000_000,
+    2_500_000_000,
+    5_000_000_000,
+    10_000_000_000,
+];
+
+/// Upper bounds of body sizes in bytes.
+pub const SIZE_BOUNDS: [u64; 9] = [
+    100, 500, 1_000, 5_000, 10_000, 50_000, 100_000, 500_000, 1_000_000,
+];
+
+/// Most different (method, endpoint, status) triples: the lists are shorter; this holds if they grow.
+const ANSWERED_MAX: usize = 512;
+
+/// Labels of one answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Answer {
+    /// The method, or `OTHER`.
+    pub method: &'static str,
+    /// The route, or `unmatched`.
+    pub endpoint: &'static str,
+    /// The status code.
+    pub status: u16,
+}
+
+/// Labels of one route's distributions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Route {
+    /// The method, or `OTHER`.
+    pub method: &'static str,
+    /// The route, or `unmatched`.
+    pub endpoint: &'static str,
+}
+
+/// Counts at or below fixed bounds, and a sum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Buckets<const N: usize> {
+    bounds: &'static [u64; N],
+    counts: [u64; N],
+    count: u64,
+    sum: u64,
+}
+
+impl<const N: usize> Buckets<N> {
+    const fn new(bounds: &'static [u64; N]) -> Self {
+        Self {
+            bounds,
+            counts: [0; N],
+            count: 0,
+            sum: 0,
+        }
+    }
+
+    fn record(&mut self, value: u64) {
+        let bucket = self.bounds.partition_point(|&bound| bound < value);
+        if let Some(count) = self.counts.get_mut(bucket) {
+            *count += 1;
+        }
+        self.count += 1;
+        self.sum = self.sum.saturating_add(value);
+    }
+
+    /// Observations at or below `bound`, one of the bounds.
+    pub fn cumulative(&self, bound: u64) -> u64 {
+        let included = self.bounds.partition_point(|&other| other <= bound);
+        self.counts[..included].iter().sum()
+    }
+
+    /// All observations.
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Sum of all observations.
+    pub fn sum(&self) -> u64 {
+        self.sum
+    }
+}
+
+/// Distributions of one route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Distributions {
+    /// Request's head to answer's head.
+    pub duration_ns: Buckets<12>,
+    /// Declared body size.
+    pub request_bytes: Buckets<9>,
+    /// Body size before compression.
+    pub response_bytes: Buckets<9>,
+}
+
+#[derive(Default)]
+struct Tables {
+    answered: BTreeMap<Answer, u64>,
+    distributions: BTreeMap<Route, Distributions>,
+}
+
+/// Counts and distributions of all requests.
+#[derive(Default)]
+pub struct RequestMetrics {
+    tables: Mutex<Tables>,
+    connections: AtomicU64,
+    connections_refused: AtomicU64,
+    panics: AtomicU64,
+}
+
+/// One answered request.
+#[derive(Clone, Copy, Debug)]
+pub struct Observation {
+    /// Its labels.
+    pub answer: Answer,
+    /// Request's head to answer's head.
+    pub duration_ns: u64,
+    /// Declared body size of the request.
+    pub request_bytes: u64,
+    /// Body size of the answer before compression.
+    pub response_bytes: u64,
+}
+
+impl RequestMetrics {
+    /// Counts an answered request.
+    pub fn record(&self, observation: &Observation) {
+        let Answer {
+            method, endpoint, ..
+        } = observation.answer;
+        let mut tables = self.lock();
+        if tables.answered.len() < ANSWERED_MAX || tables.answered.contains_key(&observation.answer)
+        {
+            *tables.answered.entry(observation.answer).or_default() += 1;
+        }
+        let of = tables
+            .distributions
+            .entry(Route { method, endpoint })
+            .or_insert_with(|| Distributions {
+                duration_ns: Buckets::new(&DURATION_BOUNDS_NS),
+                request_bytes: Buckets::new(&SIZE_BOUNDS),
+                response_bytes: Buckets::new(&SIZE_BOUNDS),
+            });
+        of.duration_ns.record(observation.duration_ns);
+        of.request_bytes.record(observation.request_bytes);
+        of.response_bytes.record(observation.response_bytes);
+    }
+
+    /// Counts a handler that panicked.
+    pub fn panicked(&self) {
+        self.panics.fetch_add(1, Relaxed);
+    }
+
+    /// Counts a connection that was closed because too many were open.
+    pub fn connection_refused(&self) {
+        self.connections_refused.fetch_add(1, Relaxed);
+    }
+
+    /// Sets the number of open connections.
+    pub fn set_connections(&self, count: usize) {
+        self.connections.store(count as u64, Relaxed);
+    }
+
+    /// Answers by their labels.
+    pub fn answered(&self) -> Vec<(Answer, u64)> {
+        let tables = self.lock();
+        tables
+            .answered
+            .iter()
+            .map(|(answer, count)| (*answer, *count))
+            .collect()
+    }
+
+    /// Distributions by route.
+    pub fn distributions(&self) -> Vec<(Route, Distributions)> {
+        let tables = self.lock();
+        tables
+            .distributions
+            .iter()
+            .map(|(route, distributions)| (*route, *distributions))
+            .collect()
+    }
+
+    /// Open connections.
+    pub fn connections(&self) -> u64 {
+        self.connections.load(Relaxed)
+    }
+
+    /// Connections closed because too many were open.
+    pub fn connections_refused(&self) -> u64 {
+        self.connections_refused.load(Relaxed)
+    }
+
+    /// Handlers that panicked.
+    pub fn panics(&self) -> u64 {
+        self.panics.load(Relaxed)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Tables> {
+        // A panic between two additions leaves counts that are one off, which is better than none.
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,101 @@
+//! What the drain leaves for others to read.
+//!
+//! Owns: [`Published`] and the [`Shared`] place where it lies. Does not: hold what the core's counters
+//! and gauges already tell; those are read where they are. Invariant: the lock is held for a copy and
+//! never across a page, a log line or a wait, and the core does not know it.
+
+use crate::latency::{Quantiles, StageBuckets};
+use crate::status::{Rates, RingLine};
+use std::sync::{Arc, Mutex, PoisonError};
+use veloz_core::telemetry::histograms::Stage;
+use veloz_core::telemetry::records::EngineState;
+use veloz_core::units::{Lots, Ticks};
+
+/// Stages of the core.
+const STAGES: usize = Stage::ALL.len();
+
+/// What the rings and swapped histograms added up to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Published {
+    /// Exact bucket counts of each stage since the start.
+    pub latencies: [StageBuckets; STAGES],
+    /// Quantiles of each stage since the start.
+    pub since_start: [Quantiles; STAGES],
+    /// Quantiles of each stage over the last second.
+    pub last_second: [Quantiles; STAGES],
+    /// The records ring.
+    pub records: RingLine,
+    /// The samples ring.
+    pub samples: RingLine,
+    /// Log lines left out.
+    pub log_lines_suppressed: u64,
+    /// What happened in the last second.
+    pub rates: Rates,
+    /// Messages of each instrument in the last second.
+    pub messages_per_second: Vec<u64>,
+    /// The last trade seen of each instrument.
+    pub last_trades: Vec<Option<(Ticks, Lots)>>,
+    /// The engine's last word about itself.
+    pub engine: Option<EngineState>,
+    /// Whether every component was good at least once.
+    pub was_ready: bool,
+}
+
+impl Published {
+    /// Nothing happened yet.
+    pub fn new(instrument_count: usize) -> Self {
+        let ring = |name| RingLine {
+            name,
+            used: 0,
+            used_max: 0,
+            capacity: 0,
+            taken: 0,
+            lost: 0,
+        };
+        Self {
+            latencies: [StageBuckets::EMPTY; STAGES],
+            since_start: [Quantiles::default(); STAGES],
+            last_second: [Quantiles::default(); STAGES],
+            records: ring("records"),
+            samples: ring("samples"),
+            log_lines_suppressed: 0,
+            rates: Rates::default(),
+            messages_per_second: vec![0; instrument_count],
+            last_trades: vec![None; instrument_count],
+            engine: None,
+            was_ready: false,
+        }
+    }
+}
+
+/// The place where [`Published`] lies.
+#[derive(Clone, Debug)]
+pub struct Shared {
+    published: Arc<Mutex<Published>>,
+}
+
+impl Shared {
+    /// A place that holds `published`.
+    pub fn new(published: Published) -> Self {
+        Self {
+            published: Arc::new(Mutex::new(published)),
+        }
+    }
+
+    /// A copy of what lies there.
+    pub fn read(&self) -> Published {
+        self.lock().clone()
+    }
+
+    /// Replaces it; the memory of its lists is reused.
+    pub fn write(&self, published: &Published) {
+        self.lock().clone_from(published);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Published> {
+        // A panic while copying numbers leaves numbers.
+        self.published
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}

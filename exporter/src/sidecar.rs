@@ -1,0 +1,506 @@
+//! The sidecar's threads: starting them, what they run on, and their end.
+//!
+//! Owns: [`start`], [`SidecarHandle`]. Does not: drain or serve itself. Invariants: what cannot work is
+//! found before a thread starts; a panic in a thread is told to who started it; stopping is bounded.
+
+use crate::drain::{DRAIN_EVERY, Drain};
+use crate::health::Heartbeat;
+use crate::http::requests::RequestMetrics;
+use crate::http::server::{ServerLimits, serve};
+use crate::http::{HttpState, router};
+use crate::process::ProcessStats;
+use crate::published::Shared;
+use crate::status::{self, LatencyLine, Status};
+use std::net::{SocketAddr, TcpListener};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+use veloz_core::edge::clock::Clock;
+use veloz_core::edge::cpu::{Outcome, leave_core_cpu, lower_priority};
+use veloz_core::event::LinkRole;
+use veloz_core::instrument::Instruments;
+use veloz_core::telemetry::TelemetryReader;
+use veloz_core::telemetry::counters::{Counter, CounterReader};
+use veloz_core::telemetry::gauges::GaugeReader;
+use veloz_core::telemetry::histograms::Stage;
+use veloz_core::units::Nanos;
+use veloz_core::venue::binance::fault::VenueFault;
+
+/// What the sidecar needs to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExporterConfig {
+    /// Where to listen; port 0 takes a free one, see [`SidecarHandle::address`].
+    pub bind: SocketAddr,
+    /// Listen on an address that others reach, although nobody has to say who he is.
+    pub danger_remote_without_auth: bool,
+    /// From which age on the core's heartbeat means that it stands still.
+    pub heartbeat_age_max: Nanos,
+    /// The core's CPU, which these threads leave alone.
+    pub core_cpu: Option<usize>,
+    /// The venue's label in metrics and logs.
+    pub exchange: &'static str,
+    /// Bounds of the HTTP server.
+    pub limits: ServerLimits,
+}
+
+impl Default for ExporterConfig {
+    fn default() -> Self {
+        Self {
+            bind: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            danger_remote_without_auth: false,
+            heartbeat_age_max: Nanos::from_secs(1),
+            core_cpu: None,
+            exchange: "binance",
+            limits: ServerLimits::default(),
+        }
+    }
+}
+
+/// Why the sidecar does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The address is not loopback, and nobody would have to say who he is.
+    #[error(
+        "refusing to listen on {0} without authentication: bind a loopback address, or set the danger key that allows it"
+    )]
+    NotLoopback(SocketAddr),
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {cause}")]
+    Bind {
+        /// The configured address.
+        address: SocketAddr,
+        /// The system's reason.
+        cause: std::io::Error,
+    },
+    /// The system gave no thread or no event queue.
+    #[error("cannot start the {thread} thread: {cause}")]
+    Thread {
+        /// Which thread.
+        thread: &'static str,
+        /// The system's reason.
+        cause: std::io::Error,
+    },
+}
+
+/// A thread did not end in time; it was left behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the {thread} thread did not end within {waited:?}")]
+pub struct StopError {
+    /// Which thread.
+    pub thread: &'static str,
+    /// How long it was waited for.
+    pub waited: Duration,
+}
+
+const DRAIN: &str = "veloz-drain";
+const HTTP: &str = "veloz-http";
+
+/// The running sidecar. Dropping it asks the threads to end but does not wait; [`SidecarHandle::stop`] does.
+pub struct SidecarHandle {
+    address: SocketAddr,
+    drain: Running,
+    http: Running,
+    /// Both threads end when their sender goes.
+    stop_drain: mpsc::Sender<()>,
+    stop_http: watch::Sender<()>,
+    view: View,
+}
+
+/// What [`SidecarHandle::status`] reads.
+struct View {
+    clock: Clock,
+    heartbeat_age_max: Nanos,
+    instruments: Arc<Instruments>,
+    counters: CounterReader,
+    gauges: GaugeReader,
+    shared: Shared,
+}
+
+struct Running {
+    name: &'static str,
+    thread: JoinHandle<()>,
+    ended: mpsc::Receiver<()>,
+}
+
+/// Starts the drain and the HTTP server.
+///
+/// `clock` must be the core's. `on_panic` is called on the thread that panicked, with the thread's
+/// name, after it was logged: a sidecar without its drain must not go on trading.
+///
+/// # Errors
+/// As [`StartError`] says; nothing runs then.
+pub fn start(
+    config: ExporterConfig,
+    reader: TelemetryReader,
+    instruments: &Instruments,
+    clock: Clock,
+    on_panic: impl Fn(&'static str) + Send + Sync + 'static,
+) -> Result<SidecarHandle, StartError> {
+    let address = config.bind;
+    let loopback = address.ip().to_canonical().is_loopback();
+    if !loopback && !config.danger_remote_without_auth {
+        return Err(StartError::NotLoopback(address));
+    }
+    let bind_error = |cause| StartError::Bind { address, cause };
+    let listener = TcpListener::bind(address).map_err(bind_error)?;
+    listener.set_nonblocking(true).map_err(bind_error)?;
+    let address = listener.local_addr().map_err(bind_error)?;
+
+    let instruments = Arc::new(instruments.clone());
+    let counters = reader.counters.clone();
+    let gauges = reader.gauges.clone();
+    let (drain, shared) = Drain::new(
+        reader,
+        Arc::clone(&instruments),
+        config.exchange,
+        config.heartbeat_age_max,
+    );
+    let requests = Arc::new(RequestMetrics::default());
+    let state = Arc::new(HttpState {
+        now: Box::new(move || clock.now()),
+        started_at: clock.now(),
+        heartbeat_age_max: config.heartbeat_age_max,
+        exchange: config.exchange,
+        loopback_only: loopback,
+        instruments: Arc::clone(&instruments),
+        counters: counters.clone(),
+        gauges: gauges.clone(),
+        shared: shared.clone(),
+        requests: Arc::clone(&requests),
+        process: ProcessStats::read,
+        page: HttpState::all_metrics(),
+    });
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .build()
+        .map_err(|cause| StartError::Thread {
+            thread: HTTP,
+            cause,
+        })?;
+    let listener = {
+        let _inside = runtime.enter();
+        tokio::net::TcpListener::from_std(listener).map_err(bind_error)?
+    };
+
+    let on_panic = Arc::new(on_panic);
+    let (stop_drain, stop) = mpsc::channel();
+    let drain = spawn(DRAIN, config.core_cpu, Arc::clone(&on_panic), move || {
+        drain_until(drain, clock, &stop);
+    })?;
+    let (stop_http, stop) = watch::channel(());
+    let http = spawn(HTTP, config.core_cpu, on_panic, move || {
+        runtime.block_on(serve(
+            listener,
+            router(state),
+            config.limits,
+            requests,
+            stop,
+        ));
+    })?;
+    tracing::info!(component = "gateway", %address, "health and metrics are served");
+    Ok(SidecarHandle {
+        address,
+        drain,
+        http,
+        stop_drain,
+        stop_http,
+        view: View {
+            clock,
+            heartbeat_age_max: config.heartbeat_age_max,
+            instruments,
+            counters,
+            gauges,
+            shared,
+        },
+    })
+}
+
+impl SidecarHandle {
+    /// Where the server listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The engine as it stands now.
+    pub fn status(&self) -> Status {
+        self.view.status(self.view.clock.now())
+    }
+
+    /// Ends both threads: the drain empties the rings first, so call it after the core has stopped;
+    /// answers under way are finished. Waits at most `bound` for both together.
+    ///
+    /// # Errors
+    /// [`StopError`] names the first thread that did not end in time.
+    pub fn stop(self, bound: Duration) -> Result<(), StopError> {
+        drop(self.stop_drain);
+        drop(self.stop_http);
+        let until = Instant::now() + bound;
+        let drain = self.drain.join(until, bound);
+        let http = self.http.join(until, bound);
+        drain.and(http)
+    }
+}
+
+impl View {
+    fn status(&self, now: Nanos) -> Status {
+        let published = self.shared.read();
+        let heartbeat = self.gauges.heartbeat();
+        let mut books = status::books(&self.instruments, &self.counters, &self.gauges);
+        for (index, instrument) in self.instruments.iter() {
+            let line = &mut books[index.as_usize()];
+            line.messages_per_second = published.messages_per_second[index.as_usize()];
+            line.last_trade = published.last_trades[index.as_usize()]
+                .map(|(price, qty)| (instrument.price(price), instrument.qty(qty)));
+        }
+        let latencies = Stage::ALL
+            .into_iter()
+            .map(|stage| LatencyLine {
+                stage,
+                last_second: published.last_second[stage.index()],
+                since_start: published.since_start[stage.index()],
+            })
+            .filter(|line| line.since_start.count > 0)
+            .collect();
+        Status {
+            at: now,
+            engine: published.engine,
+            running: Heartbeat::judge(now, heartbeat, self.heartbeat_age_max) == Heartbeat::Beating,
+            links_up: LinkRole::ALL.map(|role| self.gauges.links_up(role)),
+            books,
+            rates: published.rates,
+            latencies,
+            rings: vec![published.records, published.samples],
+            faults: VenueFault::ALL
+                .iter()
+                .map(|fault| self.counters.faults(*fault as u8))
+                .sum(),
+            reconnects: self.counters.plain(Counter::Reconnects),
+        }
+    }
+}
+
+impl Running {
+    fn join(self, until: Instant, bound: Duration) -> Result<(), StopError> {
+        let left = until.saturating_duration_since(Instant::now());
+        match self.ended.recv_timeout(left) {
+            // The sender is dropped when the thread ends, however it ends.
+            Ok(()) | Err(mpsc::RecvTimeoutError::Disconnected) => {
+                // A panic was caught and told inside.
+                let _ = self.thread.join();
+                Ok(())
+            }
+            Err(mpsc::RecvTimeoutError::Timeout) => Err(StopError {
+                thread: self.name,
+                waited: bound,
+            }),
+        }
+    }
+}
+
+fn spawn(
+    name: &'static str,
+    core_cpu: Option<usize>,
+    on_panic: Arc<impl Fn(&'static str) + Send + Sync + 'static>,
+    run: impl FnOnce() + Send + 'static,
+) -> Result<Running, StartError> {
+    let (ending, ended) = mpsc::channel();
+    let thread = std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(move || {
+            let ending = ending;
+            step_back(core_cpu);
+            if catch_unwind(AssertUnwindSafe(run)).is_err() {
+                tracing::error!(component = "telemetry", thread = name, "a thread panicked");
+                on_panic(name);
+            }
+            drop(ending);
+        })
+        .map_err(|cause| StartError::Thread {
+            thread: name,
+            cause,
+        })?;
+    Ok(Running {
+        name,
+        thread,
+        ended,
+    })
+}
+
+/// Leaves the core's CPU and takes a lower priority. A refusal costs the core some time and nothing else.
+fn step_back(core_cpu: Option<usize>) {
+    for placement in [core_cpu.map(leave_core_cpu), Some(lower_priority())] {
+        if let Some(placement) = placement
+            && placement.outcome != Outcome::Done
+        {
+            tracing::warn!(component = "telemetry", %placement, "a sidecar thread is placed badly");
+        }
+    }
+}
+
+fn drain_until(mut drain: Drain, clock: Clock, stop: &mpsc::Receiver<()>) {
+    loop {
+        drain.step(clock.now());
+        match stop.recv_timeout(DRAIN_EVERY) {
+            Err(mpsc::RecvTimeoutError::Timeout) => {}
+            Ok(()) | Err(mpsc::RecvTimeoutError::Disconnected) => break,
+        }
+    }
+    drain.finish(clock.now());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{INSTRUMENTS, instruments};
+    use std::io::{Read, Write};
+    use std::net::TcpStream;
+    use std::sync::Mutex;
+    use veloz_core::instrument::InstrumentIndex;
+    use veloz_core::telemetry::counters::MessageKind;
+    use veloz_core::telemetry::gauges::{BookGauges, Touch};
+    use veloz_core::telemetry::records::{BookState, EngineState, RecordBody};
+    use veloz_core::telemetry::{Sizes, Telemetry, telemetry};
+    use veloz_core::units::{Lots, Ticks};
+
+    fn config() -> ExporterConfig {
+        ExporterConfig {
+            bind: SocketAddr::from(([127, 0, 0, 1], 0)),
+            ..ExporterConfig::default()
+        }
+    }
+
+    fn started(config: ExporterConfig) -> (Telemetry, Result<SidecarHandle, StartError>) {
+        let (core, reader) = telemetry(INSTRUMENTS, Sizes::default());
+        let sidecar = start(config, reader, &instruments(), Clock::kernel(), |thread| {
+            panic!("{thread} panicked")
+        });
+        (core, sidecar)
+    }
+
+    fn get(address: SocketAddr, path: &str) -> String {
+        let mut stream = TcpStream::connect(address).expect("it listens");
+        write!(
+            stream,
+            "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+        )
+        .expect("it reads");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("it answers");
+        answer
+    }
+
+    #[test]
+    fn what_the_core_says_is_served_and_shown_and_the_end_is_bounded() {
+        let (mut core, sidecar) = started(config());
+        let sidecar = sidecar.expect("a free port on loopback");
+        let touch = Touch {
+            bid: Some((Ticks(6_183_763), Lots(2))),
+            ask: None,
+        };
+        let live = BookGauges::live(touch, 7, Nanos(1)).levels(1, 0);
+        core.gauges.book(InstrumentIndex(0), live);
+        core.gauges.links_up(LinkRole::Market, 1);
+        core.counters.message(MessageKind::Trade);
+        core.records.push(
+            Nanos(1),
+            RecordBody::EngineState {
+                from: EngineState::Starting,
+                to: EngineState::Degraded,
+            },
+        );
+        let page = get(sidecar.address(), "/metrics");
+        assert!(page.starts_with("HTTP/1.1 200 OK\r\n"), "{page}");
+        assert!(page.contains("\nveloz_market_updates_total{type=\"trade\"} 1\n"));
+        assert!(page.contains("\nveloz_active_connections 1\n"));
+
+        let status = sidecar.status();
+        assert!(!status.running, "no heartbeat came");
+        assert_eq!(status.links_up, [1, 0]);
+        let line = &status.books[0];
+        let (price, qty) = line.bid.expect("a live book with a bid");
+        assert_eq!(
+            (price.to_string().as_str(), qty.to_string().as_str()),
+            ("61837.63000000", "0.00002000")
+        );
+        assert_eq!((line.ask, line.last_update_id), (None, Some(7)));
+        assert_eq!(status.books[1].state, Some(BookState::Waiting));
+
+        let shared = sidecar.view.shared.clone();
+        sidecar
+            .stop(Duration::from_secs(10))
+            .expect("both threads end");
+        let published = shared.read();
+        assert_eq!(published.engine, Some(EngineState::Degraded));
+        assert_eq!(published.records.taken, 1);
+    }
+
+    #[test]
+    fn an_address_in_use_is_one_sentence() {
+        let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = taken.local_addr().expect("bound");
+        let (_core, sidecar) = started(ExporterConfig {
+            bind: address,
+            ..config()
+        });
+        let error = sidecar.err().expect("the port is taken");
+        let text = error.to_string();
+        assert!(
+            text.starts_with(&format!("cannot listen on {address}: ")),
+            "{text}"
+        );
+        assert!(!text.contains('\n'));
+    }
+
+    #[test]
+    fn only_loopback_without_the_danger_key() {
+        let bind = SocketAddr::from(([0, 0, 0, 0], 0));
+        let (_core, sidecar) = started(ExporterConfig { bind, ..config() });
+        assert!(matches!(sidecar.err(), Some(StartError::NotLoopback(address)) if address == bind));
+
+        let (_core, sidecar) = started(ExporterConfig {
+            bind,
+            danger_remote_without_auth: true,
+            ..config()
+        });
+        sidecar
+            .expect("it was asked for")
+            .stop(Duration::from_secs(10))
+            .expect("both threads end");
+    }
+
+    #[test]
+    fn a_panicking_thread_is_told_and_still_joins() {
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let listener = Arc::clone(&told);
+        let on_panic = Arc::new(move |name| listener.lock().expect("one thread").push(name));
+        let running = spawn("veloz-test", None, on_panic, || panic!("as asked")).expect("a thread");
+        let bound = Duration::from_secs(10);
+        running
+            .join(Instant::now() + bound, bound)
+            .expect("it ended");
+        assert_eq!(*told.lock().expect("one thread"), ["veloz-test"]);
+    }
+
+    #[test]
+    fn a_thread_that_does_not_end_is_left_behind_and_named() {
+        let (hold, held) = mpsc::channel::<()>();
+        let running = spawn("veloz-test", None, Arc::new(|_| {}), move || {
+            let _ = held.recv();
+        })
+        .expect("a thread");
+        let waited = Duration::ZERO;
+        let error = running.join(Instant::now(), waited).unwrap_err();
+        assert_eq!(
+            error,
+            StopError {
+                thread: "veloz-test",
+                waited
+            }
+        );
+        drop(hold);
+    }
+}
