@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod codec;
+pub mod exchange_info;
 pub mod fault;
 pub mod rate;
 pub mod resync;
