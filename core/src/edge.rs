@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod connector;
+pub mod core_loop;
 pub mod cpu;
 pub mod idle;
 pub mod link;

@@ -39,6 +39,13 @@ pub const SNAPSHOTS_PENDING_MAX: usize = INSTRUMENTS_MAX;
 /// Links alive at once: market data and API, each with its successor while it rotates, and room for two more pairs.
 pub const LINKS_MAX: usize = 8;
 
+/// Events that one turn of the loop may handle before timers and housekeeping get their turn: a burst of
+/// 64 messages takes about 50 us.
+pub const EVENTS_PER_TURN_MAX: u32 = 64;
+
+/// Commands that wait for the core; the sender of one more is told that the engine is busy.
+pub const COMMANDS_MAX: usize = 64;
+
 /// Slots of each ring between core and connector: every link may be in one of them at once.
 pub const LINKS_RING_SIZE: usize = 8;
 

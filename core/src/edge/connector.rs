@@ -62,8 +62,10 @@ pub struct CoreEnds {
 
 /// The connector's ends of the two rings.
 pub struct ConnectorEnds {
-    from_core: Consumer<ToConnector>,
-    to_core: Producer<FromConnector>,
+    /// Wishes and retired links.
+    pub from_core: Consumer<ToConnector>,
+    /// Ready links and failures.
+    pub to_core: Producer<FromConnector>,
 }
 
 /// The two rings between core and connector.

@@ -83,6 +83,11 @@ impl Link {
         self.id
     }
 
+    /// The socket, for the poll to register.
+    pub(super) fn socket_mut(&mut self) -> &mut TcpStream {
+        &mut self.socket
+    }
+
     /// When bytes last reached user space, or the link was made.
     #[inline]
     pub fn received_at(&self) -> Nanos {
@@ -95,9 +100,13 @@ impl Link {
         now.since(self.received_at) > silence_max
     }
 
-    /// Bytes of frames received, after TLS, and given out for sending, before TLS.
-    pub fn bytes(&self) -> (u64, u64) {
-        (self.bytes_received, self.bytes_sent)
+    /// Bytes of frames received, after TLS, and of messages given out for sending, before TLS, since
+    /// the last call.
+    pub fn take_bytes(&mut self) -> (u64, u64) {
+        (
+            std::mem::take(&mut self.bytes_received),
+            std::mem::take(&mut self.bytes_sent),
+        )
     }
 
     /// The next message, or why there is none. `watch` stamps the moment bytes reached user space.
