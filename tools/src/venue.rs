@@ -7,7 +7,8 @@
 //! [`server`] on a thread of their own. Only `/sim/v1/...` has no counterpart at the real venue:
 //! `book?symbol=&updateId=` and `books?symbol=` show the venue's own books for comparison.
 //!
-//! Where market data comes from is a [`MarketSource`](source::MarketSource).
+//! Market data is synthetic ([`flow`]), recorded (`recorded`), or any other
+//! [`MarketSource`](source::MarketSource).
 
 pub mod clock;
 mod config;
@@ -17,7 +18,9 @@ mod faulty_io;
 pub mod flow;
 mod hub;
 pub mod limits;
+mod market;
 mod methods;
+mod recorded;
 mod render;
 pub mod scripted;
 mod server;
@@ -39,10 +42,13 @@ pub use config::VenueConfig;
 pub use connection::Surface;
 pub use faults::{Fault, FaultRule, Trigger};
 pub use hub::VenueStats;
+pub use market::{MarketConfig, MarketError};
+pub use recorded::{RecordedError, Recording, Speed, SpeedError};
 pub use streams::ControlErrorForm;
 
 use clock::VenueClock;
 use hub::Hub;
+use market::Market;
 use server::Shared;
 use source::{MarketSource, Snapshot, VenueMicros};
 
@@ -57,6 +63,9 @@ pub enum VenueStartError {
         /// What the system said.
         cause: io::Error,
     },
+    /// There is no market to serve.
+    #[error(transparent)]
+    Market(#[from] MarketError),
     /// The certificates could not be made.
     #[error(transparent)]
     Identity(#[from] tls::IdentityError),
@@ -77,12 +86,27 @@ pub enum VenueStartError {
 pub struct Venue;
 
 impl Venue {
-    /// Starts a venue for a market: it serves when this returns.
-    ///
-    /// `market` gets the venue's time at the start, so that a synthetic market starts now.
+    /// Starts a venue with the market that its configuration names: it serves when this returns.
+    pub fn start(config: VenueConfig) -> Result<VenueHandle, VenueStartError> {
+        let clock = VenueClock::new(config.clock);
+        let market = Market::open(&config.market, clock.now())?;
+        Self::serve(config, clock, market)
+    }
+
+    /// As [`start`](Self::start) with a market of the caller's own, which gets the venue's time.
     pub fn start_with(
         config: VenueConfig,
         market: impl FnOnce(VenueMicros) -> Box<dyn MarketSource>,
+    ) -> Result<VenueHandle, VenueStartError> {
+        let clock = VenueClock::new(config.clock);
+        let market = Market::Source(market(clock.now()));
+        Self::serve(config, clock, market)
+    }
+
+    fn serve(
+        config: VenueConfig,
+        clock: VenueClock,
+        market: Market,
     ) -> Result<VenueHandle, VenueStartError> {
         let identity = tls::Identity::generate()?;
         let (secure, address) = listen(config.port)?;
@@ -101,9 +125,8 @@ impl Venue {
                     cause,
                 })?;
         }
-        let clock = VenueClock::new(config.clock);
         let send_buffer_bytes = config.send_buffer_bytes;
-        let hub = Hub::new(config, market(clock.now()));
+        let hub = Hub::new(config, market);
         let shared = Arc::new(Shared::new(hub, clock, send_buffer_bytes));
         let acceptor = TlsAcceptor::from(identity.server);
         let thread = spawn(shared.clone(), secure, plain, acceptor)?;
@@ -225,6 +248,23 @@ impl VenueHandle {
     /// The venue's own book of a symbol now.
     pub fn book_now(&self, symbol: &str, limit: usize) -> Option<Snapshot> {
         self.shared.hub().book_now(symbol, limit)
+    }
+
+    /// What a recorded flow still waits for before it starts or goes on: stream names, and
+    /// `depth SYMBOL`. Empty when it runs, and for other markets.
+    pub fn waits_for(&self) -> Vec<String> {
+        self.shared.hub().waits_for()
+    }
+
+    /// Lets a recorded flow go without waiting for anyone.
+    pub fn release(&self) {
+        self.shared.hub().release();
+        self.shared.wake.notify_one();
+    }
+
+    /// Whether a recorded session is over and all of it has been written to the clients.
+    pub fn is_finished(&self) -> bool {
+        self.shared.hub().is_finished()
     }
 
     /// Says goodbye to the clients and ends the venue's thread.

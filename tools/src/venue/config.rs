@@ -10,9 +10,10 @@ use serde::Deserialize;
 use super::clock::ClockMode;
 use super::faults::FaultRule;
 use super::limits::{CONNECTS_PER_FIVE_MINUTES, REQUEST_WEIGHT_PER_MINUTE};
+use super::market::MarketConfig;
 use super::streams::ControlErrorForm;
 
-/// Everything about a venue but its market. Times are of the venue's clock.
+/// Everything about a venue. Times are of the venue's clock.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct VenueConfig {
@@ -52,6 +53,9 @@ pub struct VenueConfig {
     ///
     /// [`VenueHandle::book_at`]: super::VenueHandle::book_at
     pub book_history: usize,
+    /// Where the public flow comes from.
+    #[serde(skip)]
+    pub market: MarketConfig,
     /// Scheduled faults.
     #[serde(skip)]
     pub faults: Vec<FaultRule>,
@@ -80,6 +84,7 @@ impl Default for VenueConfig {
             send_buffer_bytes: None,
             control_errors: ControlErrorForm::default(),
             book_history: 0,
+            market: MarketConfig::default(),
             faults: Vec::new(),
             clock: ClockMode::default(),
         }

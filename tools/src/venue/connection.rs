@@ -267,6 +267,11 @@ impl Connection {
             || self.queued_bytes * 2 > config.client_queue_bytes
     }
 
+    /// Nothing waits to be written.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.queue.is_empty()
+    }
+
     pub(crate) fn is_closing(&self) -> bool {
         self.close_by.is_some()
     }

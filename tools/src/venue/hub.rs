@@ -19,14 +19,17 @@ use super::connection::{Connection, Due, Opening, Out, Signals, Surface, after_m
 use super::faults::{Fault, FaultPlan};
 use super::faulty_io::IoControl;
 use super::limits::{CONNECT_WEIGHT, Limits, STREAMS_PER_CONNECTION, Verdict};
+use super::market::Market;
 use super::render;
-use super::source::{MarketSource, Published, Snapshot, SymbolIndex, SymbolSpec, VenueMicros};
+use super::source::{Published, Snapshot, SymbolIndex, SymbolSpec, VenueMicros};
 use super::streams::{self, Control, ControlError, Id, StreamNames};
 
 /// Most levels a side of any snapshot.
 pub(crate) const SNAPSHOT_LEVELS_MAX: usize = 5_000;
 /// Websocket connections at a time; the handshake of one more is refused with 503.
 pub(crate) const CONNECTIONS_MAX: usize = 1_024;
+/// Market steps of one call, so that clients are written to in between.
+const MARKET_STEPS_MAX: usize = 1_024;
 /// How far behind the first diff a stale snapshot stands, in update ids.
 const STALE_BY: u64 = 1_000;
 
@@ -71,9 +74,9 @@ pub struct VenueStats {
 
 pub(crate) struct Hub {
     config: VenueConfig,
-    market: Box<dyn MarketSource>,
-    specs: Vec<SymbolSpec>,
-    names: Vec<StreamNames>,
+    market: Market,
+    specs: Arc<[SymbolSpec]>,
+    names: Arc<[StreamNames]>,
     /// The books at the start, for answers that are too old.
     oldest: Vec<Snapshot>,
     connections: BTreeMap<ConnectionId, Connection>,
@@ -86,17 +89,20 @@ pub(crate) struct Hub {
     /// Books by update id, newest last, for comparison; one list a symbol.
     history: Vec<VecDeque<Snapshot>>,
     stats: VenueStats,
+    /// A recorded flow waits for a client to read.
+    blocked: bool,
     /// Reused between calls.
     due: Vec<Published>,
 }
 
 impl Hub {
-    pub(crate) fn new(config: VenueConfig, market: Box<dyn MarketSource>) -> Self {
-        let specs = market.symbols().to_vec();
+    pub(crate) fn new(config: VenueConfig, market: Market) -> Self {
+        let specs: Arc<[SymbolSpec]> = market.symbols().into();
         let oldest = (0..specs.len())
             .map(|position| {
-                let mut book = market.snapshot(SymbolIndex(position), SNAPSHOT_LEVELS_MAX);
-                book.last_update_id = book.last_update_id.saturating_sub(STALE_BY);
+                let symbol = SymbolIndex(position);
+                let mut book = market.snapshot(symbol, SNAPSHOT_LEVELS_MAX);
+                book.last_update_id = market.first_id(symbol).saturating_sub(STALE_BY);
                 book
             })
             .collect();
@@ -113,6 +119,7 @@ impl Hub {
             subscribers: HashMap::new(),
             held: Vec::new(),
             stats: VenueStats::default(),
+            blocked: false,
             due: Vec::new(),
             oldest,
             specs,
@@ -234,14 +241,7 @@ impl Hub {
 
     /// Brings everything up to `now`: market, pings, timeouts.
     pub(crate) fn advance(&mut self, now: VenueMicros) {
-        while let Some(at) = self.market.next_at().filter(|&at| at <= now) {
-            let mut due = std::mem::take(&mut self.due);
-            self.market.advance(at, &mut due);
-            for published in due.drain(..) {
-                self.publish(now, &published);
-            }
-            self.due = due;
-        }
+        self.move_market(now);
         let config = &self.config;
         let over: Vec<_> = self
             .connections
@@ -255,13 +255,69 @@ impl Hub {
         }
     }
 
+    fn move_market(&mut self, now: VenueMicros) {
+        self.blocked = false;
+        for _ in 0..MARKET_STEPS_MAX {
+            let Some(at) = self.market.next_at().filter(|&at| at <= now) else {
+                return;
+            };
+            match &mut self.market {
+                Market::Source(source) => {
+                    let mut due = std::mem::take(&mut self.due);
+                    source.advance(at, &mut due);
+                    for published in due.drain(..) {
+                        self.publish(now, &published);
+                    }
+                    self.due = due;
+                }
+                Market::Recorded(recorded) => {
+                    let config = &self.config;
+                    self.blocked = self
+                        .connections
+                        .values()
+                        .any(|connection| connection.is_behind(config));
+                    if self.blocked {
+                        return;
+                    }
+                    if let Some(published) = recorded.poll(now) {
+                        self.publish(now, &published);
+                    }
+                }
+            }
+        }
+    }
+
+    /// What a recorded flow waits for; nothing when it runs, and for other markets.
+    pub(crate) fn waits_for(&mut self) -> Vec<String> {
+        self.market
+            .recorded()
+            .map_or_else(Vec::new, |recorded| recorded.waits_for())
+    }
+
+    /// Lets a recorded flow go, whoever is there.
+    pub(crate) fn release(&mut self) {
+        if let Some(recorded) = self.market.recorded() {
+            recorded.release();
+        }
+    }
+
+    /// Whether a recorded session is over and every frame of it has been written.
+    pub(crate) fn is_finished(&mut self) -> bool {
+        let over = self
+            .market
+            .recorded()
+            .is_some_and(|recorded| recorded.is_finished());
+        over && self.connections.values().all(Connection::is_idle)
+    }
+
     /// When [`advance`](Self::advance) has something to do; `None` when never.
     pub(crate) fn next_deadline(&self) -> Option<VenueMicros> {
         let connections = self
             .connections
             .values()
             .map(|connection| connection.deadline(&self.config));
-        self.market.next_at().into_iter().chain(connections).min()
+        let market = self.market.next_at().filter(|_| !self.blocked);
+        market.into_iter().chain(connections).min()
     }
 
     /// Injects a fault: at once on connections, else on the next thing that it applies to.
@@ -406,6 +462,9 @@ impl Hub {
                 continue;
             }
             connection.subscriptions.push(name.clone());
+            if let Some(recorded) = self.market.recorded() {
+                recorded.subscribed(name);
+            }
             self.subscribers.entry(name.clone()).or_default().push(id);
         }
     }

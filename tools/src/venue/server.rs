@@ -117,12 +117,17 @@ async fn drive(shared: &Shared) {
             let now = shared.clock.now();
             hub.advance(now);
             match hub.next_deadline() {
+                Some(at) if at <= now => Duration::ZERO,
                 Some(at) if shared.clock.runs_by_itself() => {
                     Duration::from_micros(at.0.saturating_sub(now.0)).min(SLEEP_MAX)
                 }
                 _ => SLEEP_MAX,
             }
         };
+        if wait.is_zero() {
+            // More is due at once: the connections' tasks get their turn first.
+            tokio::task::yield_now().await;
+        }
         tokio::select! {
             biased;
             _ = stop.wait_for(|&stopped| stopped) => return,

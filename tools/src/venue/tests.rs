@@ -2,6 +2,7 @@
 
 mod client;
 mod faults;
+mod recorded;
 mod requests;
 mod streams;
 

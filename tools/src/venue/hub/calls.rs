@@ -229,6 +229,9 @@ impl Hub {
         let limit = params.depth_limit()?.min(SNAPSHOT_LEVELS_MAX);
         params.status()?;
         self.stats.depth_requests += 1;
+        if let Some(recorded) = self.market.recorded() {
+            recorded.asked(symbol);
+        }
         let mut fired = Vec::new();
         self.faults.next(Applies::Snapshot, &mut fired);
         let book = if fired.is_empty() {

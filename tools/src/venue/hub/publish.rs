@@ -27,8 +27,10 @@ impl Hub {
     /// Sends one market event to everyone who subscribed to it.
     pub(super) fn publish(&mut self, now: VenueMicros, published: &Published) {
         let Published { at, symbol, event } = published;
-        let name = self.specs[symbol.0].symbol.clone();
-        let names = self.names[symbol.0].clone();
+        // Shared, not copied: they outlive the borrow of the hub below.
+        let (specs, all_names) = (self.specs.clone(), self.names.clone());
+        let name = specs[symbol.0].symbol.as_str();
+        let names = &all_names[symbol.0];
         match event {
             MarketEvent::Depth {
                 speed,
@@ -38,11 +40,11 @@ impl Hub {
                 asks,
             } => {
                 if *speed == DepthSpeed::Ms100 {
-                    self.remember(*symbol, *last_id);
+                    self.remember(*symbol, Some(*last_id));
                 }
                 let ids = (*first_id, *last_id);
                 let body =
-                    |unit: TimeUnit| render::depth_update(&name, unit.of(*at), ids, bids, asks);
+                    |unit: TimeUnit| render::depth_update(name, unit.of(*at), ids, bids, asks);
                 let stream = names.diff(*speed);
                 self.emit(now, stream, Some(*symbol), &Body::Rendered(&body));
             }
@@ -61,11 +63,11 @@ impl Hub {
                 bid,
                 ask,
             } => {
-                let body = |_| render::book_ticker(&name, *update_id, *bid, *ask);
+                let body = |_| render::book_ticker(name, *update_id, *bid, *ask);
                 self.emit(now, &names.book_ticker, None, &Body::Rendered(&body));
             }
             MarketEvent::Trade(trade) => {
-                let body = |unit: TimeUnit| render::trade(&name, unit.of(*at), trade);
+                let body = |unit: TimeUnit| render::trade(name, unit.of(*at), trade);
                 self.emit(now, &names.trade, None, &Body::Rendered(&body));
             }
             MarketEvent::AggTrade {
@@ -78,7 +80,7 @@ impl Hub {
             } => {
                 let ids = (*id, *first_trade_id, *last_trade_id);
                 let body = |unit: TimeUnit| {
-                    render::agg_trade(&name, unit.of(*at), ids, *price, *qty, *buyer_is_maker)
+                    render::agg_trade(name, unit.of(*at), ids, *price, *qty, *buyer_is_maker)
                 };
                 self.emit(now, &names.agg_trade, None, &Body::Rendered(&body));
             }
@@ -89,20 +91,23 @@ impl Hub {
                 let diff = (stream == names.diff(DepthSpeed::Ms100)
                     || stream == names.diff(DepthSpeed::Ms1000))
                 .then_some(*symbol);
+                if diff.is_some() {
+                    self.remember(*symbol, None);
+                }
                 self.emit(now, stream, diff, &Body::Recorded { frame, payload });
             }
         }
     }
 
     /// Keeps the book of this moment for comparison.
-    fn remember(&mut self, symbol: SymbolIndex, last_id: u64) {
+    fn remember(&mut self, symbol: SymbolIndex, last_id: Option<u64>) {
         let max = self.config.book_history;
         if max == 0 {
             return;
         }
         let book = self.market.snapshot(symbol, usize::MAX);
         // A source whose book ran ahead of the diff has nothing to compare with at this id.
-        if book.last_update_id != last_id {
+        if last_id.is_some_and(|last_id| book.last_update_id != last_id) {
             return;
         }
         let history = &mut self.history[symbol.0];
