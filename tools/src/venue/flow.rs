@@ -25,6 +25,8 @@ mod touch;
 
 #[cfg(test)]
 mod calibration;
+#[cfg(test)]
+mod tests;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;

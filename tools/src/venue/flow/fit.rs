@@ -3,6 +3,8 @@
 //! Owns: what each table of [`Model`] counts. Does not: read files or sample. Run by the
 //! `calibrate_flow` example, and by the test that holds the shipped profiles against recordings.
 
+use std::sync::Arc;
+
 use super::measure::{DEPTH_LEVELS, Measure, Message, Observed, ObservedLevel, RebuiltBook};
 use super::profile::{
     BANDS, Band, FILL_GAP_US, GAP_CLASS_US, GAP_CLASSES, Model, OUTCOME_SAME, OUTCOME_SHIFT,
@@ -10,9 +12,22 @@ use super::profile::{
     TOUCH_OUTCOMES, band, gap_class, quiet_class, slot_row, spread_class, taker_class, touch_row,
 };
 use super::quantiles::Quantiles;
+use super::random::Random;
+use super::schedule::{Due, Schedule};
+use super::touch::{TouchMove, next_move};
 
 /// Rows with fewer samples borrow from their neighbours.
 const ROW_SAMPLES_MIN: u32 = 20;
+/// Neutral weight of a touch row when closings are scaled.
+const CLOSING_PERMILLE: u32 = 1_000;
+/// Between which scales the right one is looked for.
+const CLOSING_RANGE_PERMILLE: (u32, u32) = (100, 3_000);
+/// What the tuning aims at: the 90 % point of the spread.
+const WIDE_SHARE_PPM: u64 = 100_000;
+/// Touch changes that are drawn for each scale: four hours of BTCUSDT.
+const TUNING_TOUCHES: u64 = 1_600_000;
+/// Any seed: the same draws for each scale make the share fall smoothly.
+const TUNING_SEED: u64 = 1;
 /// Touch changes closer than this are one burst.
 const BURST_GAP_US: u64 = GAP_CLASS_US[REST_CLASS - 1];
 /// Gap classes from this one on are rests between bursts.
@@ -54,7 +69,7 @@ pub fn fit(recording: Recording<'_>, observed: &[Observed]) -> Option<SymbolProf
             Message::Snapshot { .. } | Message::Depth { .. } => {}
         }
     }
-    Some(SymbolProfile {
+    let mut profile = SymbolProfile {
         symbol: recording.symbol.to_owned(),
         base: recording.base.to_owned(),
         quote: recording.quote.to_owned(),
@@ -83,7 +98,11 @@ pub fn fit(recording: Recording<'_>, observed: &[Observed]) -> Option<SymbolProf
             fresh_touch_qty_lots: touch.fresh_qty_lots,
             trade_qty_lots: Quantiles::of(&mut trade_qty)?,
         },
-    })
+    };
+    // The 90 % point: the share of tickers that show more than it is a tenth.
+    let [_, _, wide_ticks, _] = profile.measured.spread_at_ticker_ticks;
+    tune_closing(&mut profile.model, wide_ticks);
+    Some(profile)
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -352,6 +371,68 @@ fn pooled(
     result
 }
 
+/// Scales how readily wide spreads close within bursts until a tenth of all tickers show
+/// `wide_ticks` or more, half of the tickers with exactly that spread counted.
+///
+/// In the recordings wide spreads and quick successions of tickers come together; the market draws
+/// gaps without knowing the spread, so the rows alone would close wide spreads too early.
+fn tune_closing(model: &mut Model, wide_ticks: i64) {
+    let fitted = model.clone();
+    let scaled = |permille: u32| {
+        let mut model = fitted.clone();
+        for spread in 1..SPREAD_CLASSES {
+            for gap in 0..REST_CLASS {
+                for taker in 0..TAKER_CLASSES {
+                    let row = &mut model.touch_rows[touch_row(spread, gap, taker)];
+                    for (outcome, weight) in row.iter_mut().enumerate() {
+                        let closes = outcome == OUTCOME_SHIFT + 1;
+                        *weight *= if closes { permille } else { CLOSING_PERMILLE };
+                    }
+                }
+            }
+        }
+        model
+    };
+    let (mut low, mut high) = CLOSING_RANGE_PERMILLE;
+    while high - low > 1 {
+        let middle = u32::midpoint(low, high);
+        // Closing more readily leaves fewer wide spreads.
+        if wide_share_ppm(scaled(middle), wide_ticks) > WIDE_SHARE_PPM {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    *model = scaled(high);
+}
+
+/// Of a million touch changes, how many show a spread of `wide_ticks` or more, those with exactly
+/// that spread counted half.
+fn wide_share_ppm(model: Model, wide_ticks: i64) -> u64 {
+    let model = Arc::new(model);
+    let mut random = Random::new(TUNING_SEED);
+    let mut schedule = Schedule::new(Arc::clone(&model), Random::new(TUNING_SEED + 1), 0);
+    let (mut spread, mut halves) = (1, 0);
+    let mut touches = 0;
+    while touches < TUNING_TOUCHES {
+        let Due::Touch {
+            fills_at_us,
+            rest_us,
+        } = schedule.take()
+        else {
+            continue;
+        };
+        spread += match next_move(&model, &mut random, spread, rest_us, fills_at_us.len()) {
+            TouchMove::Resize | TouchMove::Shift(_) => 0,
+            TouchMove::Widen(ticks) => ticks,
+            TouchMove::Narrow(ticks) => -ticks,
+        };
+        halves += u64::from(spread >= wide_ticks) + u64::from(spread > wide_ticks);
+        touches += 1;
+    }
+    halves * 500_000 / touches
+}
+
 struct DepthTables {
     touch_level_permille: u32,
     rest_ids: Quantiles,
@@ -519,10 +600,10 @@ impl DepthCounts {
             .levels
             .map(|count| (count * 1_000).checked_div(self.books).unwrap_or(0) as u32);
         // A snapshot of 1,000 levels cuts the book off; beyond its densest band each band of
-        // the market holds at least half as many levels as the band before.
+        // the market holds at least three quarters as many levels as the band before.
         let densest = (0..BANDS).max_by_key(|&band| levels_milli[band])?;
         for band in densest + 1..BANDS {
-            levels_milli[band] = levels_milli[band].max(levels_milli[band - 1] / 2);
+            levels_milli[band] = levels_milli[band].max(levels_milli[band - 1] / 4 * 3);
         }
         let qty = tables(self.qty)?;
         let rest_ids = self.rest_ids.iter().map(|&ids| ids as u64).sum();

@@ -33,7 +33,7 @@ const SETTLE_PERMILLE: i64 = 100;
 
 /// Of a thousand price changes away from the start price, how many turn round for each thousandth
 /// of distance.
-const LEAN_PERMILLE: u64 = 4;
+const LEAN_PERMILLE: u64 = 1;
 
 /// Levels a side at most: a multiple of what the bands ask for. Beyond it no level is added.
 const LEVELS_MAX: usize = 20_000;
@@ -301,7 +301,8 @@ impl Process {
     /// A better price appears on the side that follows the price.
     fn advance(&mut self, book: &mut PublicBook, ticks: i64, rest_us: u64) {
         let side = self.retreating_side().opposite();
-        let key = book.book().best(side).key - ticks;
+        let room = book.book().spread_ticks() - 1;
+        let key = book.book().best(side).key - ticks.min(room);
         self.set_new_touch(book, side, key, rest_us);
     }
 
@@ -323,6 +324,9 @@ impl Process {
             best + ticks
         };
         let swept = book.book().ranks(side, best, key).len();
+        if swept == 0 {
+            return self.resize_touch(book, side, fill_count);
+        }
         let mut fills = self.fills(side, fill_count);
         let filled_levels = swept.min(fill_count);
         let mut next_fill = 0;
