@@ -18,6 +18,7 @@
 
 pub mod block;
 pub mod header;
+pub mod import;
 pub mod reader;
 pub mod tap;
 pub mod text;
