@@ -644,6 +644,7 @@ fn config(market_url: String, ca_files: Vec<std::path::PathBuf>) -> EdgeConfig {
         api_url: market_url.clone(),
         market_url,
         ca_files,
+        ca_pems: Vec::new(),
         cpu: None,
         scheduling: Scheduling::Other,
         lock_memory: false,

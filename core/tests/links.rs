@@ -744,13 +744,13 @@ fn a_ca_file_that_cannot_be_used_is_named() {
     std::fs::write(&empty, "no certificate here\n").expect("a writable directory");
     let missing = std::env::temp_dir().join("veloz-no-such-file.pem");
 
-    let config = client_config(std::slice::from_ref(&good)).expect("a CA");
+    let config = client_config(std::slice::from_ref(&good), &[]).expect("a CA");
     assert!(matches!(
-        client_config(&[good.clone(), missing.clone()]),
+        client_config(&[good.clone(), missing.clone()], &[]),
         Err(TrustError::Pem { path, .. }) if path == missing
     ));
     assert!(matches!(
-        client_config(std::slice::from_ref(&empty)),
+        client_config(std::slice::from_ref(&empty), &[]),
         Err(TrustError::Empty { path }) if path == empty
     ));
 

@@ -24,7 +24,7 @@ use rtrb::Consumer;
 use super::connector::{CoreEnds, FromConnector, WALL_UNKNOWN};
 use super::idle::{Idle, IdleKind, POLL_MS_MAX, Rest};
 use super::link::{Link, Polled};
-use crate::engine::Stopwatch;
+use crate::engine::{Engine, Stopwatch};
 use crate::event::{Command, Event, LinkDown};
 use crate::limits::{EVENTS_PER_TURN_MAX, LINKS_MAX};
 use crate::outbox::Outbox;
@@ -45,6 +45,23 @@ pub trait EventHandler {
 
     /// The core's end of telemetry, for what the loop itself counts.
     fn telemetry(&mut self) -> &mut Telemetry;
+}
+
+impl<S: Stopwatch> EventHandler for Engine<S> {
+    #[inline]
+    fn handle(&mut self, now: Nanos, event: Event<'_>, out: &mut Outbox) {
+        Self::handle(self, now, event, out);
+    }
+
+    #[inline]
+    fn next_deadline(&self) -> Option<Nanos> {
+        Self::next_deadline(self)
+    }
+
+    #[inline]
+    fn telemetry(&mut self) -> &mut Telemetry {
+        Self::telemetry(self)
+    }
 }
 
 /// Sees every event right before the engine does; `veloz record` keeps them.

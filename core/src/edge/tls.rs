@@ -43,19 +43,30 @@ pub enum TrustError {
     },
 }
 
-/// The client side of TLS: the web's roots and the extra ones of `ca_files` (PEM).
+/// The client side of TLS: the web's roots, and the extra ones of `ca_files` and of the texts
+/// `ca_pems` (PEM both), which a venue inside this process hands over without a file.
 ///
 /// ALPN offers only HTTP/1.1, or a front end could choose h2 and refuse the upgrade. Resumption is
 /// off: tickets would be kept and bring the core nothing, which never connects.
 ///
 /// # Errors
 /// [`TrustError`] names the file.
-pub fn client_config(ca_files: &[PathBuf]) -> Result<Arc<ClientConfig>, TrustError> {
+pub fn client_config(
+    ca_files: &[PathBuf],
+    ca_pems: &[String],
+) -> Result<Arc<ClientConfig>, TrustError> {
     let mut roots = RootCertStore {
         roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
     };
     for path in ca_files {
-        add_ca_file(&mut roots, path)?;
+        let pem = std::fs::read(path).map_err(|source| TrustError::Pem {
+            path: path.clone(),
+            source: rustls_pki_types::pem::Error::Io(source),
+        })?;
+        add_ca(&mut roots, path, &pem)?;
+    }
+    for pem in ca_pems {
+        add_ca(&mut roots, Path::new("(given as text)"), pem.as_bytes())?;
     }
     Ok(config_of_roots(roots))
 }
@@ -72,13 +83,13 @@ pub fn config_of_roots(roots: RootCertStore) -> Arc<ClientConfig> {
     Arc::new(config)
 }
 
-fn add_ca_file(roots: &mut RootCertStore, path: &Path) -> Result<(), TrustError> {
+fn add_ca(roots: &mut RootCertStore, path: &Path, text: &[u8]) -> Result<(), TrustError> {
     let pem = |source| TrustError::Pem {
         path: path.to_owned(),
         source,
     };
     let mut found = false;
-    for certificate in CertificateDer::pem_file_iter(path).map_err(pem)? {
+    for certificate in CertificateDer::pem_slice_iter(text) {
         found = true;
         roots
             .add(certificate.map_err(pem)?)

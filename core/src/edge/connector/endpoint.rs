@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn urls_and_their_faults() {
-        let tls = client_config(&[]).expect("the web's roots");
+        let tls = client_config(&[], &[]).expect("the web's roots");
         let parts = |url: &str| {
             Endpoint::new(url, &tls).map(|e| (e.host().to_owned(), e.port(), e.tls().is_some()))
         };

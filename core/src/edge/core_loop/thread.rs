@@ -30,6 +30,8 @@ pub struct EdgeConfig {
     pub api_url: String,
     /// PEM files with CAs that are trusted beside the web's.
     pub ca_files: Vec<PathBuf>,
+    /// More such CAs, as PEM text: a venue inside this process has no file.
+    pub ca_pems: Vec<String>,
     /// The core thread's CPU; `None` leaves it to the kernel.
     pub cpu: Option<usize>,
     /// The core thread's scheduling class.
@@ -51,7 +53,7 @@ impl EdgeConfig {
     /// # Errors
     /// [`StartError`] names the URL or the CA file.
     pub fn endpoints(&self) -> Result<(Endpoint, Endpoint), StartError> {
-        let tls = client_config(&self.ca_files)?;
+        let tls = client_config(&self.ca_files, &self.ca_pems)?;
         Ok((
             Endpoint::new(&self.market_url, &tls)?,
             Endpoint::new(&self.api_url, &tls)?,
