@@ -22,6 +22,7 @@
 mod books;
 mod brain;
 mod links;
+mod newest;
 mod requests;
 mod service;
 
@@ -282,8 +283,6 @@ impl<S: Stopwatch> Engine<S> {
                 break;
             }
         }
-        let state = brain.state_of_books();
-        brain.publish_engine_state(now, state);
     }
 
     fn shut_down(&mut self, now: Nanos, out: &mut Outbox) {

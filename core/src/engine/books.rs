@@ -16,6 +16,7 @@ use crate::venue::binance::fault::{Fault, VenueFault};
 use crate::venue::binance::resync::{DiffStep, SnapshotStep, Source, SyncState, Wish};
 
 use super::brain::{Brain, LastTicker};
+use super::newest::Age;
 
 /// Where a message came from.
 #[derive(Clone, Copy, Debug)]
@@ -64,13 +65,9 @@ impl Brain {
                 false
             }
             DiffStep::NotWanted | DiffStep::Ahead => false,
-            DiffStep::Old => {
-                if market.sync.state() == SyncState::Live && self.one_market_link() {
-                    let expected = self.markets[index.as_usize()].sync.last_id() + 1;
-                    let fault =
-                        Fault::ids(VenueFault::IdWentBack, expected, diff.last_id).of(index);
-                    self.fault(now, origin.link, fault, out);
-                }
+            DiffStep::Late => false,
+            DiffStep::Repeated { newest } => {
+                self.went_back(now, origin.link, index, newest, diff.last_id, out);
                 false
             }
             DiffStep::WentBack { expected, got } => {
@@ -200,12 +197,13 @@ impl Brain {
     ) {
         let index = ticker.instrument;
         let market = &mut self.markets[index.as_usize()];
-        if ticker.update_id <= market.ticker.update_id {
-            let expected = market.ticker.update_id;
-            if ticker.update_id < expected {
-                self.went_back(now, origin, index, expected, ticker.update_id, out);
+        match market.tickers.judge(ticker.update_id, origin.source) {
+            Age::New => {}
+            Age::Late => return,
+            Age::WentBack { newest } => {
+                self.went_back(now, origin.link, index, newest, ticker.update_id, out);
+                return;
             }
-            return;
         }
         market.ticker = LastTicker {
             update_id: ticker.update_id,
@@ -235,12 +233,14 @@ impl Brain {
     pub(super) fn trade(&mut self, now: Nanos, origin: Origin, trade: &Trade, out: &mut Outbox) {
         let index = trade.instrument;
         let market = &mut self.markets[index.as_usize()];
-        if trade.trade_id <= market.last_trade_id {
-            let expected = market.last_trade_id + 1;
-            self.went_back(now, origin, index, expected, trade.trade_id, out);
-            return;
+        match market.trades.judge(trade.trade_id, origin.source) {
+            Age::New => {}
+            Age::Late => return,
+            Age::WentBack { newest } => {
+                self.went_back(now, origin.link, index, newest, trade.trade_id, out);
+                return;
+            }
         }
-        market.last_trade_id = trade.trade_id;
         self.telemetry.samples.push(Sample::Trade {
             instrument: index,
             at: now,
@@ -262,29 +262,24 @@ impl Brain {
     ) {
         let index = trade.instrument;
         let market = &mut self.markets[index.as_usize()];
-        if trade.agg_id <= market.last_agg_id {
-            let expected = market.last_agg_id + 1;
-            self.went_back(now, origin, index, expected, trade.agg_id, out);
-            return;
+        if let Age::WentBack { newest } = market.agg_trades.judge(trade.agg_id, origin.source) {
+            self.went_back(now, origin.link, index, newest, trade.agg_id, out);
         }
-        market.last_agg_id = trade.agg_id;
     }
 
-    /// An old id on a stream without holes to mind: with two connections up it is the other's copy.
+    /// One connection sent an id that it had sent before, or one below it.
     #[cold]
     fn went_back(
         &mut self,
         now: Nanos,
-        origin: Origin,
+        link: LinkId,
         index: InstrumentIndex,
-        expected: u64,
+        newest: u64,
         got: u64,
         out: &mut Outbox,
     ) {
-        if self.one_market_link() {
-            let fault = Fault::ids(VenueFault::IdWentBack, expected, got).of(index);
-            self.fault(now, origin.link, fault, out);
-        }
+        let fault = Fault::ids(VenueFault::IdWentBack, newest, got).of(index);
+        self.fault(now, link, fault, out);
     }
 }
 

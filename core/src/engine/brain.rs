@@ -7,7 +7,7 @@
 use crate::book::{Book, Side};
 use crate::config::{EngineConfig, SnapshotDepth};
 use crate::deadlines::{Deadlines, Timer};
-use crate::event::{LinkDown, LinkId, LinkRole};
+use crate::event::{LinkDown, LinkId};
 use crate::instrument::{InstrumentIndex, Instruments};
 use crate::jitter::Jitter;
 use crate::limits::{BOOK_FAR_LEVELS_MAX, BOOK_WINDOW_TICKS, FAULT_RECORDS_PER_SECOND_MAX};
@@ -26,6 +26,7 @@ use crate::venue::binance::resync::{BookSync, SyncState};
 use crate::venue::binance::session::subscriptions::{Subscriptions, TooManyStreams};
 use crate::venue::binance::session::{NOTICES_MAX, Notice, Session};
 
+use super::newest::Newest;
 use super::requests::Requests;
 
 /// Time between two replacements of a market link because some stream on it is silent. A replacement
@@ -50,8 +51,9 @@ pub(super) struct Market {
     published: BookState,
     pub(super) touch: Touch,
     pub(super) ticker: LastTicker,
-    pub(super) last_trade_id: u64,
-    pub(super) last_agg_id: u64,
+    pub(super) tickers: Newest,
+    pub(super) trades: Newest,
+    pub(super) agg_trades: Newest,
 }
 
 const NO_TOUCH: Touch = Touch {
@@ -69,8 +71,9 @@ impl Market {
             published: BookState::Waiting,
             touch: NO_TOUCH,
             ticker: LastTicker::default(),
-            last_trade_id: 0,
-            last_agg_id: 0,
+            tickers: Newest::default(),
+            trades: Newest::default(),
+            agg_trades: Newest::default(),
         }
     }
 
@@ -260,10 +263,6 @@ impl Brain {
     ) {
         let market = &mut self.markets[instrument.as_usize()];
         market.ticker = LastTicker::default();
-        if cause == ResyncCause::IdsWentBack {
-            market.last_trade_id = 0;
-            market.last_agg_id = 0;
-        }
         self.telemetry.counters.resync(instrument, cause);
         if cause == ResyncCause::Gap {
             self.telemetry
@@ -350,6 +349,8 @@ impl Brain {
                 last_update_id,
             },
         );
+        let state = self.state_of_books();
+        self.publish_engine_state(now, state);
     }
 
     /// Records the engine's state, if it changed.
@@ -366,7 +367,7 @@ impl Brain {
     }
 
     /// The state that follows from the books.
-    pub(super) fn state_of_books(&self) -> EngineState {
+    fn state_of_books(&self) -> EngineState {
         match self.state {
             EngineState::Stopping | EngineState::Stopped => self.state,
             _ if self.live_count == self.markets.len() => EngineState::Ready,
@@ -399,11 +400,6 @@ impl Brain {
             .unwrap_or(i64::MAX)
             .saturating_mul(1_000_000);
         now_unix.saturating_sub(event_unix)
-    }
-
-    /// Whether only one connection carries the streams: then nothing may come twice.
-    pub(super) fn one_market_link(&self) -> bool {
-        self.session.up_count(LinkRole::Market) == 1
     }
 
     pub(super) fn publish_memory(&mut self) {

@@ -104,7 +104,12 @@ pub enum DiffStep {
     /// Nothing: this book does not collect diffs now.
     NotWanted,
     /// Nothing: all of it is in the chain already.
-    Old,
+    Late,
+    /// Nothing: all of it is in a live chain already, and the same source brought it there.
+    Repeated {
+        /// The chain's last id.
+        newest: u64,
+    },
     /// Nothing: it is ahead of the chain, and another source will fill the hole.
     Ahead,
     /// Put it into the window; the first one also asks for the snapshot.
@@ -178,6 +183,8 @@ pub struct BookSync {
     state: SyncState,
     /// Sources that have joined, a bit each.
     joined: u8,
+    /// The source that last made the chain grow.
+    grown_by: Option<Source>,
     /// Diffs in a row that brought nothing new.
     old_in_a_row: u8,
     /// Snapshots in a row that were too old.
@@ -204,6 +211,7 @@ impl Default for BookSync {
         Self {
             state: SyncState::Idle,
             joined: 0,
+            grown_by: None,
             old_in_a_row: 0,
             too_old_in_a_row: 0,
             failures: 0,
@@ -266,6 +274,9 @@ impl BookSync {
             SyncState::Buffering | SyncState::Requested if self.first_id == 0 => {
                 self.first_id = first.max(1);
                 self.chain(now, source, last);
+                if self.state == SyncState::Buffering {
+                    self.due = now;
+                }
                 return DiffStep::Store { first: true };
             }
             SyncState::Buffering | SyncState::Requested | SyncState::Bridging | SyncState::Live => {
@@ -273,7 +284,7 @@ impl BookSync {
         }
         if last <= self.last_id {
             self.joined |= source.bit();
-            return self.old(last);
+            return self.old(source, last);
         }
         if first > self.last_id.saturating_add(1) {
             self.joined &= !source.bit();
@@ -515,20 +526,26 @@ impl BookSync {
 
     fn chain(&mut self, now: Nanos, source: Source, last: u64) {
         self.joined |= source.bit();
+        self.grown_by = Some(source);
         self.last_id = last;
         self.advanced_at = now;
         self.old_in_a_row = 0;
     }
 
     #[cold]
-    fn old(&mut self, last: u64) -> DiffStep {
+    fn old(&mut self, source: Source, last: u64) -> DiffStep {
         self.old_in_a_row = self.old_in_a_row.saturating_add(1);
-        if self.old_in_a_row < OLD_IN_A_ROW_MAX {
-            return DiffStep::Old;
-        }
-        DiffStep::WentBack {
-            expected: self.last_id,
-            got: last,
+        if self.old_in_a_row >= OLD_IN_A_ROW_MAX {
+            DiffStep::WentBack {
+                expected: self.last_id,
+                got: last,
+            }
+        } else if self.state == SyncState::Live && self.grown_by == Some(source) {
+            DiffStep::Repeated {
+                newest: self.last_id,
+            }
+        } else {
+            DiffStep::Late
         }
     }
 
@@ -539,6 +556,7 @@ impl BookSync {
 
     fn leave_chain(&mut self) {
         self.joined = 0;
+        self.grown_by = None;
         self.first_id = 0;
         self.last_id = 0;
         self.old_in_a_row = 0;

@@ -104,7 +104,7 @@ fn the_venues_own_transcript() {
          160 wish                  => Snapshot, Buffering 1005
          160 request
          170 snapshot 1007         => Install, Bridging 1007
-         200 diff A 1006 1006      => Old, Bridging 1007
+         200 diff A 1006 1006      => Late, Bridging 1007
          300 diff A 1007 1010      => Bridge, Live 1010
          400 diff A 1011 1020      => Apply, Live 1020
          500 diff A 1025 1030      => Gap { expected: 1021, got: 1025 }, Waiting 0
@@ -121,7 +121,7 @@ fn a_snapshot_inside_the_window_is_live_at_once() {
          10  diff A 5 7            => Store { first: true }, Buffering 7
          10  request
          110 diff A 8 12           => Store { first: false }, Requested 12
-         120 diff A 8 12           => Old, Requested 12
+         120 diff A 8 12           => Late, Requested 12
          130 snapshot 6            => Install, Live 12
          210 diff A 13 13          => Apply, Live 13",
     );
@@ -224,9 +224,9 @@ fn two_sources_cover_for_each_other() {
         "the new one joins, the old one goes",
         &format!(
             "{live} 100 diff A 8 9 => Apply, Live 9
-             105 diff B 8 9        => Old, Live 9
+             105 diff B 8 9        => Late, Live 9
              200 diff B 10 12      => Apply, Live 12
-             205 diff A 10 12      => Old, Live 12
+             205 diff A 10 12      => Late, Live 12
              210 lost A others     => safe, Live 12
              300 diff B 13 13      => Apply, Live 13
              310 lost B none       => hit, Idle 0"
@@ -283,7 +283,12 @@ fn ids_that_start_anew_are_noticed() {
         "0 up\n0 turn\n10 diff A 500 700\n10 request\n20 snapshot 600 => Install, Live 700\n",
     );
     for id in 1..u64::from(OLD_IN_A_ROW_MAX) {
-        writeln!(script, "{} diff A {id} {id} => Old, Live 700", 20 + id).expect("a string");
+        writeln!(
+            script,
+            "{} diff A {id} {id} => Repeated {{ newest: 700 }}, Live 700",
+            20 + id
+        )
+        .expect("a string");
     }
     writeln!(
         script,
