@@ -1,23 +1,25 @@
 //! The one table of all metrics: name, type, unit, labels, buckets, help, and where the value is.
 //!
 //! Owns: [`METRICS`], from which the metrics page and METRICS.md are made. Does not: write text formats.
+//! It is long because it is one table; nothing else stands here.
 //! Invariants: no metric exists outside this table; each entry shows a real value, and one whose value
 //! is not known shows no sample; a histogram's bounds are among those that are counted exactly.
 //!
 //! Names and types from [`veloz_http_requests_total`] to the system group are an external contract and
 //! do not follow our own rule (unit last, `_total` for counters) everywhere; those below it do.
 
+mod document;
+mod sources;
+
+pub use document::document;
+pub use sources::Sources;
+
 use crate::exposition::Samples;
-use crate::health::Heartbeat;
-use crate::http::requests::{DURATION_BOUNDS_NS, RequestMetrics, SIZE_BOUNDS};
-use crate::process::ProcessStats;
-use crate::published::Published;
+use crate::http::requests::{DURATION_BOUNDS_NS, SIZE_BOUNDS};
 use crate::status::RingLine;
-use std::fmt::Write;
 use veloz_core::event::{LinkDown, LinkRole};
-use veloz_core::instrument::Instruments;
-use veloz_core::telemetry::counters::{Counter, CounterReader, InstrumentCounter, MessageKind};
-use veloz_core::telemetry::gauges::{Gauge, GaugeReader};
+use veloz_core::telemetry::counters::{Counter, InstrumentCounter, MessageKind};
+use veloz_core::telemetry::gauges::Gauge;
 use veloz_core::telemetry::histograms::{BUCKET_BOUNDS_NS, Stage};
 use veloz_core::telemetry::records::{BookState, ResyncCause};
 use veloz_core::units::Nanos;
@@ -63,58 +65,6 @@ pub struct Metric {
     pub text_only: bool,
     /// Writes its samples.
     pub collect: fn(&Sources<'_>, &mut Samples<'_>),
-}
-
-/// Where values come from.
-pub struct Sources<'a> {
-    /// The moment of the page, on the engine's clock.
-    pub now: Nanos,
-    /// When the sidecar started, on the engine's clock.
-    pub started_at: Nanos,
-    /// From which age on the core's heartbeat means that it stands still.
-    pub heartbeat_age_max: Nanos,
-    /// The venue's label.
-    pub exchange: &'static str,
-    /// All instruments.
-    pub instruments: &'a Instruments,
-    /// The core's counts.
-    pub counters: &'a CounterReader,
-    /// The core's values.
-    pub gauges: &'a GaugeReader,
-    /// What the drain found in the rings.
-    pub published: &'a Published,
-    /// The sidecar's own HTTP server.
-    pub requests: &'a RequestMetrics,
-    /// The process as the kernel sees it.
-    pub process: &'a ProcessStats,
-}
-
-impl Sources<'_> {
-    fn engine_running(&self) -> bool {
-        let heartbeat = self.gauges.heartbeat();
-        Heartbeat::judge(self.now, heartbeat, self.heartbeat_age_max) == Heartbeat::Beating
-    }
-
-    fn links_up(&self) -> usize {
-        LinkRole::ALL
-            .iter()
-            .map(|&role| self.gauges.links_up(role))
-            .sum()
-    }
-
-    fn messages(&self, kinds: &[MessageKind]) -> u64 {
-        kinds.iter().map(|&kind| self.counters.messages(kind)).sum()
-    }
-
-    fn latency(&self, samples: &mut Samples<'_>, labels: &[&str], stage: Stage) {
-        let buckets = &self.published.latencies[stage.index()];
-        samples.histogram(
-            labels,
-            |bound| buckets.cumulative(bound),
-            buckets.count(),
-            buckets.sum_ns,
-        );
-    }
 }
 
 const fn counter(
@@ -637,10 +587,10 @@ pub static METRICS: &[Metric] = &[
     gauge(
         "veloz_venue_clock_offset_seconds",
         &[],
-        "The venue's clock minus ours.",
+        "The venue's clock minus ours; NaN until it was measured.",
         |from, samples| {
-            let ns = from.gauges.plain(Gauge::VenueClockOffsetNs);
-            samples.value(&[], ns as f64 / 1e9);
+            let ns = from.gauges.venue_clock_offset_ns();
+            samples.value(&[], ns.map_or(f64::NAN, |ns| ns as f64 / 1e9));
         },
     )
     .seconds(),
@@ -820,71 +770,6 @@ fn of_rings(from: &Sources<'_>, samples: &mut Samples<'_>, number: fn(&RingLine)
     for ring in [&from.published.records, &from.published.samples] {
         samples.value(&[ring.name], number(ring));
     }
-}
-
-/// The table as the Markdown document METRICS.md.
-pub fn document() -> String {
-    let mut out = String::from(
-        "# Metrics\n\n\
-         `GET /metrics`, in the Prometheus text format, or in OpenMetrics for who asks for it. This page is\n\
-         generated from `exporter/src/catalogue.rs`; a test compares the two.\n\n\
-         | name | type | labels | unit | meaning |\n| --- | --- | --- | --- | --- |\n",
-    );
-    for metric in METRICS {
-        let kind = match metric.kind {
-            Kind::Counter => "counter",
-            Kind::Gauge => "gauge",
-            Kind::Histogram(_) => "histogram",
-        };
-        let unit = match metric.unit {
-            Unit::None => "",
-            Unit::Seconds => "s",
-            Unit::Bytes => "bytes",
-            Unit::Milliseconds => "ms",
-        };
-        let only = if metric.text_only {
-            " Text format only: in OpenMetrics this name belongs to the `_total` family."
-        } else {
-            ""
-        };
-        let labels = metric
-            .labels
-            .iter()
-            .map(|label| format!("`{label}`"))
-            .collect::<Vec<_>>()
-            .join(", ");
-        let _ = writeln!(
-            out,
-            "| `{}` | {kind} | {labels} | {unit} | {}{only} |",
-            metric.name, metric.help
-        );
-    }
-    out.push_str("\n## Buckets\n\n");
-    for (title, bounds, one) in [
-        (
-            "Latencies, in seconds. They hold every bound that existing rules and dashboards use, and go on below it",
-            &BUCKET_BOUNDS_NS[..],
-            1e9,
-        ),
-        (
-            "`veloz_http_request_duration_seconds`, in seconds",
-            &DURATION_BOUNDS_NS[..],
-            1e9,
-        ),
-        (
-            "`veloz_http_request_size_bytes` and `veloz_http_response_size_bytes`",
-            &SIZE_BOUNDS[..],
-            1.0,
-        ),
-    ] {
-        let bounds = bounds
-            .iter()
-            .map(|&bound| (bound as f64 / one).to_string())
-            .collect::<Vec<_>>()
-            .join(", ");
-        let _ = writeln!(out, "- {title}: {bounds}.");
-    }
-    out
 }
 
 #[cfg(test)]

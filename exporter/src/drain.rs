@@ -9,7 +9,7 @@ pub mod record_log;
 use crate::health::{Health, Heartbeat};
 use crate::latency::LatencyTotals;
 use crate::published::{Published, Shared};
-use crate::status::{self, Rates, RingLine};
+use crate::status::{self, Rates, RingLine, Slowest};
 use record_log::RecordLog;
 use std::sync::Arc;
 use veloz_core::event::LinkRole;
@@ -49,6 +49,9 @@ pub struct Drain {
     publish_at: Nanos,
     window_from: Nanos,
     at_window_start: Counts,
+    /// Of the current window: changes of a touch, and the slowest message.
+    touches: u64,
+    slowest: Option<Slowest>,
 }
 
 /// Counts whose growth over a window is a rate.
@@ -68,6 +71,7 @@ impl Counts {
                 messages: messages(&MessageKind::ALL),
                 bytes: counters.plain(Counter::BytesReceived),
                 trades: messages(&[MessageKind::Trade, MessageKind::AggTrade]),
+                touches: 0,
                 turns: counters.plain(Counter::LoopTurns),
             },
             instruments: instruments
@@ -104,6 +108,8 @@ impl Drain {
             shared: shared.clone(),
             publish_at: Nanos::ZERO,
             window_from: Nanos::ZERO,
+            touches: 0,
+            slowest: None,
         };
         (drain, shared)
     }
@@ -172,8 +178,24 @@ impl Drain {
                 qty,
                 ..
             } => self.published.last_trades[instrument.as_usize()] = Some((price, qty)),
-            // Books are read from the gauges; stage stamps wait for who draws spans from them.
-            Sample::TopOfBook { .. } | Sample::Stages { .. } => {}
+            // What the touch is now is read from the gauges; here its changes are counted.
+            Sample::TopOfBook { .. } => self.touches += 1,
+            Sample::Stages {
+                instrument,
+                recv,
+                decoded,
+                book,
+            } => {
+                let message = Slowest {
+                    instrument,
+                    decode_ns: decoded.since(recv).0,
+                    book_ns: book.since(decoded).0,
+                };
+                let slowest = self.slowest.get_or_insert(message);
+                if message.total_ns() > slowest.total_ns() {
+                    *slowest = message;
+                }
+            }
         }
     }
 
@@ -218,11 +240,14 @@ impl Drain {
             messages: per_second(|rates| rates.messages),
             bytes: per_second(|rates| rates.bytes),
             trades: per_second(|rates| rates.trades),
+            touches: rate(self.touches, 0),
             turns: per_second(|rates| rates.turns),
         };
         for (position, published) in self.published.messages_per_second.iter_mut().enumerate() {
             *published = rate(counts.instruments[position], before.instruments[position]);
         }
+        self.published.slowest = self.slowest.take();
+        self.touches = 0;
         self.at_window_start = counts;
         self.window_from = now;
     }
@@ -335,6 +360,32 @@ mod tests {
         assert_eq!(published.rates.trades, 100);
         assert_eq!(published.rates.bytes, 10_000);
         assert_eq!(published.messages_per_second, [100, 0]);
+    }
+
+    #[test]
+    fn touches_are_counted_and_the_slowest_message_is_kept_for_its_second() {
+        let (mut core, mut drain, shared) = pair();
+        for (decode, book) in [(500, 100), (300, 900), (1_000, 50)] {
+            core.samples.push(Sample::Stages {
+                instrument: InstrumentIndex(1),
+                recv: Nanos(7),
+                decoded: Nanos(7 + decode),
+                book: Nanos(7 + decode + book),
+            });
+            core.samples.push(Sample::TopOfBook {
+                instrument: InstrumentIndex(0),
+                at: Nanos(7),
+                bid: None,
+                ask: None,
+            });
+        }
+        drain.step(WINDOW);
+        let slowest = shared.read().slowest.expect("messages came");
+        assert_eq!((slowest.decode_ns, slowest.book_ns), (300, 900));
+        assert_eq!(shared.read().rates.touches, 3);
+        drain.step(WINDOW.plus(WINDOW));
+        assert_eq!(shared.read().slowest, None);
+        assert_eq!(shared.read().rates.touches, 0);
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! never across a page, a log line or a wait, and the core does not know it.
 
 use crate::latency::{Quantiles, StageBuckets};
-use crate::status::{Rates, RingLine};
+use crate::status::{Rates, RingLine, Slowest};
 use std::sync::{Arc, Mutex, PoisonError};
 use veloz_core::telemetry::histograms::Stage;
 use veloz_core::telemetry::records::EngineState;
@@ -35,6 +35,8 @@ pub struct Published {
     pub messages_per_second: Vec<u64>,
     /// The last trade seen of each instrument.
     pub last_trades: Vec<Option<(Ticks, Lots)>>,
+    /// The slowest message of the last second.
+    pub slowest: Option<Slowest>,
     /// The engine's last word about itself.
     pub engine: Option<EngineState>,
     /// Whether every component was good at least once.
@@ -62,6 +64,7 @@ impl Published {
             rates: Rates::default(),
             messages_per_second: vec![0; instrument_count],
             last_trades: vec![None; instrument_count],
+            slowest: None,
             engine: None,
             was_ready: false,
         }

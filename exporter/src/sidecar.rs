@@ -273,6 +273,7 @@ impl View {
             books,
             rates: published.rates,
             latencies,
+            slowest: published.slowest,
             rings: vec![published.records, published.samples],
             faults: VenueFault::ALL
                 .iter()

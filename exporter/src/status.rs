@@ -5,7 +5,7 @@
 
 use crate::latency::Quantiles;
 use veloz_core::event::LinkRole;
-use veloz_core::instrument::Instruments;
+use veloz_core::instrument::{InstrumentIndex, Instruments};
 use veloz_core::telemetry::counters::{CounterReader, InstrumentCounter};
 use veloz_core::telemetry::gauges::GaugeReader;
 use veloz_core::telemetry::histograms::Stage;
@@ -29,6 +29,8 @@ pub struct Status {
     pub rates: Rates,
     /// Latency by stage, for the stages that have observations.
     pub latencies: Vec<LatencyLine>,
+    /// The message of the last second that took longest to the book, if its stamps were not dropped.
+    pub slowest: Option<Slowest>,
     /// The rings from the core.
     pub rings: Vec<RingLine>,
     /// Faults of the venue since the start.
@@ -121,8 +123,28 @@ pub struct Rates {
     pub bytes: u64,
     /// Trades seen, single and aggregated.
     pub trades: u64,
+    /// Changes of a best bid or ask, as far as samples were not dropped.
+    pub touches: u64,
     /// Turns of the core's loop.
     pub turns: u64,
+}
+
+/// Where one message spent its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slowest {
+    /// Which book it belonged to.
+    pub instrument: InstrumentIndex,
+    /// Bytes in user space to decoded update.
+    pub decode_ns: u64,
+    /// Decoded update to updated book.
+    pub book_ns: u64,
+}
+
+impl Slowest {
+    /// Bytes in user space to updated book.
+    pub fn total_ns(&self) -> u64 {
+        self.decode_ns + self.book_ns
+    }
 }
 
 /// One stage's latency.

@@ -173,8 +173,9 @@ impl Brain {
             market.book.level_count(Side::Bid) as u32,
             market.book.level_count(Side::Ask) as u32,
         );
-        let lag_ns = event.map_or(0, |event| self.lag_ns(now, event));
-        self.telemetry.gauges.book(index, gauges.lag(lag_ns));
+        let lag_ns = event.and_then(|event| self.lag_ns(now, event));
+        let gauges = lag_ns.map_or(gauges, |lag_ns| gauges.lag(lag_ns));
+        self.telemetry.gauges.book(index, gauges);
         if touch_changed {
             self.telemetry.samples.push(Sample::TopOfBook {
                 instrument: index,

@@ -390,16 +390,14 @@ impl Brain {
         }
     }
 
-    /// How long ago the venue made an event, in nanoseconds; zero while no wall clock is known.
-    pub(super) fn lag_ns(&self, now: Nanos, event: VenueMillis) -> i64 {
-        let Some(at_zero) = self.venue_ns_at_zero else {
-            return 0;
-        };
+    /// How long ago the venue made an event, in nanoseconds; `None` while no wall clock is known.
+    pub(super) fn lag_ns(&self, now: Nanos, event: VenueMillis) -> Option<i64> {
+        let at_zero = self.venue_ns_at_zero?;
         let now_unix = at_zero.saturating_add_unsigned(now.0);
         let event_unix = i64::try_from(event.0)
             .unwrap_or(i64::MAX)
             .saturating_mul(1_000_000);
-        now_unix.saturating_sub(event_unix)
+        Some(now_unix.saturating_sub(event_unix))
     }
 
     pub(super) fn publish_memory(&mut self) {

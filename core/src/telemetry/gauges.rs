@@ -21,7 +21,7 @@ labelled! {
         HeartbeatNs = "heartbeat_ns",
         /// Commands and unparsed frames waiting at the start of the last turn.
         PendingTasks = "pending_tasks",
-        /// Venue clock minus ours in nanoseconds.
+        /// Venue clock minus ours in nanoseconds; [`NOT_MEASURED`] until it was measured.
         VenueClockOffsetNs = "venue_clock_offset_ns",
         /// Bytes reserved at start for books and rings.
         MemoryReservedBytes = "memory_reserved_bytes",
@@ -29,6 +29,9 @@ labelled! {
         MemoryUsedBytes = "memory_used_bytes",
     }
 }
+
+/// The value of a gauge that has none yet and for which zero would be a claim.
+pub const NOT_MEASURED: i64 = i64::MIN;
 
 /// Best bid and ask of a live book.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +57,7 @@ pub struct BookGauges {
     state: BookState,
     touch: Touch,
     last_update_id: u64,
-    lag_ns: i64,
+    lag_ns: Option<i64>,
     updated_at: Nanos,
     bid_levels: u32,
     ask_levels: u32,
@@ -66,6 +69,8 @@ const BOOK_WORDS: usize = 9;
 /// Bits of the flag word: state in the low byte, then which sides exist.
 const HAS_BID: u64 = 1 << 8;
 const HAS_ASK: u64 = 1 << 9;
+/// The venue's event time was there and a clock to hold it against.
+const HAS_LAG: u64 = 1 << 10;
 
 impl BookGauges {
     /// A live book after the update `last_update_id`, handled at `updated_at`.
@@ -74,7 +79,7 @@ impl BookGauges {
             state: BookState::Live,
             touch,
             last_update_id,
-            lag_ns: 0,
+            lag_ns: None,
             updated_at,
             bid_levels: 0,
             ask_levels: 0,
@@ -94,7 +99,7 @@ impl BookGauges {
                 ask: None,
             },
             last_update_id: 0,
-            lag_ns: 0,
+            lag_ns: None,
             updated_at,
             bid_levels: 0,
             ask_levels: 0,
@@ -112,7 +117,7 @@ impl BookGauges {
     /// With the receive time minus the venue's event time, clock offset taken out, in nanoseconds.
     #[must_use]
     pub fn lag(mut self, lag_ns: i64) -> Self {
-        self.lag_ns = lag_ns;
+        self.lag_ns = Some(lag_ns);
         self
     }
 
@@ -131,9 +136,10 @@ impl BookGauges {
         (self.state == BookState::Live).then_some(self.last_update_id)
     }
 
-    /// Receive time minus venue event time in nanoseconds; `None` unless the book is `Live`.
+    /// Receive time minus venue event time in nanoseconds; `None` unless the book is `Live` and both
+    /// times are known.
     pub fn lag_ns(&self) -> Option<i64> {
-        (self.state == BookState::Live).then_some(self.lag_ns)
+        self.lag_ns.filter(|_| self.state == BookState::Live)
     }
 
     /// When this was published, on the engine's clock.
@@ -155,6 +161,9 @@ impl BookGauges {
         if ask.is_some() {
             flags |= HAS_ASK;
         }
+        if self.lag_ns.is_some() {
+            flags |= HAS_LAG;
+        }
         let (bid_ticks, bid_lots) = bid.unwrap_or_default();
         let (ask_ticks, ask_lots) = ask.unwrap_or_default();
         [
@@ -164,7 +173,7 @@ impl BookGauges {
             ask_ticks.0 as u64,
             ask_lots.0 as u64,
             self.last_update_id,
-            self.lag_ns as u64,
+            self.lag_ns.unwrap_or_default() as u64,
             self.updated_at.0,
             u64::from(self.bid_levels) << 32 | u64::from(self.ask_levels),
         ]
@@ -182,7 +191,7 @@ impl BookGauges {
                 ask: side(HAS_ASK, words[3], words[4]),
             },
             last_update_id: words[5],
-            lag_ns: words[6] as i64,
+            lag_ns: (flags & HAS_LAG != 0).then_some(words[6] as i64),
             updated_at: Nanos(words[7]),
             bid_levels: (words[8] >> 32) as u32,
             ask_levels: words[8] as u32,
@@ -211,7 +220,13 @@ pub struct GaugeReader {
 /// Gauges for `instrument_count` instruments: values zero, books [`BookState::Waiting`].
 pub fn gauges(instrument_count: usize) -> (GaugeWriter, GaugeReader) {
     let shared = Arc::new(Shared {
-        plain: CachePadded::new(std::array::from_fn(|_| AtomicI64::new(0))),
+        plain: CachePadded::new(Gauge::ALL.map(|gauge| match gauge {
+            Gauge::VenueClockOffsetNs => AtomicI64::new(NOT_MEASURED),
+            Gauge::HeartbeatNs
+            | Gauge::PendingTasks
+            | Gauge::MemoryReservedBytes
+            | Gauge::MemoryUsedBytes => AtomicI64::new(0),
+        })),
         links_up: CachePadded::new(std::array::from_fn(|_| AtomicI64::new(0))),
     });
     let waiting = BookGauges::not_live(BookState::Waiting, Nanos::ZERO).to_words();
@@ -263,6 +278,11 @@ impl GaugeReader {
     /// When the core last finished a turn; [`Nanos::ZERO`] before its first.
     pub fn heartbeat(&self) -> Nanos {
         Nanos(self.plain(Gauge::HeartbeatNs) as u64)
+    }
+
+    /// Venue clock minus ours in nanoseconds, once it was measured.
+    pub fn venue_clock_offset_ns(&self) -> Option<i64> {
+        Some(self.plain(Gauge::VenueClockOffsetNs)).filter(|ns| *ns != NOT_MEASURED)
     }
 
     /// Connections of a role that are up.
@@ -322,6 +342,7 @@ mod tests {
     #[test]
     fn values_have_their_own_cells() {
         let (mut writer, reader) = gauges(1);
+        assert_eq!(reader.venue_clock_offset_ns(), None);
         for gauge in Gauge::ALL {
             writer.set(gauge, -(gauge.index() as i64));
         }
@@ -340,12 +361,13 @@ mod tests {
         fn words_carry_everything(
             bid in proptest::option::of((any::<i64>(), any::<i64>())),
             ask in proptest::option::of((any::<i64>(), any::<i64>())),
-            id: u64, lag: i64, at: u64, bids: u32, asks: u32,
+            id: u64, lag in proptest::option::of(any::<i64>()), at: u64, bids: u32, asks: u32,
         ) {
             let side = |side: Option<(i64, i64)>| side.map(|(ticks, lots)| (Ticks(ticks), Lots(lots)));
             let book = BookGauges::live(Touch { bid: side(bid), ask: side(ask) }, id, Nanos(at))
-                .levels(bids, asks)
-                .lag(lag);
+                .levels(bids, asks);
+            let book = lag.map_or(book, |lag| book.lag(lag));
+            prop_assert_eq!(book.lag_ns(), lag);
             prop_assert_eq!(BookGauges::from_words(&book.to_words()), book);
         }
     }

@@ -2,8 +2,10 @@
 
 use super::*;
 use crate::exposition::{Format, Page};
-use crate::http::requests::{Answer, Observation};
+use crate::http::requests::{Answer, Observation, RequestMetrics};
 use crate::latency::LatencyTotals;
+use crate::process::ProcessStats;
+use crate::published::Published;
 use crate::testing::{INSTRUMENTS, instruments};
 use std::collections::BTreeSet;
 use veloz_core::instrument::InstrumentIndex;

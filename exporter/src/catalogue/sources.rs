@@ -1,0 +1,67 @@
+//! Where the values of the metrics page come from.
+//!
+//! Owns: [`Sources`], all of one moment, and the few sums that several metrics need. Does not: name metrics.
+
+use crate::exposition::Samples;
+use crate::health::Heartbeat;
+use crate::http::requests::RequestMetrics;
+use crate::process::ProcessStats;
+use crate::published::Published;
+use veloz_core::event::LinkRole;
+use veloz_core::instrument::Instruments;
+use veloz_core::telemetry::counters::{CounterReader, MessageKind};
+use veloz_core::telemetry::gauges::GaugeReader;
+use veloz_core::telemetry::histograms::Stage;
+use veloz_core::units::Nanos;
+
+/// Where values come from.
+pub struct Sources<'a> {
+    /// The moment of the page, on the engine's clock.
+    pub now: Nanos,
+    /// When the sidecar started, on the engine's clock.
+    pub started_at: Nanos,
+    /// From which age on the core's heartbeat means that it stands still.
+    pub heartbeat_age_max: Nanos,
+    /// The venue's label.
+    pub exchange: &'static str,
+    /// All instruments.
+    pub instruments: &'a Instruments,
+    /// The core's counts.
+    pub counters: &'a CounterReader,
+    /// The core's values.
+    pub gauges: &'a GaugeReader,
+    /// What the drain found in the rings.
+    pub published: &'a Published,
+    /// The sidecar's own HTTP server.
+    pub requests: &'a RequestMetrics,
+    /// The process as the kernel sees it.
+    pub process: &'a ProcessStats,
+}
+
+impl Sources<'_> {
+    pub(super) fn engine_running(&self) -> bool {
+        let heartbeat = self.gauges.heartbeat();
+        Heartbeat::judge(self.now, heartbeat, self.heartbeat_age_max) == Heartbeat::Beating
+    }
+
+    pub(super) fn links_up(&self) -> usize {
+        LinkRole::ALL
+            .iter()
+            .map(|&role| self.gauges.links_up(role))
+            .sum()
+    }
+
+    pub(super) fn messages(&self, kinds: &[MessageKind]) -> u64 {
+        kinds.iter().map(|&kind| self.counters.messages(kind)).sum()
+    }
+
+    pub(super) fn latency(&self, samples: &mut Samples<'_>, labels: &[&str], stage: Stage) {
+        let buckets = &self.published.latencies[stage.index()];
+        samples.histogram(
+            labels,
+            |bound| buckets.cumulative(bound),
+            buckets.count(),
+            buckets.sum_ns,
+        );
+    }
+}
