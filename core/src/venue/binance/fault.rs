@@ -200,6 +200,9 @@ impl VenueFault {
     }
 }
 
+// Every kind has a counter of its own.
+const _: () = assert!(VenueFault::ALL.len() <= crate::limits::FAULT_KINDS_MAX);
+
 impl From<DecimalError> for VenueFault {
     fn from(error: DecimalError) -> Self {
         match error {
