@@ -38,7 +38,7 @@ use veloz_core::venue::binance::exchange_info;
 /// Levels a side that a comparison with the reference looks at.
 const COMPARED_LEVELS: usize = 50;
 /// A run that takes longer than this hangs.
-const HANGS_AFTER: Duration = Duration::from_secs(60);
+const HANGS_AFTER: Duration = Duration::from_mins(1);
 
 /// The venue's 6,000, for a flow that is twenty times as fast.
 const WEIGHT_PER_MINUTE: u32 = 20 * 6_000;
