@@ -6,6 +6,8 @@
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
+use crate::venue::VenueArgs;
+
 /// Everything went well.
 pub const EXIT_OK: u8 = 0;
 /// Something failed while running.
@@ -43,6 +45,8 @@ pub struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Simulate Binance Spot on loopback, with a synthetic or a recorded market
+    Venue(VenueArgs),
     /// Say what this machine and this configuration lack, and what to do about it
     Check(CheckArgs),
     /// Work with the configuration

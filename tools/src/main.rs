@@ -2,8 +2,8 @@
 
 use clap::Parser as _;
 use std::process::ExitCode;
-use veloz::cli::{Cli, Command, ConfigCommand, EXIT_OK, EXIT_USAGE};
-use veloz::{config, machine_check};
+use veloz::cli::{Cli, Command, ConfigCommand, EXIT_FAILURE, EXIT_OK, EXIT_USAGE};
+use veloz::{config, machine_check, venue};
 
 fn main() -> ExitCode {
     ExitCode::from(command())
@@ -18,6 +18,15 @@ fn command() -> u8 {
     if let Command::Config(ConfigCommand::Default) = command {
         print!("{}", config::BUILT_IN);
         return EXIT_OK;
+    }
+    if let Command::Venue(arguments) = command {
+        return match venue::run_foreground(arguments.into_config()) {
+            Ok(()) => EXIT_OK,
+            Err(error) => {
+                eprintln!("{error}");
+                EXIT_FAILURE
+            }
+        };
     }
     // A variable that is not UTF-8 still has to be refused by its name.
     let variables = std::env::vars_os().map(|(name, text)| {
@@ -35,6 +44,7 @@ fn command() -> u8 {
     };
     match command {
         Command::Check(arguments) => machine_check::check(&loaded, arguments.json),
+        Command::Venue(_) => unreachable!("served above, without a configuration"),
         Command::Config(_) => {
             print!("{}", loaded.print());
             for warning in &loaded.warnings {

@@ -6,6 +6,8 @@
 //! neither.
 
 mod calls;
+mod control;
+mod disturb;
 mod publish;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -15,14 +17,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::config::VenueConfig;
-use super::connection::{Connection, Due, Opening, Out, Signals, Surface, after_ms};
+use super::connection::{Connection, Due, Opening, Out, Signals, Surface};
 use super::faults::{Fault, FaultPlan};
 use super::faulty_io::IoControl;
-use super::limits::{CONNECT_WEIGHT, Limits, STREAMS_PER_CONNECTION, Verdict};
+use super::limits::{CONNECT_WEIGHT, Limits};
 use super::market::Market;
-use super::render;
+use super::methods::ApiError;
 use super::source::{Published, Snapshot, SymbolIndex, SymbolSpec, VenueMicros};
-use super::streams::{self, Control, ControlError, Id, StreamNames};
+use super::streams::{Id, StreamNames};
 
 /// Most levels a side of any snapshot.
 pub(crate) const SNAPSHOT_LEVELS_MAX: usize = 5_000;
@@ -134,21 +136,19 @@ impl Hub {
         self.limits.connect(now, ip, max) || !self.config.enforce_connects
     }
 
-    /// Opens a websocket; `None` when there are too many or the address is over its weight.
+    /// Opens a websocket, unless there are too many or the address is over its weight.
     pub(crate) fn open(
         &mut self,
         now: VenueMicros,
         opening: &Opening,
         signals: Arc<Signals>,
         io: Arc<IoControl>,
-    ) -> Option<ConnectionId> {
+    ) -> Result<ConnectionId, ApiError> {
         if self.connections.len() >= CONNECTIONS_MAX {
-            return None;
+            return Err(ApiError::too_many_connections(CONNECTIONS_MAX));
         }
-        if opening.surface == Surface::Api
-            && self.limits.charge(now, opening.ip, CONNECT_WEIGHT) != Verdict::Allowed
-        {
-            return None;
+        if opening.surface == Surface::Api {
+            self.charge(now, opening.ip, CONNECT_WEIGHT)?;
         }
         let id = self.next_id;
         self.next_id += 1;
@@ -156,7 +156,7 @@ impl Hub {
         self.connections.insert(id, connection);
         self.subscribe(id, &opening.streams);
         self.stats.accepted += 1;
-        Some(id)
+        Ok(id)
     }
 
     /// Forgets a connection whose socket is gone.
@@ -389,141 +389,6 @@ impl Hub {
         if !connection.push(out, &self.config) {
             self.stats.slow_consumers += 1;
             self.closed(id);
-        }
-    }
-
-    /// A ban ends the address's websocket API connections.
-    fn cut_api(&mut self, now: VenueMicros, ip: IpAddr) {
-        for connection in self.connections.values_mut() {
-            if connection.surface == Surface::Api && connection.ip == ip {
-                connection.close(now, 1008, "banned");
-            }
-        }
-    }
-
-    fn control(&mut self, id: ConnectionId, text: &str) -> String {
-        let form = self.config.control_errors;
-        let (control, request_id) = match streams::parse(text) {
-            Ok(parsed) => parsed,
-            Err(error) => return error.json(form),
-        };
-        let Some(connection) = self.connections.get_mut(&id) else {
-            return streams::reply("null", &request_id);
-        };
-        let result = match control {
-            Control::Subscribe(names) => {
-                let new = names
-                    .iter()
-                    .filter(|name| !connection.subscriptions.contains(name))
-                    .count();
-                if connection.subscriptions.len() + new > STREAMS_PER_CONNECTION {
-                    return ControlError::too_many_subscriptions(request_id).json(form);
-                }
-                self.subscribe(id, &names);
-                "null".to_owned()
-            }
-            Control::Unsubscribe(names) => {
-                connection
-                    .subscriptions
-                    .retain(|name| !names.contains(name));
-                for name in &names {
-                    if let Some(ids) = self.subscribers.get_mut(name) {
-                        ids.retain(|&other| other != id);
-                    }
-                }
-                "null".to_owned()
-            }
-            Control::List => {
-                let names: Vec<_> = connection
-                    .subscriptions
-                    .iter()
-                    .map(|name| render::json_string(name))
-                    .collect();
-                format!("[{}]", names.join(","))
-            }
-            Control::SetCombined(combined) => {
-                connection.combined = combined;
-                "null".to_owned()
-            }
-            Control::GetCombined => connection.combined.to_string(),
-        };
-        streams::reply(&result, &request_id)
-    }
-
-    /// Adds streams that the connection does not have yet, up to the venue's limit.
-    fn subscribe(&mut self, id: ConnectionId, names: &[String]) {
-        let Some(connection) = self.connections.get_mut(&id) else {
-            return;
-        };
-        for name in names {
-            if connection.subscriptions.contains(name)
-                || connection.subscriptions.len() >= STREAMS_PER_CONNECTION
-            {
-                continue;
-            }
-            connection.subscriptions.push(name.clone());
-            if let Some(recorded) = self.market.recorded() {
-                recorded.subscribed(name);
-            }
-            self.subscribers.entry(name.clone()).or_default().push(id);
-        }
-    }
-
-    /// Does something to every connection of a surface.
-    fn disturb(&mut self, now: VenueMicros, fault: Fault, on: Surface) {
-        let ids: Vec<_> = self
-            .connections
-            .iter()
-            .filter(|(_, connection)| connection.surface == on)
-            .map(|(&id, _)| id)
-            .collect();
-        for id in ids {
-            let Some(connection) = self.connections.get_mut(&id) else {
-                continue;
-            };
-            match fault {
-                Fault::Silence { ms } => connection.silent_until = Some(after_ms(now, ms.into())),
-                Fault::Stall { ms } => connection.stalled_until = Some(after_ms(now, ms.into())),
-                Fault::Reset => {
-                    connection.io.reset_on_close();
-                    self.closed(id);
-                }
-                Fault::WrongPong => self.send(id, Out::Pong(Bytes::from_static(b"not yours"))),
-                Fault::UnsolicitedPong => self.send(id, Out::Pong(Bytes::new())),
-                Fault::PingFlood { count } => {
-                    for _ in 0..count {
-                        connection.ping(now, &self.config);
-                    }
-                }
-                Fault::DailyCut => connection.cut(now),
-                Fault::ServerShutdown => {
-                    connection.shutdown_at = Some(after_ms(now, self.config.shutdown_delay_ms));
-                    let event = render::server_shutdown(connection.unit.of(now));
-                    let event = match (connection.surface, connection.combined) {
-                        (Surface::Api, _) => Bytes::from(format!(r#"{{"event":{event}}}"#)),
-                        (Surface::Streams, true) => {
-                            render::combined("!serverShutdown", event.as_bytes())
-                        }
-                        (Surface::Streams, false) => Bytes::from(event),
-                    };
-                    self.send(id, Out::Text(event));
-                }
-                Fault::Gap
-                | Fault::Duplicate
-                | Fault::Reorder
-                | Fault::HugeEvent
-                | Fault::CrossedBook
-                | Fault::EmptyEvent
-                | Fault::UnknownKeys
-                | Fault::UnknownEvent
-                | Fault::MalformedJson
-                | Fault::InvalidUtf8
-                | Fault::SplitSegments { .. }
-                | Fault::MergeSegments { .. }
-                | Fault::Fragment
-                | Fault::TruncatedFrame
-                | Fault::StaleSnapshot => {}
-            }
         }
     }
 }

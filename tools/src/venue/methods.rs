@@ -175,6 +175,15 @@ impl ApiError {
         }
     }
 
+    pub(crate) fn too_many_connections(max: usize) -> Self {
+        Self {
+            status: 429,
+            code: -1034,
+            msg: format!("Too many concurrent connections; current limit is '{max}'."),
+            retry_at: None,
+        }
+    }
+
     fn mandatory(name: &str) -> Self {
         Self::bad_request(
             -1102,

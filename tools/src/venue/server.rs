@@ -4,6 +4,8 @@
 //! what is answered and sent comes from the [`Hub`].
 //! Invariant: no task outlives its connection's entry in the hub for longer than one write.
 
+mod websocket;
+
 use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -11,8 +13,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::stream::{SplitSink, SplitStream};
-use futures_util::{SinkExt as _, StreamExt as _};
 use http::header::{
     CONNECTION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER, SEC_WEBSOCKET_ACCEPT,
     SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
@@ -26,25 +26,17 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
 use tokio_rustls::TlsAcceptor;
-use tokio_tungstenite::WebSocketStream;
-use tungstenite::protocol::frame::coding::{Data, OpCode};
-use tungstenite::protocol::frame::{CloseFrame, Frame};
-use tungstenite::protocol::{Role, WebSocketConfig};
-use tungstenite::{Message, handshake::derive_accept_key};
+use tungstenite::handshake::derive_accept_key;
 
 use super::clock::VenueClock;
-use super::connection::{Opening, Out, Signals, Surface};
+use super::connection::{Opening, Signals, Surface};
 use super::faulty_io::{FaultyIo, IoControl};
-use super::hub::{ClientFrame, ConnectionId, Hub};
+use super::hub::Hub;
 use super::methods::ApiError;
 use super::render::TimeUnit;
 
 /// How long TLS and the head of a request may take.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Largest message of a client: a SUBSCRIBE of 1,024 names has about 32 KiB.
-const CLIENT_MESSAGE_BYTES_MAX: usize = 128 << 10;
-/// Frames taken from the queue and written in one go.
-const BATCH_FRAMES: usize = 64;
 /// How long closing connections may take when the venue stops.
 const STOP_TIMEOUT: Duration = Duration::from_millis(500);
 /// Longest sleep of the driver, so that a stepped system clock is noticed.
@@ -232,7 +224,7 @@ fn route(
     match surface {
         Some(surface) => match opening(surface, &path, &query, ip) {
             Ok(opening) => upgrade(shared, request, &opening, control),
-            Err(error) => json(error.status, error_body(&error)),
+            Err(error) => json(error.status, error.rest_json()),
         },
         None => rest(shared, &request, ip, &path, &query),
     }
@@ -257,7 +249,7 @@ fn rest(
     };
     let Some(unit) = unit else {
         let error = ApiError::bad_time_unit();
-        return json(error.status, error_body(&error));
+        return json(error.status, error.rest_json());
     };
     let answer = shared.hub().rest(shared.clock.now(), ip, unit, path, query);
     // A recorded flow may have waited for this request.
@@ -326,8 +318,9 @@ fn upgrade(
         signals.clone(),
         control.clone(),
     );
-    let Some(id) = opened else {
-        return json(429, r#"{"code":-1034,"msg":"Too many connections."}"#);
+    let id = match opened {
+        Ok(id) => id,
+        Err(error) => return json(error.status, error.rest_json()),
     };
     shared.wake.notify_one();
     let shared = shared.clone();
@@ -340,7 +333,7 @@ fn upgrade(
         };
         if let Some(upgraded) = upgraded {
             let io = FaultyIo::frames(TokioIo::new(upgraded), control.clone());
-            converse(&shared, id, &signals, &control, io).await;
+            websocket::converse(&shared, id, &signals, &control, io).await;
         }
         shared.hub().closed(id);
         shared.wake.notify_one();
@@ -377,157 +370,12 @@ fn accept_key(method: &Method, headers: &HeaderMap) -> Option<HeaderValue> {
     HeaderValue::from_str(&derive_accept_key(key.as_bytes())).ok()
 }
 
-type Io = FaultyIo<TokioIo<hyper::upgrade::Upgraded>>;
-
-/// Both directions of one websocket until either ends or the hub is done with it.
-async fn converse(
-    shared: &Shared,
-    id: ConnectionId,
-    signals: &Signals,
-    control: &IoControl,
-    io: Io,
-) {
-    let config = WebSocketConfig::default()
-        .max_message_size(Some(CLIENT_MESSAGE_BYTES_MAX))
-        .max_frame_size(Some(CLIENT_MESSAGE_BYTES_MAX))
-        .read_buffer_size(16 << 10);
-    let socket = WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await;
-    let (sink, stream) = socket.split();
-    tokio::select! {
-        () = signals.gone.notified() => {}
-        () = read(shared, id, stream) => {}
-        // An error means that the client is gone; the reader or the hub knows as well.
-        _ = write(shared, id, signals, control, sink) => {}
-    }
-}
-
-async fn read(shared: &Shared, id: ConnectionId, mut stream: SplitStream<WebSocketStream<Io>>) {
-    while let Some(Ok(message)) = stream.next().await {
-        let frame = match &message {
-            Message::Text(text) => ClientFrame::Text(text.as_str()),
-            Message::Binary(_) => ClientFrame::Binary,
-            Message::Ping(_) => ClientFrame::Ping,
-            Message::Pong(payload) => ClientFrame::Pong(payload),
-            Message::Close(_) | Message::Frame(_) => continue,
-        };
-        shared.hub().client_frame(shared.clock.now(), id, &frame);
-        shared.wake.notify_one();
-    }
-}
-
-async fn write(
-    shared: &Shared,
-    id: ConnectionId,
-    signals: &Signals,
-    control: &IoControl,
-    mut sink: SplitSink<WebSocketStream<Io>, Message>,
-) -> Result<(), tungstenite::Error> {
-    let mut batch = Vec::with_capacity(BATCH_FRAMES);
-    // Frames still to be gathered before anything is written: the merge fault.
-    let mut gather = 0usize;
-    loop {
-        let was_behind = {
-            let mut hub = shared.hub();
-            let was_behind = hub.is_behind(id);
-            if !hub.take(id, BATCH_FRAMES, &mut batch) {
-                return Ok(());
-            }
-            was_behind && !hub.is_behind(id)
-        };
-        if was_behind {
-            shared.wake.notify_one();
-        }
-        if batch.is_empty() {
-            if gather == 0 {
-                sink.flush().await?;
-            }
-            signals.queued.notified().await;
-            continue;
-        }
-        for out in batch.drain(..) {
-            match out {
-                Out::Merge(frames) => {
-                    sink.flush().await?;
-                    gather = frames;
-                    continue;
-                }
-                Out::Text(payload) => sink.feed(text(payload)).await?,
-                Out::Fragmented(payload) => {
-                    for part in fragments(&payload) {
-                        sink.feed(part).await?;
-                    }
-                }
-                Out::Split { bytes, payload } => {
-                    sink.flush().await?;
-                    control.split(bytes);
-                    sink.send(text(payload)).await?;
-                    control.split(0);
-                }
-                Out::Truncated(payload) => {
-                    sink.flush().await?;
-                    // At least the header, at most half of what it announces.
-                    control.truncate_after(4 + payload.len() / 2);
-                    sink.send(text(payload)).await?;
-                    return Ok(());
-                }
-                Out::Ping(payload) => sink.feed(Message::Ping(payload)).await?,
-                Out::Pong(payload) => sink.feed(Message::Pong(payload)).await?,
-                Out::Close(code, reason) => {
-                    let close = CloseFrame {
-                        code: code.into(),
-                        reason: reason.into(),
-                    };
-                    sink.send(Message::Close(Some(close))).await?;
-                    // The reader ends when the client has answered.
-                    std::future::pending::<()>().await;
-                }
-            }
-            if gather > 0 {
-                gather -= 1;
-                if gather == 0 {
-                    sink.flush().await?;
-                }
-            }
-        }
-        if gather == 0 {
-            sink.flush().await?;
-        }
-    }
-}
-
-/// A text frame whose payload nobody checks.
-fn text(payload: Bytes) -> Message {
-    Message::Frame(Frame::message(payload, OpCode::Data(Data::Text), true))
-}
-
-/// A text message in three fragments, a ping between the first two.
-fn fragments(payload: &Bytes) -> [Message; 4] {
-    let third = payload.len() / 3;
-    let part = |from: usize, to: usize, kind, last| {
-        Message::Frame(Frame::message(
-            payload.slice(from..to),
-            OpCode::Data(kind),
-            last,
-        ))
-    };
-    [
-        part(0, third, Data::Text, false),
-        Message::Ping(Bytes::from_static(b"between fragments")),
-        part(third, 2 * third, Data::Continue, false),
-        part(2 * third, payload.len(), Data::Continue, true),
-    ]
-}
-
 fn json(status: u16, body: impl Into<Bytes>) -> Reply {
     let mut reply = Response::new(Full::new(body.into()));
     *reply.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
     let json = HeaderValue::from_static("application/json;charset=UTF-8");
     reply.headers_mut().insert(CONTENT_TYPE, json);
     reply
-}
-
-fn error_body(error: &ApiError) -> String {
-    format!(r#"{{"code":{},"msg":"{}"}}"#, error.code, error.msg)
 }
 
 fn parse_query(query: &str) -> Vec<(String, String)> {

@@ -2,6 +2,7 @@
 
 mod client;
 mod faults;
+mod fidelity;
 mod recorded;
 mod requests;
 mod streams;

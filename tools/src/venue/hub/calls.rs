@@ -176,20 +176,7 @@ impl Hub {
         listing: Listing,
     ) -> Result<String, ApiError> {
         self.stats.requests += 1;
-        match self.limits.charge(now, ip, method.weight(params)) {
-            Verdict::Allowed => {}
-            Verdict::Limited { retry_at } => {
-                self.stats.refused += 1;
-                return Err(ApiError::too_much_weight(
-                    self.limits.weight_max(),
-                    retry_at,
-                ));
-            }
-            Verdict::Banned { until } => {
-                self.stats.refused += 1;
-                return Err(ApiError::banned(until));
-            }
-        }
+        self.charge(now, ip, method.weight(params))?;
         params.only(method.known_params())?;
         let server_time = unit.of(now);
         match method {
@@ -222,6 +209,24 @@ impl Hub {
                 })
             }
         }
+    }
+
+    /// Counts request weight, or says why the request is refused.
+    pub(super) fn charge(
+        &mut self,
+        now: VenueMicros,
+        ip: IpAddr,
+        weight: u32,
+    ) -> Result<(), ApiError> {
+        let refusal = match self.limits.charge(now, ip, weight) {
+            Verdict::Allowed => return Ok(()),
+            Verdict::Limited { retry_at } => {
+                ApiError::too_much_weight(self.limits.weight_max(), retry_at)
+            }
+            Verdict::Banned { until } => ApiError::banned(until),
+        };
+        self.stats.refused += 1;
+        Err(refusal)
     }
 
     fn depth(&mut self, params: &Params) -> Result<String, ApiError> {
@@ -330,7 +335,7 @@ impl ApiError {
     }
 
     /// The body of an HTTP error.
-    fn rest_json(&self) -> String {
+    pub(crate) fn rest_json(&self) -> String {
         format!(
             r#"{{"code":{},"msg":{}}}"#,
             self.code,

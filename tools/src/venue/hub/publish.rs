@@ -10,7 +10,7 @@ use super::super::faults::{self, Applies, Fault, HUGE_EVENT_LEVELS};
 use super::super::render::{self, TimeUnit};
 use super::super::source::{DepthSpeed, Level, MarketEvent, Published, SymbolIndex, VenueMicros};
 use super::super::streams::PARTIAL_LEVELS;
-use super::{ConnectionId, Hub, SNAPSHOT_LEVELS_MAX};
+use super::{ConnectionId, Hub};
 
 /// How far above the best ask a crossing bid stands, in ticks.
 const CROSSING_TICKS: i64 = 10;
@@ -245,7 +245,7 @@ impl Hub {
     /// Prices that no book holds: from one tick upwards, and from ten times the best ask.
     fn absent_levels(&self, symbol: SymbolIndex) -> (Vec<Level>, Vec<Level>) {
         let tick = self.specs[symbol.0].tick;
-        let book = self.market.snapshot(symbol, SNAPSHOT_LEVELS_MAX);
+        let book = self.market.snapshot(symbol, usize::MAX);
         let best_ask = book.asks.first().map_or(tick.0, |level| level.price.0);
         let far = best_ask.saturating_mul(10) / tick.0 * tick.0;
         let prices = |levels: &[Level]| levels.iter().map(|level| level.price).collect();
