@@ -18,6 +18,7 @@ use crate::limits::{LEVELS_PER_SIDE_MAX, SNAPSHOTS_PENDING_MAX};
 use crate::units::{Grid, Level, Lots, Ticks, VenueMillis};
 use crate::venue::binance::fault::Fault;
 use crate::wire::json::Scanner;
+use crate::wire::json::cursor::Digits;
 use crate::wire::json::pairs::{Lengths, PairReader};
 use symbols::SymbolTable;
 
@@ -200,14 +201,21 @@ struct Grids {
     lot: Grid,
 }
 
+/// How long the numbers of an instrument's last messages were, for the scanner to guess from.
+#[derive(Clone, Copy, Debug, Default)]
+struct Habits {
+    levels: Lengths,
+    update_id: Digits,
+    trade_id: Digits,
+}
+
 /// What decoding needs to know about instruments and requests; the scratch is apart from it, so
 /// that a parser can fill one while it reads the other.
 #[derive(Clone, Debug)]
 struct Context {
     symbols: SymbolTable,
     grids: Vec<Grids>,
-    /// How long the numbers of each instrument's last level were.
-    lengths: Vec<Lengths>,
+    habits: Vec<Habits>,
     pending: Vec<(i64, InstrumentIndex)>,
 }
 
@@ -298,7 +306,7 @@ impl Decoder {
                         lot: instrument.lot,
                     })
                     .collect(),
-                lengths: vec![Lengths::default(); instruments.count()],
+                habits: vec![Habits::default(); instruments.count()],
                 pending: Vec::with_capacity(SNAPSHOTS_PENDING_MAX),
             },
             pairs: (scanner != Scanner::Tolerant).then(|| PairReader::new(scanner)),

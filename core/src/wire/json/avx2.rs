@@ -13,7 +13,7 @@
     reason = "one message is one straight run of code; a call for every token costs a third of it"
 )]
 
-use super::cursor::{Cursor, E8_PER_ONE};
+use super::cursor::{Cursor, E8_PER_ONE, NumberBytes};
 use super::pairs::{BETWEEN, CLOSE, Lengths, any_level, grid_level};
 use crate::units::{Grid, Level};
 use std::arch::x86_64::{
@@ -49,8 +49,6 @@ const EXCESS: [u8; 16] = [9, 9, 9, 9, 9, 9, 9, 0, 9, 9, 9, 9, 9, 9, 9, 9];
 /// Moves the digits before the point onto it.
 const SQUEEZE: [u8; 16] = [0x80, 0, 1, 2, 3, 4, 5, 6, 8, 9, 10, 11, 12, 13, 14, 15];
 
-/// Shortest number that is read here: one digit, the point, eight places.
-const NUMBER_BYTES_MIN: usize = 10;
 /// Longest number that is read here.
 const NUMBER_BYTES_MAX: usize = 16;
 
@@ -72,18 +70,18 @@ pub(super) unsafe fn levels(
     let tens = _mm256_set1_epi16(0x010A);
     let hundreds = _mm256_set1_epi32(0x0001_0064);
     let ten_thousands = _mm256_set1_epi32(0x0001_2710);
-    let mut guess = Lengths {
-        price: lengths.price.min(NUMBER_BYTES_MAX),
-        qty: lengths.qty.min(NUMBER_BYTES_MAX),
-    };
+    let mut guess = *lengths;
+    if guess.price.count().max(guess.qty.count()) > NUMBER_BYTES_MAX {
+        guess = Lengths::default();
+    }
     let mut keep = keep_of(guess);
 
     let mut count = 0;
     cursor.expect(b"[\"")?;
     loop {
         // The cursor stands at the price's first byte.
-        let price_end = guess.price as isize;
-        let qty_end = price_end + 3 + guess.qty as isize;
+        let price_end = guess.price.count() as isize;
+        let qty_end = price_end + 3 + guess.qty.count() as isize;
         let text = cursor.pointer();
         // SAFETY: both offsets are in `[10, 35]`, so the loads begin at most 6 bytes before the
         // cursor and end inside the slack.
@@ -132,16 +130,21 @@ fn measure(cursor: &Cursor<'_>) -> Option<Lengths> {
     let third = second & second.wrapping_sub(1);
     let price = first.trailing_zeros() as usize;
     let qty = (third.trailing_zeros() as usize).checked_sub(price + 3)?;
-    let usual = NUMBER_BYTES_MIN..=NUMBER_BYTES_MAX;
-    (third != 0 && usual.contains(&price) && usual.contains(&qty)).then_some(Lengths { price, qty })
+    if third == 0 || price.max(qty) > NUMBER_BYTES_MAX {
+        return None;
+    }
+    Some(Lengths {
+        price: NumberBytes::new(price)?,
+        qty: NumberBytes::new(qty)?,
+    })
 }
 
 /// The mask that keeps the price in the low lane and the quantity in the high one.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn keep_of(lengths: Lengths) -> __m256i {
-    let price = &KEEP[lengths.price..][..16];
-    let qty = &KEEP[lengths.qty..][..16];
+    let price = &KEEP[lengths.price.count()..][..16];
+    let qty = &KEEP[lengths.qty.count()..][..16];
     // SAFETY: both are slices of 16 bytes.
     unsafe { two_lanes(price.as_ptr(), qty.as_ptr()) }
 }

@@ -165,6 +165,28 @@ impl<'a> Cursor<'a> {
         self.last_digits(value)
     }
 
+    /// As [`Cursor::unsigned`], trying first whether it has as many digits as the last one of its kind.
+    ///
+    /// Then the place of what follows does not wait for this integer to be measured.
+    #[inline(always)]
+    pub fn unsigned_like(&mut self, last: &mut Digits) -> Option<u64> {
+        let beyond_eight = last.0 - 8;
+        let first = self.word(0) ^ swar::ZEROS;
+        let second = swar::leading(self.word(8), beyond_eight);
+        let digits = swar::above_nine(first) | swar::above_nine(second) == 0;
+        if digits && first as u8 != 0 && !self.peek(last.0).is_ascii_digit() {
+            self.advance(last.0)?;
+            return Some(swar::eight(first) * POWERS_OF_TEN[beyond_eight] + swar::eight(second));
+        }
+        let before = self.remaining();
+        let value = self.unsigned()?;
+        let digits = before - self.remaining();
+        if (9..16).contains(&digits) {
+            last.0 = digits;
+        }
+        Some(value)
+    }
+
     /// The digits after the sixteenth of an integer, at most three: 19 digits always fit 64 bits.
     fn last_digits(&mut self, mut value: u64) -> Option<u64> {
         for _ in 0..3 {
@@ -199,6 +221,23 @@ impl<'a> Cursor<'a> {
         None
     }
 
+    /// Expects the bytes that [`Cursor::key_until`] would give as these words.
+    #[inline(always)]
+    pub fn expect_key(&mut self, words: &[u64; 4], bytes: usize) -> Option<()> {
+        let mut difference = 0;
+        for (position, expected) in words.iter().enumerate() {
+            let Some(left) = bytes.checked_sub(8 * position + 1) else {
+                break;
+            };
+            let mask = u64::MAX >> (56 - 8 * left.min(7));
+            difference |= (self.word(8 * position as isize) & mask) ^ expected;
+        }
+        if difference != 0 {
+            return None;
+        }
+        self.advance(bytes)
+    }
+
     /// A decimal in a string whose opening quote was read, as whole units of a grid; takes the closing quote.
     #[inline(always)]
     pub fn decimal(&mut self, grid: &Grid) -> Option<i64> {
@@ -220,6 +259,27 @@ impl<'a> Cursor<'a> {
         grid.divide_exact(E8(value as i64))
     }
 
+    /// As [`Cursor::decimal`], trying first whether it has as many bytes as the last one of its kind.
+    #[inline(always)]
+    pub fn decimal_like(&mut self, grid: &Grid, last: &mut NumberBytes) -> Option<i64> {
+        let digits = last.digits();
+        let point = digits as isize;
+        let whole = swar::trailing(self.word(point - 8), digits);
+        let fraction = self.word(point + 1) ^ swar::ZEROS;
+        let marks = u32::from(self.peek(digits) ^ b'.') | u32::from(self.peek(last.0) ^ b'"');
+        if swar::above_nine(whole) | swar::above_nine(fraction) | u64::from(marks) == 0 {
+            self.advance(last.0 + 1)?;
+            let value = swar::eight(whole) * E8_PER_ONE + swar::eight(fraction);
+            return grid.divide_exact(E8(value as i64));
+        }
+        let before = self.remaining();
+        let value = self.decimal(grid)?;
+        if let Some(bytes) = NumberBytes::new(before - self.remaining() - 1) {
+            *last = bytes;
+        }
+        Some(value)
+    }
+
     /// As [`Cursor::decimal`], for any number of digits and places.
     #[cold]
     #[inline(never)]
@@ -231,6 +291,61 @@ impl<'a> Cursor<'a> {
         grid.parse(&text[..length]).ok()
     }
 }
+
+/// How many digits an integer had, in `[9, 15]`: what the next one of its kind is taken to have.
+#[derive(Clone, Copy, Debug)]
+pub struct Digits(usize);
+
+impl Default for Digits {
+    /// Those of milliseconds since 1970.
+    fn default() -> Self {
+        Self(13)
+    }
+}
+
+/// How many bytes a decimal of eight places had, in `[10, 17]`: what the next one of its kind is taken to have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NumberBytes(usize);
+
+impl NumberBytes {
+    /// `None` beyond one to eight digits, the point and eight places.
+    #[inline(always)]
+    pub(super) const fn new(bytes: usize) -> Option<Self> {
+        if bytes > PLACES_BYTES && bytes <= PLACES_BYTES + 8 {
+            Some(Self(bytes))
+        } else {
+            None
+        }
+    }
+
+    /// `None` unless there are one to eight digits before the point.
+    #[inline(always)]
+    pub(super) const fn of_digits(digits: usize) -> Option<Self> {
+        Self::new(digits + PLACES_BYTES)
+    }
+
+    /// How many.
+    #[inline(always)]
+    pub(super) const fn count(self) -> usize {
+        self.0
+    }
+
+    /// How many of them are digits before the point.
+    #[inline(always)]
+    pub(super) const fn digits(self) -> usize {
+        self.0 - PLACES_BYTES
+    }
+}
+
+impl Default for NumberBytes {
+    /// The shortest: `0.00000000`.
+    fn default() -> Self {
+        Self(1 + PLACES_BYTES)
+    }
+}
+
+/// Bytes of the point and the eight places after it.
+const PLACES_BYTES: usize = 9;
 
 /// One whole unit in 1e-8.
 pub(super) const E8_PER_ONE: u64 = 100_000_000;

@@ -10,7 +10,7 @@
 )]
 
 use super::Scanner;
-use super::cursor::{Cursor, E8_PER_ONE};
+use super::cursor::{Cursor, E8_PER_ONE, NumberBytes};
 use super::swar;
 use crate::units::{E8, Grid, Level, Lots, Ticks};
 
@@ -18,26 +18,13 @@ use crate::units::{E8, Grid, Level, Lots, Ticks};
 ///
 /// The next ones are mostly as long: guessing right, a level's place does not wait for the level before it
 /// to be measured. The guess is kept per instrument.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Lengths {
-    /// Bytes of the price, at least one digit, the point, eight places.
-    pub(super) price: usize,
-    /// Bytes of the quantity, likewise.
-    pub(super) qty: usize,
+    /// Of the price.
+    pub price: NumberBytes,
+    /// Of the quantity.
+    pub qty: NumberBytes,
 }
-
-impl Default for Lengths {
-    /// The shortest: `0.00000000`.
-    fn default() -> Self {
-        Self {
-            price: 1 + PLACES_BYTES,
-            qty: 1 + PLACES_BYTES,
-        }
-    }
-}
-
-/// Bytes of the point and the eight places after it.
-const PLACES_BYTES: usize = 9;
 
 /// Reads arrays of levels.
 #[derive(Clone, Copy, Debug)]
@@ -116,12 +103,11 @@ fn levels(
 /// One level in 1e-8 units, if its numbers are as long as `guess` says.
 #[inline(always)]
 fn guessed_level(cursor: &mut Cursor<'_>, guess: Lengths) -> Option<(u64, u64)> {
-    let price_digits = guess.price - PLACES_BYTES;
-    let qty_digits = guess.qty - PLACES_BYTES;
+    let (price_digits, qty_digits) = (guess.price.digits(), guess.qty.digits());
     let price_point = price_digits as isize;
-    let price_end = guess.price as isize;
+    let price_end = guess.price.count() as isize;
     let qty_point = price_end + 3 + qty_digits as isize;
-    let qty_end = price_end + 3 + guess.qty as isize;
+    let qty_end = price_end + 3 + guess.qty.count() as isize;
     let price_whole = swar::trailing(cursor.word(price_point - 8), price_digits);
     let price_fraction = cursor.word(price_point + 1) ^ swar::ZEROS;
     let qty_whole = swar::trailing(cursor.word(qty_point - 8), qty_digits);
@@ -149,9 +135,10 @@ fn guessed_level(cursor: &mut Cursor<'_>, guess: Lengths) -> Option<(u64, u64)> 
 /// the point and eight places.
 #[inline]
 fn measure(cursor: &Cursor<'_>) -> Option<Lengths> {
-    let price = swar::digit_run(cursor.word(0)) + PLACES_BYTES;
-    let qty = swar::digit_run(cursor.word(price as isize + 3)) + PLACES_BYTES;
-    (price > PLACES_BYTES && qty > PLACES_BYTES).then_some(Lengths { price, qty })
+    let price = NumberBytes::of_digits(swar::digit_run(cursor.word(0)))?;
+    let qty = cursor.word(price.count() as isize + 3);
+    let qty = NumberBytes::of_digits(swar::digit_run(qty))?;
+    Some(Lengths { price, qty })
 }
 
 /// One level whose price begins here, number by number.

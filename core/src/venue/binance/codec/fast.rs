@@ -11,12 +11,12 @@
 
 use super::symbols::Key;
 use super::tolerant::request_weight;
-use super::{AggTrade, BookTicker, Context, Grids, Levels, Message, Outcome, Trade};
+use super::{AggTrade, BookTicker, Context, Grids, Habits, Levels, Message, Outcome, Trade};
 use crate::event::Payload;
 use crate::instrument::InstrumentIndex;
 use crate::units::{Level, Lots, Ticks, VenueMillis};
-use crate::wire::json::cursor::Cursor;
-use crate::wire::json::pairs::PairReader;
+use crate::wire::json::cursor::{Cursor, Digits};
+use crate::wire::json::pairs::{Lengths, PairReader};
 use serde_json::value::RawValue;
 
 /// Decodes one message if it is exactly of the usual form; levels go to `levels`.
@@ -56,7 +56,7 @@ struct Reader<'r, 'm> {
     levels: &'r mut Levels,
 }
 
-impl Reader<'_, '_> {
+impl<'m> Reader<'_, 'm> {
     /// After `{"stream":"`.
     fn combined(mut self) -> Option<Message> {
         let key = symbol(&mut self.cursor, b'@')?;
@@ -116,30 +116,40 @@ impl Reader<'_, '_> {
 
     /// The symbol up to its closing quote: that of the stream, where there is one.
     #[inline(always)]
-    fn instrument(
-        &mut self,
-        expected: Option<InstrumentIndex>,
-    ) -> Option<(InstrumentIndex, Grids)> {
-        let key = symbol(&mut self.cursor, b'"')?;
+    fn instrument(&mut self, expected: Option<InstrumentIndex>) -> Option<InstrumentIndex> {
         let symbols = &self.context.symbols;
-        let instrument = match expected {
-            Some(instrument) if symbols.names(instrument).upper == key => instrument,
-            Some(_) => return None,
-            None => symbols.by_upper(&key)?,
+        let Some(instrument) = expected else {
+            return symbols.by_upper(&symbol(&mut self.cursor, b'"')?);
         };
-        Some((instrument, self.context.grids(instrument)))
+        let name = &symbols.names(instrument).upper;
+        self.cursor.expect_key(&name.words, name.bytes)?;
+        Some(instrument)
+    }
+
+    /// A time in milliseconds: thirteen digits until the year 2286.
+    #[inline(always)]
+    fn millis(&mut self) -> Option<VenueMillis> {
+        let value = self.cursor.unsigned_like(&mut Digits::default())?;
+        Some(VenueMillis(value))
+    }
+
+    #[inline(always)]
+    fn habits(&mut self, instrument: InstrumentIndex) -> (&mut Cursor<'m>, &mut Habits) {
+        let habits = &mut self.context.habits[instrument.as_usize()];
+        (&mut self.cursor, habits)
     }
 
     /// After `"E":`.
     #[inline(always)]
     fn depth(&mut self, expected: Option<InstrumentIndex>) -> Option<Message> {
-        let event_ms = self.cursor.unsigned()?;
+        let event_ms = self.millis()?;
         self.cursor.expect(b",\"s\":\"")?;
-        let (instrument, _) = self.instrument(expected)?;
-        self.cursor.expect(b"\",\"U\":")?;
-        let first_id = self.cursor.unsigned()?;
-        self.cursor.expect(b",\"u\":")?;
-        let last_id = self.cursor.unsigned()?;
+        let instrument = self.instrument(expected)?;
+        let (cursor, habits) = self.habits(instrument);
+        cursor.expect(b"\",\"U\":")?;
+        let first_id = cursor.unsigned_like(&mut habits.update_id)?;
+        cursor.expect(b",\"u\":")?;
+        let last_id = cursor.unsigned_like(&mut habits.update_id)?;
         if first_id > last_id {
             return None;
         }
@@ -149,7 +159,7 @@ impl Reader<'_, '_> {
             instrument,
             first_id,
             last_id,
-            event_ms: VenueMillis(event_ms),
+            event_ms,
         })
     }
 
@@ -192,18 +202,27 @@ impl Reader<'_, '_> {
     /// After `"u":`.
     #[inline(always)]
     fn book_ticker(&mut self, expected: Option<InstrumentIndex>) -> Option<Message> {
-        let update_id = self.cursor.unsigned()?;
+        let update_id = match expected {
+            Some(instrument) => {
+                let (cursor, habits) = self.habits(instrument);
+                cursor.unsigned_like(&mut habits.update_id)?
+            }
+            None => self.cursor.unsigned()?,
+        };
         self.cursor.expect(b",\"s\":\"")?;
-        let (instrument, grids) = self.instrument(expected)?;
-        self.cursor.expect(b"\",\"b\":\"")?;
-        let bid_price = self.cursor.decimal(&grids.tick)?;
-        self.cursor.expect(b",\"B\":\"")?;
-        let bid_qty = self.cursor.decimal(&grids.lot)?;
-        self.cursor.expect(b",\"a\":\"")?;
-        let ask_price = self.cursor.decimal(&grids.tick)?;
-        self.cursor.expect(b",\"A\":\"")?;
-        let ask_qty = self.cursor.decimal(&grids.lot)?;
-        self.cursor.expect(b"}")?;
+        let instrument = self.instrument(expected)?;
+        let Grids { tick, lot } = self.context.grids(instrument);
+        let (cursor, habits) = self.habits(instrument);
+        let Lengths { price, qty } = &mut habits.levels;
+        cursor.expect(b"\",\"b\":\"")?;
+        let bid_price = cursor.decimal_like(&tick, price)?;
+        cursor.expect(b",\"B\":\"")?;
+        let bid_qty = cursor.decimal_like(&lot, qty)?;
+        cursor.expect(b",\"a\":\"")?;
+        let ask_price = cursor.decimal_like(&tick, price)?;
+        cursor.expect(b",\"A\":\"")?;
+        let ask_qty = cursor.decimal_like(&lot, qty)?;
+        cursor.expect(b"}")?;
         Some(Message::BookTicker(BookTicker {
             instrument,
             update_id,
@@ -221,13 +240,13 @@ impl Reader<'_, '_> {
     /// After `"E":`.
     #[inline(always)]
     fn trade(&mut self, expected: Option<InstrumentIndex>) -> Option<Message> {
-        let event_ms = self.cursor.unsigned()?;
+        let event_ms = self.millis()?;
         self.cursor.expect(b",\"s\":\"")?;
-        let (instrument, grids) = self.instrument(expected)?;
-        self.cursor.expect(b"\",\"t\":")?;
-        let trade_id = self.cursor.unsigned()?;
-        self.cursor.expect(b",\"p\":\"")?;
-        let (price, qty) = self.traded(&grids)?;
+        let instrument = self.instrument(expected)?;
+        let (cursor, habits) = self.habits(instrument);
+        cursor.expect(b"\",\"t\":")?;
+        let trade_id = cursor.unsigned_like(&mut habits.trade_id)?;
+        let (price, qty) = self.traded(instrument)?;
         self.cursor.expect(b",\"T\":")?;
         let (trade_ms, buyer_is_maker) = self.trade_end()?;
         Some(Message::Trade(Trade {
@@ -235,7 +254,7 @@ impl Reader<'_, '_> {
             trade_id,
             price,
             qty,
-            event_ms: VenueMillis(event_ms),
+            event_ms,
             trade_ms,
             buyer_is_maker,
         }))
@@ -244,13 +263,13 @@ impl Reader<'_, '_> {
     /// After `"E":`.
     #[inline(always)]
     fn agg_trade(&mut self, expected: Option<InstrumentIndex>) -> Option<Message> {
-        let event_ms = self.cursor.unsigned()?;
+        let event_ms = self.millis()?;
         self.cursor.expect(b",\"s\":\"")?;
-        let (instrument, grids) = self.instrument(expected)?;
-        self.cursor.expect(b"\",\"a\":")?;
-        let agg_id = self.cursor.unsigned()?;
-        self.cursor.expect(b",\"p\":\"")?;
-        let (price, qty) = self.traded(&grids)?;
+        let instrument = self.instrument(expected)?;
+        let (cursor, habits) = self.habits(instrument);
+        cursor.expect(b"\",\"a\":")?;
+        let agg_id = cursor.unsigned_like(&mut habits.trade_id)?;
+        let (price, qty) = self.traded(instrument)?;
         self.cursor.expect(b",\"f\":")?;
         let first_trade_id = self.cursor.unsigned()?;
         self.cursor.expect(b",\"l\":")?;
@@ -267,31 +286,34 @@ impl Reader<'_, '_> {
             last_trade_id,
             price,
             qty,
-            event_ms: VenueMillis(event_ms),
+            event_ms,
             trade_ms,
             buyer_is_maker,
         }))
     }
 
-    /// Price and quantity after `"p":"`, both positive.
+    /// Price and quantity, both positive.
     #[inline(always)]
-    fn traded(&mut self, grids: &Grids) -> Option<(Ticks, Lots)> {
-        let price = self.cursor.decimal(&grids.tick)?;
-        self.cursor.expect(b",\"q\":\"")?;
-        let qty = self.cursor.decimal(&grids.lot)?;
+    fn traded(&mut self, instrument: InstrumentIndex) -> Option<(Ticks, Lots)> {
+        let Grids { tick, lot } = self.context.grids(instrument);
+        let (cursor, habits) = self.habits(instrument);
+        cursor.expect(b",\"p\":\"")?;
+        let price = cursor.decimal_like(&tick, &mut habits.levels.price)?;
+        cursor.expect(b",\"q\":\"")?;
+        let qty = cursor.decimal_like(&lot, &mut habits.levels.qty)?;
         (price != 0 && qty != 0).then_some((Ticks(price), Lots(qty)))
     }
 
     /// Time and maker flag after `"T":`, the flag that means nothing, and the closing brace.
     #[inline(always)]
     fn trade_end(&mut self) -> Option<(VenueMillis, bool)> {
-        let trade_ms = self.cursor.unsigned()?;
+        let trade_ms = self.millis()?;
         self.cursor.expect(b",\"m\":")?;
         let buyer_is_maker = self.cursor.boolean()?;
         self.cursor.expect(b",\"M\":")?;
         self.cursor.boolean()?;
         self.cursor.expect(b"}")?;
-        Some((VenueMillis(trade_ms), buyer_is_maker))
+        Some((trade_ms, buyer_is_maker))
     }
 }
 
@@ -307,7 +329,7 @@ fn sides<const N: usize>(
 ) -> Option<()> {
     let Grids { tick, lot } = context.grids(instrument);
     let grids = (tick, lot);
-    let lengths = &mut context.lengths[instrument.as_usize()];
+    let lengths = &mut context.habits[instrument.as_usize()].levels;
     levels.bid_count = pairs.read(cursor, grids, lengths, &mut levels.bids)?;
     cursor.expect(between)?;
     levels.ask_count = pairs.read(cursor, grids, lengths, &mut levels.asks)?;

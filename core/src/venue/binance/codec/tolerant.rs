@@ -6,102 +6,21 @@
 //! * an event type or object that is not ours is [`Message::Ignored`], whatever else it holds;
 //! * unknown keys are skipped, keys are compared by case, a known key twice is a fault.
 
+mod levels;
+mod object;
+
 use super::{AggTrade, BookTicker, Context, Grids, Levels, Message, Outcome, RequestWeight, Trade};
 use crate::instrument::InstrumentIndex;
-use crate::units::{Grid, Level, Lots, Ticks, VenueMillis};
+use crate::units::{Level, Lots, Ticks};
 use crate::venue::binance::fault::{Fault, VenueFault};
-use crate::wire::json::tolerant::{
-    JsonFault, Members, boolean, each_element, signed, unsigned, with_text,
+use crate::wire::json::tolerant::{each_element, with_text};
+use object::{
+    ASKS, BIDS, BIG_A, BIG_B, BUYER_IS_MAKER, CODE, COUNT, DATA, ERROR, EVENT, EVENT_MS,
+    EVENT_TYPE, FIRST_ID, FIRST_TRADE_ID, Key, LAST_ID, LAST_TRADE_ID, LAST_UPDATE_ID, LIMIT,
+    LIMIT_TYPE, Object, PRICE, QTY, RATE_LIMITS, RESULT, RETRY_AFTER, SERVER_TIME, SMALL_A,
+    SMALL_B, STATUS, STREAM, SYMBOL, TRADE_ID, TRADE_MS, json, object,
 };
-use serde::Deserializer as _;
-use serde::de::{DeserializeSeed, Error as _, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
-use std::fmt;
-
-/// Every key that we read, in any object.
-const KEYS: [&str; 33] = [
-    "stream",
-    "data",
-    "e",
-    "E",
-    "s",
-    "U",
-    "u",
-    "b",
-    "B",
-    "a",
-    "A",
-    "t",
-    "p",
-    "q",
-    "T",
-    "m",
-    "f",
-    "l",
-    "lastUpdateId",
-    "bids",
-    "asks",
-    "result",
-    "error",
-    "code",
-    "id",
-    "status",
-    "rateLimits",
-    "event",
-    "serverTime",
-    "retryAfter",
-    "rateLimitType",
-    "limit",
-    "count",
-];
-
-type Object<'a> = Members<'a, { KEYS.len() }>;
-
-/// The place of a key in [`KEYS`], found when the program is built.
-const fn place(key: &str) -> usize {
-    let key = key.as_bytes();
-    let mut place = 0;
-    while place < KEYS.len() {
-        let candidate = KEYS[place].as_bytes();
-        let mut same = candidate.len() == key.len();
-        let mut at = 0;
-        while same && at < key.len() {
-            same = candidate[at] == key[at];
-            at += 1;
-        }
-        if same {
-            return place;
-        }
-        place += 1;
-    }
-    panic!("no such key")
-}
-
-/// A key with its place, so that a fault can name it.
-#[derive(Clone, Copy)]
-struct Key(usize);
-
-macro_rules! keys {
-    ($($name:ident = $text:literal),* $(,)?) => {
-        $(const $name: Key = Key(place($text));)*
-    };
-}
-
-keys! {
-    STREAM = "stream", DATA = "data", EVENT_TYPE = "e", EVENT_MS = "E", SYMBOL = "s",
-    FIRST_ID = "U", LAST_ID = "u", SMALL_B = "b", BIG_B = "B", SMALL_A = "a", BIG_A = "A",
-    TRADE_ID = "t", PRICE = "p", QTY = "q", TRADE_MS = "T", BUYER_IS_MAKER = "m",
-    FIRST_TRADE_ID = "f", LAST_TRADE_ID = "l", LAST_UPDATE_ID = "lastUpdateId", BIDS = "bids",
-    ASKS = "asks", RESULT = "result", ERROR = "error", CODE = "code", REQUEST_ID = "id",
-    STATUS = "status", RATE_LIMITS = "rateLimits", EVENT = "event", SERVER_TIME = "serverTime",
-    RETRY_AFTER = "retryAfter", LIMIT_TYPE = "rateLimitType", LIMIT = "limit", COUNT = "count",
-}
-
-impl Key {
-    const fn name(self) -> &'static str {
-        KEYS[self.0]
-    }
-}
 
 /// Decodes one message; levels go to `levels`.
 pub(super) fn decode(
@@ -245,8 +164,8 @@ fn depth(
 ) -> Result<Message, Fault> {
     let event_ms = event.millis(EVENT_MS)?;
     let (first_id, last_id) = id_range(event, FIRST_ID, LAST_ID)?;
-    levels.bid_count = read_levels(event, SMALL_B, grids, &mut levels.bids)?;
-    levels.ask_count = read_levels(event, SMALL_A, grids, &mut levels.asks)?;
+    levels.bid_count = side(event, SMALL_B, grids, &mut levels.bids)?;
+    levels.ask_count = side(event, SMALL_A, grids, &mut levels.asks)?;
     Ok(Message::Depth {
         instrument,
         first_id,
@@ -347,9 +266,14 @@ fn server_shutdown(event: &Object<'_>) -> Result<Message, Fault> {
 /// `lastUpdateId`, `bids` and `asks` of a snapshot or a partial depth.
 fn full_levels(book: &Object<'_>, grids: Grids, levels: &mut Levels) -> Result<u64, Fault> {
     let last_id = book.unsigned(LAST_UPDATE_ID)?;
-    levels.bid_count = read_levels(book, BIDS, grids, &mut levels.bids)?;
-    levels.ask_count = read_levels(book, ASKS, grids, &mut levels.asks)?;
+    levels.bid_count = side(book, BIDS, grids, &mut levels.bids)?;
+    levels.ask_count = side(book, ASKS, grids, &mut levels.asks)?;
     Ok(last_id)
+}
+
+/// One side of a book, into the front of `side`; returns how many levels it had.
+fn side(book: &Object<'_>, key: Key, grids: Grids, side: &mut [Level]) -> Result<usize, Fault> {
+    levels::read(book.raw(key)?, grids, side).map_err(|kind| Fault::field(kind, key.name()))
 }
 
 /// `{"result":..,"id":1}`, `{"error":{"code":2,..},"id":1}` or the bare `{"code":2,"msg":..}`.
@@ -392,7 +316,7 @@ fn envelope(
 ) -> Result<Message, Fault> {
     let status = u16::try_from(top.unsigned(STATUS)?)
         .map_err(|_| Fault::field(VenueFault::NumberRange, STATUS.name()))?;
-    let weight = match top.get(RATE_LIMITS.0) {
+    let weight = match top.optional(RATE_LIMITS) {
         Some(limits) => request_weight(limits)?,
         None => None,
     };
@@ -413,7 +337,7 @@ fn refusal(top: &Object<'_>) -> Result<Outcome, Fault> {
     let Some(error) = object(top.raw(ERROR)?.get())? else {
         return Err(Fault::field(VenueFault::WrongType, ERROR.name()));
     };
-    let retry_after = match error.get(DATA.0) {
+    let retry_after = match error.optional(DATA) {
         Some(data) => match object(data.get())? {
             Some(data) if data.has(RETRY_AFTER) => Some(data.millis(RETRY_AFTER)?),
             _ => None,
@@ -467,195 +391,4 @@ pub(super) fn request_weight(limits: &RawValue) -> Result<Option<RequestWeight>,
         Ok(())
     })?;
     Ok(weight)
-}
-
-/// The keys of an object; `None` when the text is valid JSON of another type.
-fn object(text: &str) -> Result<Option<Object<'_>>, Fault> {
-    match Members::read(text, &KEYS) {
-        Ok(members) => Ok(Some(members)),
-        Err(JsonFault::WrongType) => Ok(None),
-        Err(fault) => Err(fault.into()),
-    }
-}
-
-fn json(fault: JsonFault, key: Key) -> Fault {
-    match fault {
-        JsonFault::Syntax => Fault::field(VenueFault::Malformed, key.name()),
-        JsonFault::WrongType => Fault::field(VenueFault::WrongType, key.name()),
-        JsonFault::DuplicateKey(name) => Fault::field(VenueFault::DuplicateKey, name),
-        JsonFault::Range => Fault::field(VenueFault::NumberRange, key.name()),
-    }
-}
-
-impl From<JsonFault> for Fault {
-    fn from(fault: JsonFault) -> Self {
-        match fault {
-            JsonFault::Syntax => Self::new(VenueFault::Malformed),
-            JsonFault::WrongType => Self::new(VenueFault::WrongType),
-            JsonFault::DuplicateKey(name) => Self::field(VenueFault::DuplicateKey, name),
-            JsonFault::Range => Self::new(VenueFault::NumberRange),
-        }
-    }
-}
-
-impl<'a> Object<'a> {
-    fn has(&self, key: Key) -> bool {
-        self.get(key.0).is_some()
-    }
-
-    fn raw(&self, key: Key) -> Result<&'a RawValue, Fault> {
-        self.get(key.0)
-            .ok_or(Fault::field(VenueFault::MissingField, key.name()))
-    }
-
-    fn unsigned(&self, key: Key) -> Result<u64, Fault> {
-        unsigned(self.raw(key)?).map_err(|fault| json(fault, key))
-    }
-
-    fn millis(&self, key: Key) -> Result<VenueMillis, Fault> {
-        self.unsigned(key).map(VenueMillis)
-    }
-
-    fn boolean(&self, key: Key) -> Result<bool, Fault> {
-        boolean(self.raw(key)?).map_err(|fault| json(fault, key))
-    }
-
-    fn decimal(&self, key: Key, grid: Grid) -> Result<i64, Fault> {
-        with_text(self.raw(key)?, |text| grid.parse(text.as_bytes()))
-            .map_err(|fault| json(fault, key))?
-            .map_err(|error| Fault::field(error.into(), key.name()))
-    }
-
-    fn code(&self) -> Result<i32, Fault> {
-        let code = signed(self.raw(CODE)?).map_err(|fault| json(fault, CODE))?;
-        i32::try_from(code).map_err(|_| Fault::field(VenueFault::NumberRange, CODE.name()))
-    }
-
-    /// The request's id where it is an integer, as all of ours are.
-    fn request_id(&self) -> Option<i64> {
-        signed(self.get(REQUEST_ID.0)?).ok()
-    }
-}
-
-/// Reads one side of a book into the front of `side`; returns how many levels it had.
-fn read_levels(
-    book: &Object<'_>,
-    key: Key,
-    grids: Grids,
-    side: &mut [Level],
-) -> Result<usize, Fault> {
-    let mut fault = None;
-    let mut json = serde_json::Deserializer::from_str(book.raw(key)?.get());
-    let read = json.deserialize_seq(SideVisitor {
-        grids,
-        side,
-        fault: &mut fault,
-    });
-    match (read, fault) {
-        (_, Some(kind)) => Err(Fault::field(kind, key.name())),
-        (Ok(count), None) => Ok(count),
-        (Err(error), None) if error.is_data() => {
-            Err(Fault::field(VenueFault::WrongType, key.name()))
-        }
-        (Err(_), None) => Err(Fault::field(VenueFault::Malformed, key.name())),
-    }
-}
-
-struct SideVisitor<'l> {
-    grids: Grids,
-    side: &'l mut [Level],
-    fault: &'l mut Option<VenueFault>,
-}
-
-impl<'de> Visitor<'de> for SideVisitor<'_> {
-    type Value = usize;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an array of levels")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<usize, A::Error> {
-        let mut count = 0;
-        while let Some(level) = seq.next_element_seed(LevelSeed {
-            grids: self.grids,
-            fault: self.fault,
-        })? {
-            let kind = match self.side.get_mut(count) {
-                Some(place) if level.price != Ticks(0) => {
-                    *place = level;
-                    count += 1;
-                    continue;
-                }
-                Some(_) => VenueFault::ZeroPrice,
-                None => VenueFault::TooManyLevels,
-            };
-            *self.fault = Some(kind);
-            return Err(A::Error::custom("level"));
-        }
-        Ok(count)
-    }
-}
-
-struct LevelSeed<'l> {
-    grids: Grids,
-    fault: &'l mut Option<VenueFault>,
-}
-
-impl<'de> DeserializeSeed<'de> for LevelSeed<'_> {
-    type Value = Level;
-
-    fn deserialize<D: serde::Deserializer<'de>>(self, json: D) -> Result<Level, D::Error> {
-        json.deserialize_seq(self)
-    }
-}
-
-impl<'de> Visitor<'de> for LevelSeed<'_> {
-    type Value = Level;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("price and quantity")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Level, A::Error> {
-        let mut next = |grid: Grid| {
-            let fault = &mut *self.fault;
-            let number = seq.next_element_seed(DecimalSeed { grid, fault })?;
-            number.ok_or_else(|| A::Error::invalid_length(1, &"price and quantity"))
-        };
-        let level = Level {
-            price: Ticks(next(self.grids.tick)?),
-            qty: Lots(next(self.grids.lot)?),
-        };
-        // The venue used to send an empty array as a third element.
-        while seq.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(level)
-    }
-}
-
-struct DecimalSeed<'l> {
-    grid: Grid,
-    fault: &'l mut Option<VenueFault>,
-}
-
-impl<'de> DeserializeSeed<'de> for DecimalSeed<'_> {
-    type Value = i64;
-
-    fn deserialize<D: serde::Deserializer<'de>>(self, json: D) -> Result<i64, D::Error> {
-        json.deserialize_str(self)
-    }
-}
-
-impl Visitor<'_> for DecimalSeed<'_> {
-    type Value = i64;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a decimal in a string")
-    }
-
-    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<i64, E> {
-        self.grid.parse(text.as_bytes()).map_err(|error| {
-            *self.fault = Some(error.into());
-            E::custom("decimal")
-        })
-    }
 }
