@@ -37,21 +37,41 @@ pub struct Cli {
     #[arg(long, global = true, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
 
-    /// What to do
+    /// What to do; `run` when nothing is named
     #[command(subcommand)]
-    pub command: Command,
+    pub command: Option<Command>,
+
+    /// Flags of `run`, for the short form without a subcommand.
+    #[command(flatten)]
+    pub run: RunArgs,
 }
 
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Follow the market: books, latencies, /health and /metrics (the default)
+    #[command(after_help = EXIT_CODES)]
+    Run(RunArgs),
     /// Simulate Binance Spot on loopback, with a synthetic or a recorded market
+    #[command(after_help = EXIT_CODES)]
     Venue(VenueArgs),
     /// Say what this machine and this configuration lack, and what to do about it
     Check(CheckArgs),
     /// Work with the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+}
+
+/// Arguments of `run`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
+pub struct RunArgs {
+    /// Stop by itself after this many seconds
+    #[arg(long = "for", value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
+    pub seconds: Option<u64>,
+
+    /// Write log lines only, also on a terminal
+    #[arg(long)]
+    pub no_status: bool,
 }
 
 /// Arguments of `check`.
@@ -71,13 +91,81 @@ pub enum ConfigCommand {
     Default,
 }
 
+impl Cli {
+    /// The command with its arguments: `run` when none was named.
+    ///
+    /// # Errors
+    /// A sentence when flags of `run` stand before another command.
+    pub fn into_command(self) -> Result<(Command, Vec<PathBuf>, Vec<String>), String> {
+        let command = match self.command {
+            None => Command::Run(self.run),
+            Some(Command::Run(run)) => Command::Run(RunArgs {
+                seconds: run.seconds.or(self.run.seconds),
+                no_status: run.no_status || self.run.no_status,
+            }),
+            Some(other) if self.run == RunArgs::default() => other,
+            Some(_) => {
+                return Err("--for and --no-status belong to `veloz run`".to_owned());
+            }
+        };
+        Ok((command, self.config, self.set))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use clap::CommandFactory as _;
 
+    fn parse(words: &[&str]) -> Result<(Command, Vec<PathBuf>, Vec<String>), String> {
+        let words = std::iter::once("veloz").chain(words.iter().copied());
+        Cli::try_parse_from(words)
+            .map_err(|error| error.to_string())?
+            .into_command()
+    }
+
     #[test]
     fn the_definition_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn run_is_the_default_and_global_flags_stand_anywhere() {
+        for words in [
+            &["--config", "a.toml", "--set", "http.port=1", "--for", "3"][..],
+            &[
+                "run",
+                "--for",
+                "3",
+                "--config",
+                "a.toml",
+                "--set",
+                "http.port=1",
+            ],
+            &[
+                "--set",
+                "http.port=1",
+                "run",
+                "--config",
+                "a.toml",
+                "--for",
+                "3",
+            ],
+        ] {
+            let (command, files, sets) = parse(words).expect("valid");
+            let Command::Run(run) = command else {
+                panic!("{words:?} is not run")
+            };
+            assert_eq!(run.seconds, Some(3));
+            assert_eq!(files, [PathBuf::from("a.toml")]);
+            assert_eq!(sets, ["http.port=1"]);
+        }
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        assert!(parse(&["--for", "3", "check"]).is_err());
+        assert!(parse(&["--for", "0"]).is_err());
+        assert!(parse(&["fly"]).is_err());
     }
 }

@@ -3,18 +3,20 @@
 use clap::Parser as _;
 use std::process::ExitCode;
 use veloz::cli::{Cli, Command, ConfigCommand, EXIT_FAILURE, EXIT_OK, EXIT_USAGE};
-use veloz::{config, machine_check, venue};
+use veloz::{config, machine_check, run, venue};
 
 fn main() -> ExitCode {
     ExitCode::from(command())
 }
 
 fn command() -> u8 {
-    let Cli {
-        config: files,
-        set: flags,
-        command,
-    } = Cli::parse();
+    let (command, files, flags) = match Cli::parse().into_command() {
+        Ok(parts) => parts,
+        Err(sentence) => {
+            eprintln!("error: {sentence}");
+            return EXIT_USAGE;
+        }
+    };
     if let Command::Config(ConfigCommand::Default) = command {
         print!("{}", config::BUILT_IN);
         return EXIT_OK;
@@ -43,6 +45,7 @@ fn command() -> u8 {
         }
     };
     match command {
+        Command::Run(arguments) => run::run(&loaded, &arguments),
         Command::Check(arguments) => machine_check::check(&loaded, arguments.json),
         Command::Venue(_) => unreachable!("served above, without a configuration"),
         Command::Config(_) => {

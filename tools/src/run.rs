@@ -1,1 +1,571 @@
-//! `veloz run`: starts and wires the threads of one engine process.
+//! The threads of one engine process: started, wired and ended here, and nowhere else.
+//!
+//! Owns: [`Boot`] (everything before a thread of ours runs), [`Session`] (what runs), `veloz run`, and
+//! the meaning of signals. Does not: decide anything about market data.
+//!
+//! | thread | what it does | where |
+//! | --- | --- | --- |
+//! | `veloz-core` | sockets, engine | its own CPU |
+//! | `veloz-connector`, `veloz-connect-N` | make connections | every other CPU, nice +10 |
+//! | `veloz-drain`, `veloz-http` | telemetry, `/health`, `/metrics` | every other CPU |
+//! | `venue` | the embedded venue, when there is one | every other CPU |
+//! | `veloz-capture` | writes a capture, when there is one | every other CPU |
+//! | main | signals, log of connections, live status | every other CPU |
+//!
+//! The first SIGINT or SIGTERM ends the process cleanly within two seconds, with exit code 0; the
+//! second ends it at once. A thread that panics ends it with exit code 1 and a sentence.
+
+use crate::cli::{EXIT_FAILURE, EXIT_OK, RunArgs};
+use crate::config::{self, Config, Loaded, Source};
+use crate::logging;
+use crate::placement::{self, Cpus, Placement};
+use crate::status::{self, Screen};
+use crate::venue::{MarketConfig, Recording, Speed, Venue, VenueConfig, VenueHandle};
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+use std::io::IsTerminal as _;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+use veloz_core::config::{EngineConfig, PartialDepth, SnapshotDepth, Streams};
+use veloz_core::edge::clock::Clock;
+use veloz_core::edge::connector::request_once;
+use veloz_core::edge::core_loop::{Core, EdgeConfig, NoTap, Tap, spawn};
+use veloz_core::edge::cpu::{self, Outcome, Scheduling};
+use veloz_core::edge::idle::IdleKind;
+use veloz_core::engine::Engine;
+use veloz_core::event::Command;
+use veloz_core::instrument::Instruments;
+use veloz_core::telemetry::{Sizes, telemetry};
+use veloz_core::units::Nanos;
+use veloz_core::venue::binance::exchange_info;
+use veloz_exporter::{ExporterConfig, SidecarHandle};
+
+/// How long the venue may take to say what it trades.
+const EXCHANGE_INFO_TIMEOUT: Nanos = Nanos::from_secs(10);
+/// How long the core may take to close its links; then it is stopped where it is.
+const CORE_STOP_TIMEOUT: Duration = Duration::from_millis(700);
+/// How long the sidecar may take to empty the rings and finish its answers.
+const SIDECAR_STOP_TIMEOUT: Duration = Duration::from_millis(700);
+/// How often the main thread looks around.
+const PATROL: Duration = Duration::from_millis(20);
+/// How often the live status is drawn.
+const DRAW_EVERY: Duration = Duration::from_millis(250);
+/// Silence after which the edge gives a socket up: the venue pings every 20 s, one may be lost.
+const SOCKET_SILENCE_MIN: Nanos = Nanos::from_secs(45);
+/// Rotation comes up to this much earlier, at random, unless half the age is less.
+const ROTATE_JITTER_MAX: Nanos = Nanos::from_secs(30 * 60);
+
+/// Everything that is decided before a thread of the engine runs.
+pub struct Boot {
+    /// Where the core thread will run.
+    pub placement: Placement,
+    /// What the engine will be told.
+    pub engine: EngineConfig,
+    /// What it will follow.
+    pub instruments: Instruments,
+    /// Where its data comes from, for people.
+    pub source: String,
+    edge: EdgeConfig,
+    http: SocketAddr,
+    http_remote: bool,
+    venue: Option<VenueHandle>,
+}
+
+impl Boot {
+    /// Places the process, starts the embedded venue when it is the source, and asks the venue for
+    /// its instruments.
+    ///
+    /// # Errors
+    /// One sentence that says what failed and what to do.
+    pub fn new(config: &Config) -> Result<Self, String> {
+        let allowed = cpu::allowed_cpus();
+        let isolated = cpu::isolated_cpus();
+        let cpus = Cpus {
+            allowed: &allowed,
+            isolated: &isolated,
+        };
+        let placement = placement::place(&config.core, cpus).map_err(|error| error.to_string())?;
+        if let Some(core_cpu) = placement.cpu {
+            // Threads inherit this mask; a refusal only means that they share the CPU.
+            cpu::leave_core_cpu(core_cpu);
+        }
+
+        let venue = match config.venue.source {
+            Source::Embedded => Some(start_venue(config)?),
+            Source::Binance => None,
+        };
+        let (market_url, api_url, source) = match &venue {
+            Some(venue) => {
+                let address = venue.address();
+                (
+                    format!("wss://{address}/stream"),
+                    format!("wss://{address}/ws-api/v3"),
+                    format!("embedded venue on {address}"),
+                )
+            }
+            None => (
+                config.venue.market_url.clone(),
+                config.venue.api_url.clone(),
+                config.venue.market_url.clone(),
+            ),
+        };
+        let ca_file = &config.venue.ca_file;
+        let silence = Nanos::from_ms(config.market_data.silence_ms);
+        let edge = EdgeConfig {
+            market_url,
+            api_url,
+            ca_files: if venue.is_some() || ca_file.as_os_str().is_empty() {
+                Vec::new()
+            } else {
+                vec![ca_file.clone()]
+            },
+            ca_pems: venue
+                .iter()
+                .map(|venue| venue.ca_pem().to_owned())
+                .collect(),
+            cpu: placement.cpu,
+            scheduling: match config.core.realtime_priority {
+                0 => Scheduling::Other,
+                priority => Scheduling::Fifo { priority },
+            },
+            lock_memory: config.core.lock_memory,
+            idle: match placement.idle {
+                config::Idle::Spin => IdleKind::Spin,
+                config::Idle::Yield => IdleKind::Yield,
+                config::Idle::Backoff | config::Idle::Auto => IdleKind::Backoff,
+            },
+            connect_timeout: EngineConfig::default().links.connect_timeout,
+            silence_max: silence.max(SOCKET_SILENCE_MIN),
+        };
+        let (instruments, weight_per_minute) = ask_instruments(&edge, config)?;
+        let mut engine = engine_config(config, RandomState::new().build_hasher().finish());
+        engine.requests.weight_per_minute =
+            engine.requests.weight_per_minute.min(weight_per_minute);
+        Ok(Self {
+            placement,
+            engine,
+            instruments,
+            source,
+            edge,
+            http: config.http.socket_address(),
+            http_remote: config.http.danger_listen_without_auth,
+            venue,
+        })
+    }
+
+    /// Starts the sidecar and the core.
+    ///
+    /// # Errors
+    /// One sentence that says what failed and what to do.
+    pub fn start<T: Tap + Send + 'static>(self, tap: T) -> Result<Session<T>, String> {
+        let panics = watch_panics();
+        let clock = Clock::calibrate();
+        let (core_end, sidecar_end) = telemetry(self.instruments.count(), Sizes::default());
+        let sidecar = veloz_exporter::start(
+            ExporterConfig {
+                bind: self.http,
+                danger_remote_without_auth: self.http_remote,
+                core_cpu: self.placement.cpu,
+                ..ExporterConfig::default()
+            },
+            sidecar_end,
+            &self.instruments,
+            clock,
+            note_panic,
+        )
+        .map_err(|error| {
+            format!("{error}; choose another with http.port (--set http.port=0 takes a free one)")
+        })?;
+        let engine = Engine::new(self.engine, self.instruments, core_end, clock)
+            .map_err(|error| error.to_string())?;
+        let core = spawn(&self.edge, clock, engine, tap).map_err(|error| error.to_string())?;
+        for placed in &core.placements {
+            match placed.outcome {
+                Outcome::Done => tracing::debug!(component = "core", "{placed}"),
+                Outcome::Limited(_) => tracing::info!(component = "core", "{placed}"),
+                Outcome::Refused { .. } => {
+                    tracing::warn!(
+                        component = "core",
+                        "{placed}; `veloz check` says what to do"
+                    );
+                }
+            }
+        }
+        Ok(Session {
+            core,
+            sidecar,
+            venue: self.venue,
+            panics,
+        })
+    }
+}
+
+/// A running engine with everything around it.
+pub struct Session<T> {
+    core: Core<Engine<Clock>, T>,
+    sidecar: SidecarHandle,
+    venue: Option<VenueHandle>,
+    panics: Panics,
+}
+
+/// Why [`Session::watch`] returned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// A signal, the time limit or the caller asked for it.
+    Asked,
+    /// A thread panicked; its name.
+    Panic(String),
+    /// The core ended although nobody asked.
+    CoreEnded,
+}
+
+impl<T> Session<T> {
+    /// Where the server listens.
+    pub fn http_address(&self) -> SocketAddr {
+        self.sidecar.address()
+    }
+
+    /// Stays until `ended` says so or something breaks, logging connections and calling `draw` in
+    /// between.
+    pub fn watch(&self, mut ended: impl FnMut() -> bool, mut draw: impl FnMut(&Self)) -> End {
+        let mut drawn = Instant::now();
+        draw(self);
+        loop {
+            if let Some(thread) = self.panics.get() {
+                return End::Panic(thread.clone());
+            }
+            if self.core.is_finished() {
+                return End::CoreEnded;
+            }
+            if ended() {
+                return End::Asked;
+            }
+            if let Ok(report) = self.core.connect_reports.recv_timeout(PATROL) {
+                tracing::warn!(
+                    component = "connector",
+                    url = report.url,
+                    role = ?report.link.role,
+                    cause = report.fault.cause.label(),
+                    "no connection: {}",
+                    report.fault
+                );
+            }
+            if drawn.elapsed() >= DRAW_EVERY {
+                drawn = Instant::now();
+                draw(self);
+            }
+        }
+    }
+
+    /// Ends everything in order: the core closes its links, the sidecar empties the rings, the venue
+    /// goes last. Returns the tap.
+    pub fn stop(self) -> T {
+        let asked = Instant::now();
+        while self.core.commands.send(Command::Shutdown).is_err()
+            && asked.elapsed() < CORE_STOP_TIMEOUT
+        {
+            std::thread::sleep(PATROL);
+        }
+        while !self.core.is_finished() && asked.elapsed() < CORE_STOP_TIMEOUT {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        if !self.core.is_finished() {
+            tracing::warn!(
+                component = "core",
+                "the core did not close its links in time and is stopped"
+            );
+            self.core.stop();
+        }
+        let (_, tap) = self.core.join();
+        if let Err(error) = self.sidecar.stop(SIDECAR_STOP_TIMEOUT) {
+            tracing::warn!(component = "gateway", "{error}");
+        }
+        drop(self.venue);
+        tap
+    }
+}
+
+/// `veloz run`.
+pub fn run(loaded: &Loaded, arguments: &RunArgs) -> u8 {
+    let screen = Arc::new(Screen::stdout());
+    if let Err(sentence) = logging::install(&loaded.config.log, &screen) {
+        eprintln!("error: {sentence}");
+        return EXIT_FAILURE;
+    }
+    for warning in &loaded.warnings {
+        tracing::warn!(component = "config", "{warning}");
+    }
+    if loaded.config.venue.execution_mode != config::ExecutionMode::SimEngine
+        || loaded.config.venue.api_key.is_set()
+    {
+        tracing::warn!(
+            component = "config",
+            "this version sends no orders: market data only"
+        );
+    }
+    let signals = match Signals::install() {
+        Ok(signals) => signals,
+        Err(sentence) => return fail(&sentence),
+    };
+    let boot = match Boot::new(&loaded.config) {
+        Ok(boot) => boot,
+        Err(sentence) => return fail(&sentence),
+    };
+    let title = format!(
+        "{}, core {}, {}",
+        boot.source,
+        boot.placement
+            .cpu
+            .map_or_else(|| "not pinned".to_owned(), |cpu| format!("on CPU {cpu}")),
+        boot.edge.idle.label()
+    );
+    let symbols: Vec<&str> = boot
+        .instruments
+        .iter()
+        .map(|(_, instrument)| instrument.symbol.as_str())
+        .collect();
+    tracing::info!(
+        component = "core",
+        source = boot.source,
+        symbols = symbols.join(","),
+        core_cpu = boot.placement.cpu.map_or(-1, |cpu| cpu as i64),
+        idle = boot.edge.idle.label(),
+        "starting"
+    );
+    let session = match boot.start(NoTap) {
+        Ok(session) => session,
+        Err(sentence) => return fail(&sentence),
+    };
+    let url = format!("http://{}", session.http_address());
+    tracing::info!(
+        component = "core",
+        health = format!("{url}/health"),
+        metrics = format!("{url}/metrics"),
+        "running; open the addresses to look inside, Ctrl-C ends it"
+    );
+
+    let live = !arguments.no_status && std::io::stdout().is_terminal();
+    let until = arguments
+        .seconds
+        .map(|seconds| Instant::now() + Duration::from_secs(seconds));
+    let end = session.watch(
+        || signals.asked() || until.is_some_and(|until| Instant::now() >= until),
+        |session| {
+            if live {
+                let frame = status::render(
+                    &session.sidecar.status(),
+                    &title,
+                    &url,
+                    status::terminal_size(),
+                );
+                // A terminal that is gone ends the process by a signal, not by this.
+                let _ = screen.draw(&frame);
+            }
+        },
+    );
+    if live {
+        let _ = screen.draw("");
+    }
+    session.stop();
+    finish(&end)
+}
+
+/// Logs why a session ended and gives the exit code.
+pub fn finish(end: &End) -> u8 {
+    match end {
+        End::Asked => {
+            tracing::info!(component = "core", "stopped");
+            EXIT_OK
+        }
+        End::Panic(thread) => fail(&format!(
+            "the thread {thread} panicked (its words are on standard error); the process ends, because it would go on half blind"
+        )),
+        End::CoreEnded => fail("the core ended although nobody asked it to"),
+    }
+}
+
+fn fail(sentence: &str) -> u8 {
+    tracing::error!(component = "core", "{sentence}");
+    EXIT_FAILURE
+}
+
+/// SIGINT and SIGTERM.
+pub struct Signals(Arc<AtomicBool>);
+
+impl Signals {
+    /// Listens from now on.
+    ///
+    /// # Errors
+    /// A sentence when the system refuses.
+    pub fn install() -> Result<Self, String> {
+        let asked = Arc::new(AtomicBool::new(false));
+        for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+            // In this order: the first signal finds the flag down, raises it, and is waited for.
+            signal_hook::flag::register_conditional_shutdown(
+                signal,
+                i32::from(EXIT_FAILURE),
+                Arc::clone(&asked),
+            )
+            .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&asked)))
+            .map_err(|error| format!("signals cannot be listened for: {error}"))?;
+        }
+        Ok(Self(asked))
+    }
+
+    /// Whether one came.
+    pub fn asked(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// The name of the first thread that panicked.
+type Panics = &'static OnceLock<String>;
+
+static PANICKED: OnceLock<String> = OnceLock::new();
+
+/// Notes panics of our threads from now on. The HTTP thread is left out: a panic in a request is
+/// answered with 500 and counted there. The core aborts by itself.
+fn watch_panics() -> Panics {
+    static HOOKED: OnceLock<()> = OnceLock::new();
+    HOOKED.get_or_init(|| {
+        let default = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            default(info);
+            let thread = std::thread::current();
+            let name = thread.name().unwrap_or("unnamed");
+            if name == "venue" || name.starts_with("veloz-") && name != "veloz-http" {
+                note_panic(name);
+            }
+        }));
+    });
+    &PANICKED
+}
+
+fn note_panic(thread: &str) {
+    // Only the first matters.
+    let _ = PANICKED.set(thread.to_owned());
+}
+
+/// Starts the embedded venue.
+fn start_venue(config: &Config) -> Result<VenueHandle, String> {
+    let embedded = &config.embedded;
+    let recorded = !embedded.capture.as_os_str().is_empty();
+    let market = if recorded {
+        MarketConfig::Recorded(Recording {
+            files: vec![embedded.capture.clone()],
+            speed: match embedded.speed {
+                config::Speed::Max => Speed::Max,
+                config::Speed::Times(times) => Speed::Times(f64::from(times)),
+            },
+            wait_for: None,
+        })
+    } else {
+        MarketConfig::Synthetic {
+            symbols: config.market_data.symbols.clone(),
+            seed: embedded.seed,
+        }
+    };
+    let ca_file = &embedded.ca_file;
+    Venue::start(VenueConfig {
+        port: embedded.port,
+        ca_file: (!ca_file.as_os_str().is_empty()).then(|| ca_file.clone()),
+        seed: embedded.seed,
+        market,
+        ..VenueConfig::default()
+    })
+    .map_err(|error| {
+        format!("{error} (embedded.port, embedded.ca_file, embedded.capture and market_data.symbols decide this)")
+    })
+}
+
+/// Asks the venue for the instruments and its request weight a minute.
+fn ask_instruments(edge: &EdgeConfig, config: &Config) -> Result<(Instruments, u32), String> {
+    let (_, api) = edge.endpoints().map_err(|error| error.to_string())?;
+    let symbols: Vec<&str> = config
+        .market_data
+        .symbols
+        .iter()
+        .map(String::as_str)
+        .collect();
+    let request = serde_json::json!({
+        "id": "start",
+        "method": "exchangeInfo",
+        "params": { "symbols": symbols },
+    });
+    let answer = request_once(&api, &request.to_string(), EXCHANGE_INFO_TIMEOUT).map_err(|error| {
+        format!(
+            "the venue does not say what it trades: {error} (venue.api_url, venue.ca_file and the network decide this)"
+        )
+    })?;
+    let info = exchange_info::parse(answer.as_bytes(), &symbols)
+        .map_err(|error| format!("{error} (market_data.symbols decides this)"))?;
+    let instruments = Instruments::new(info.instruments).map_err(|error| error.to_string())?;
+    Ok((instruments, info.weight_per_minute))
+}
+
+/// What the engine is told.
+fn engine_config(config: &Config, seed: u64) -> EngineConfig {
+    let section = &config.market_data;
+    let mut engine = EngineConfig {
+        seed,
+        streams: Streams {
+            book_ticker: section.book_ticker,
+            trade: section.trades,
+            agg_trade: section.aggregate_trades,
+            partial_depth: match section.partial_depth {
+                config::PartialDepth::Off => None,
+                config::PartialDepth::Five => Some(PartialDepth::Five),
+                config::PartialDepth::Ten => Some(PartialDepth::Ten),
+                config::PartialDepth::Twenty => Some(PartialDepth::Twenty),
+            },
+        },
+        ..EngineConfig::default()
+    };
+    let rotate_after = Nanos::from_secs(section.rotate_after_minutes * 60);
+    engine.links.rotate_after = rotate_after;
+    engine.links.rotate_jitter = Nanos(rotate_after.0 / 2).min(ROTATE_JITTER_MAX);
+    engine.links.silence_max = Nanos::from_ms(section.silence_ms);
+    engine.books.snapshot_depth = match section.snapshot_levels {
+        0 => SnapshotDepth::Auto,
+        levels => SnapshotDepth::Levels(levels),
+    };
+    engine.requests.weight_per_minute = section.request_weight_per_minute;
+    engine
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::load_text;
+
+    #[test]
+    fn the_built_in_configuration_is_the_engines_default() {
+        let config = load_text("test.toml", "").expect("valid").config;
+        assert_eq!(engine_config(&config, 0), EngineConfig::default());
+    }
+
+    #[test]
+    fn every_market_data_key_reaches_the_engine() {
+        let text = "[market_data]\nbook_ticker = false\ntrades = false\naggregate_trades = true\n\
+                    partial_depth = \"10\"\nsnapshot_levels = 500\nrequest_weight_per_minute = 1200\n\
+                    silence_ms = 4000\nrotate_after_minutes = 2\n";
+        let config = load_text("test.toml", text).expect("valid").config;
+        let engine = engine_config(&config, 9);
+        assert_eq!(engine.seed, 9);
+        assert_eq!(
+            engine.streams,
+            Streams {
+                book_ticker: false,
+                trade: false,
+                agg_trade: true,
+                partial_depth: Some(PartialDepth::Ten),
+            }
+        );
+        assert_eq!(engine.books.snapshot_depth, SnapshotDepth::Levels(500));
+        assert_eq!(engine.requests.weight_per_minute, 1_200);
+        assert_eq!(engine.links.silence_max, Nanos::from_secs(4));
+        assert_eq!(engine.links.rotate_after, Nanos::from_secs(120));
+        assert!(engine.links.rotate_jitter < engine.links.rotate_after);
+    }
+}
