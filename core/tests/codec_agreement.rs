@@ -262,8 +262,10 @@ impl Generator {
         let mut text = String::from("[");
         // Some sides are empty, some are longer than any register.
         let count = *self.dice.pick(&[0, 1, 1, 2, 3, 7, 20]);
-        let (price_digits, qty_digits) =
-            (1 + self.dice.below(7) as u32, 1 + self.dice.below(9) as u32);
+        let (price_digits, qty_digits) = (
+            1 + self.dice.below(7) as u32,
+            1 + self.dice.below(10) as u32,
+        );
         for position in 0..count {
             if position > 0 {
                 text.push(',');
@@ -327,9 +329,9 @@ impl Generator {
                     ("u", self.id()),
                     ("s", quoted),
                     ("b", text(&self.decimal(tick, 7))),
-                    ("B", text(&self.decimal(lot, 9))),
+                    ("B", text(&self.decimal(lot, 10))),
                     ("a", text(&self.decimal(tick, 7))),
-                    ("A", text(&self.decimal(lot, 9))),
+                    ("A", text(&self.decimal(lot, 10))),
                 ];
                 ("bookTicker", members)
             }
@@ -340,7 +342,7 @@ impl Generator {
                     ("s", quoted),
                     ("t", self.id()),
                     ("p", text(&positive(self.decimal(tick, 7)))),
-                    ("q", text(&positive(self.decimal(lot, 9)))),
+                    ("q", text(&positive(self.decimal(lot, 10)))),
                     ("T", self.id()),
                     ("m", self.boolean()),
                     ("M", self.boolean()),
@@ -355,7 +357,7 @@ impl Generator {
                     ("s", quoted),
                     ("a", self.id()),
                     ("p", text(&positive(self.decimal(tick, 7)))),
-                    ("q", text(&positive(self.decimal(lot, 9)))),
+                    ("q", text(&positive(self.decimal(lot, 10)))),
                     ("f", first),
                     ("l", last),
                     ("T", self.id()),

@@ -244,17 +244,39 @@ impl<'a> Cursor<'a> {
         let first = self.word(0);
         let run = swar::digit_run(first);
         // Up to seven digits, the point, eight places, the quote: how the venue prints nearly all.
-        if run == 0 || run == 8 {
-            return self.any_decimal(grid);
+        if run == 8 {
+            return self.long_decimal(grid);
         }
         let point = run as isize;
         let fraction = self.word(point + 1) ^ swar::ZEROS;
         let marks = u32::from(self.peek(run) ^ b'.') | u32::from(self.peek(run + 9) ^ b'"');
-        if swar::above_nine(fraction) | u64::from(marks) != 0 {
+        if run == 0 || swar::above_nine(fraction) | u64::from(marks) != 0 {
             return self.any_decimal(grid);
         }
         self.advance(run + 10)?;
         let whole = swar::eight(swar::leading(first, run));
+        let value = whole * E8_PER_ONE + swar::eight(fraction);
+        grid.divide_exact(E8(value as i64))
+    }
+
+    /// As [`Cursor::decimal`], for eight to ten digits before the point: quantities of coins that cost next to nothing.
+    #[inline(never)]
+    fn long_decimal(&mut self, grid: &Grid) -> Option<i64> {
+        let first = self.word(0) ^ swar::ZEROS;
+        let second = self.word(8);
+        let run = swar::digit_run(second);
+        let point = 8 + run;
+        let fraction = self.word(point as isize + 1) ^ swar::ZEROS;
+        let marks = u32::from(self.peek(point) ^ b'.') | u32::from(self.peek(point + 9) ^ b'"');
+        if run > 2 || swar::above_nine(fraction) | u64::from(marks) != 0 {
+            return self.any_decimal(grid);
+        }
+        self.advance(point + 10)?;
+        let mut whole = swar::eight(first);
+        if run > 0 {
+            whole = whole * POWERS_OF_TEN[run] + swar::eight(swar::leading(second, run));
+        }
+        // At most 9,999,999,999: far below the range of 1e-8 units.
         let value = whole * E8_PER_ONE + swar::eight(fraction);
         grid.divide_exact(E8(value as i64))
     }
