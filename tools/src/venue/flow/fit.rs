@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use super::measure::{DEPTH_LEVELS, Measure, Message, Observed, ObservedLevel, RebuiltBook};
 use super::profile::{
-    BANDS, Band, FILL_GAP_US, GAP_CLASS_US, GAP_CLASSES, Model, OUTCOME_SAME, OUTCOME_SHIFT,
-    QUIET_CLASSES, SLOT_STATES, SPREAD_CLASSES, SymbolProfile, TAKER_CLASSES, TAKER_LEAD_US,
-    TOUCH_OUTCOMES, band, gap_class, quiet_class, slot_row, spread_class, taker_class, touch_row,
+    BANDS, BURST_WINDOW_US, Band, FILL_GAP_US, GAP_CLASS_US, GAP_CLASSES, Model, OUTCOME_SAME,
+    OUTCOME_SHIFT, QUIET_CLASSES, SLOT_STATES, SPREAD_CLASSES, SymbolProfile, TAKER_CLASSES,
+    TAKER_LEAD_US, TOUCH_OUTCOMES, band, burst_class, gap_class, quiet_class, slot_row, slot_state,
+    spread_class, taker_class, touch_row,
 };
 use super::quantiles::Quantiles;
 use super::random::Random;
@@ -123,16 +124,6 @@ struct Slot {
     kind: SlotKind,
 }
 
-impl Slot {
-    fn state(&self) -> usize {
-        let kind = match self.kind {
-            SlotKind::Touch { .. } => 0,
-            SlotKind::Trade => GAP_CLASSES,
-        };
-        kind + gap_class(self.gap_us)
-    }
-}
-
 fn slots(observed: &[Observed]) -> Vec<Slot> {
     let mut slots: Vec<Slot> = Vec::new();
     let mut last_ns = None;
@@ -161,43 +152,43 @@ fn slots(observed: &[Observed]) -> Vec<Slot> {
     slots
 }
 
-type SlotTables = (Vec<[u32; SLOT_STATES]>, Vec<Quantiles>);
+type SlotTables = (Vec<Vec<(usize, u32)>>, Vec<Quantiles>);
 
 fn slot_tables(slots: &[Slot]) -> Option<SlotTables> {
+    let states = slot_states(slots);
     let mut rows = vec![[0u32; SLOT_STATES]; SLOT_STATES * QUIET_CLASSES];
     let mut gaps: Vec<Vec<i64>> = vec![Vec::new(); SLOT_STATES];
-    let mut overall = [0u32; SLOT_STATES];
     let mut last_trade_us = slots.first()?.at_us;
-    for pair in slots.windows(2) {
-        if pair[0].kind == SlotKind::Trade {
-            last_trade_us = pair[0].at_us;
+    for (slots, states) in slots.windows(2).zip(states.windows(2)) {
+        if slots[0].kind == SlotKind::Trade {
+            last_trade_us = slots[0].at_us;
         }
-        let quiet = quiet_class(pair[0].at_us - last_trade_us);
-        let next = pair[1].state();
-        rows[slot_row(pair[0].state(), quiet)][next] += 1;
-        overall[next] += 1;
-        gaps[next].push(pair[1].gap_us as i64);
+        let quiet = quiet_class(slots[0].at_us - last_trade_us);
+        rows[slot_row(states[0], quiet)][states[1]] += 1;
+        gaps[states[1]].push(slots[1].gap_us as i64);
     }
-    for state in 0..SLOT_STATES {
-        let known: Vec<_> = (0..QUIET_CLASSES)
-            .filter(|&quiet| sum(&rows[slot_row(state, quiet)]) > 0)
-            .collect();
-        for quiet in 0..QUIET_CLASSES {
-            if known.contains(&quiet) {
-                continue;
-            }
-            let nearest = known.iter().min_by_key(|other| other.abs_diff(quiet));
-            rows[slot_row(state, quiet)] =
-                nearest.map_or(overall, |&other| rows[slot_row(state, other)]);
-        }
-    }
-    // A state that never occurred is never entered: any table does.
-    let fallback = gaps.iter_mut().find_map(|gaps| Quantiles::of(gaps))?;
-    let gaps = gaps
-        .iter_mut()
-        .map(|gaps| Quantiles::of(gaps).unwrap_or_else(|| fallback.clone()))
-        .collect();
-    Some((rows, gaps))
+    // The recording's end leads on to its start, so that no state is a dead end.
+    rows[slot_row(*states.last()?, 0)][*states.first()?] += 1;
+    let sparse = |row: [u32; SLOT_STATES]| {
+        let weights = row.into_iter().enumerate();
+        weights.filter(|&(_, weight)| weight > 0).collect()
+    };
+    Some((rows.into_iter().map(sparse).collect(), tables(gaps)?))
+}
+
+fn slot_states(slots: &[Slot]) -> Vec<usize> {
+    let around = |slot: &Slot| {
+        let from = slots.partition_point(|other| other.at_us + BURST_WINDOW_US < slot.at_us);
+        let to = slots.partition_point(|other| other.at_us <= slot.at_us + BURST_WINDOW_US);
+        to - from
+    };
+    slots
+        .iter()
+        .map(|slot| {
+            let is_trade = slot.kind == SlotKind::Trade;
+            slot_state(burst_class(around(slot)), is_trade, gap_class(slot.gap_us))
+        })
+        .collect()
 }
 
 struct TouchTables {

@@ -184,9 +184,15 @@ impl Process {
         }
     }
 
-    /// Brings quantities of the best levels back to the tables of their ranks.
+    /// Brings quantities of the best levels back to the tables of their ranks, and resizes one of
+    /// them on each side: also in quiet times no level stands unchanged for long.
     pub(super) fn settle(&mut self, book: &mut PublicBook) {
         for side in Side::BOTH {
+            let resized = 1 + self.random.below(DEPTH_LEVELS as u64 - 1) as usize;
+            if let Some(level) = book.book().rank(side, resized) {
+                self.set_away(book, side, level.key);
+                self.owe(1);
+            }
             for rank in 1..DEPTH_LEVELS {
                 let Some(level) = book.book().rank(side, rank) else {
                     break;
@@ -414,7 +420,7 @@ impl Process {
     /// One change of a level behind the touch.
     fn change_away(&mut self, book: &mut PublicBook) {
         let side = self.random_side();
-        let Some(index) = self.random.weighted(&self.band_weights) else {
+        let Some(index) = self.random.weighted(self.band_weights.into_iter()) else {
             return book.change_nothing();
         };
         let best = book.book().best(side).key;

@@ -6,8 +6,9 @@
 //! holds distributions only, no recorded message. Does not: sample.
 //!
 //! How the tables divide the market:
-//! - *Slots* are the moments of touch changes and trades: a Markov chain over (kind, gap class),
-//!   conditioned on the time since the last trade, with a distribution of gaps for each state.
+//! - *Slots* are the moments of touch changes and trades: a Markov chain over (burst class, kind,
+//!   gap class), conditioned on the time since the last trade, with a distribution of gaps for
+//!   each state. The burst class says how many slots stand around this one.
 //! - *Touch rows* say what a touch change does to the spread, given the spread, the time until the
 //!   next change, and whether an aggressive order causes it.
 //! - *Bands* are distances from the touch, doubling in width; each has a share of the changes away
@@ -25,8 +26,14 @@ use crate::venue::source::SymbolSpec;
 pub const GAP_CLASS_US: [u64; 6] = [4, 50, 1_000, 4_000, 15_000, 50_000];
 /// Gap classes.
 pub const GAP_CLASSES: usize = GAP_CLASS_US.len() + 1;
-/// Slot states: a touch change or a trade, by gap class. Touch changes come first.
-pub const SLOT_STATES: usize = 2 * GAP_CLASSES;
+/// How far around a slot its neighbours are counted.
+pub const BURST_WINDOW_US: u64 = 50_000;
+/// Upper bounds of the burst classes in slots around, exclusive; the last class has none.
+pub const BURST_CLASS_SLOTS: [usize; 2] = [10, 40];
+/// Burst classes.
+pub const BURST_CLASSES: usize = BURST_CLASS_SLOTS.len() + 1;
+/// Slot states: burst class, then touch change or trade, then gap class.
+pub const SLOT_STATES: usize = BURST_CLASSES * 2 * GAP_CLASSES;
 /// Upper bounds of the classes of time since the last trade in microseconds, exclusive.
 pub const QUIET_CLASS_US: [u64; 4] = [5_000, 25_000, 100_000, 300_000];
 /// Classes of time since the last trade.
@@ -49,6 +56,9 @@ pub const BANDS: usize = 24;
 pub const TAKER_LEAD_US: u64 = 5_000;
 /// Trades closer together than this are fills of one order.
 pub const FILL_GAP_US: u64 = 20;
+
+/// Where a market starts: a touch change in quiet times, after a short gap.
+pub const FIRST_SLOT_STATE: usize = 0;
 
 /// Quantities and prices stay far inside 64 bits; a table beyond this is damaged.
 const VALUE_MAX: i64 = 1 << 40;
@@ -79,8 +89,9 @@ pub struct SymbolProfile {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Model {
-    /// A row for each (slot state, quiet class): weights of the next slot state.
-    pub slot_rows: Vec<[u32; SLOT_STATES]>,
+    /// A row for each (slot state, quiet class): the next slot states and their weights. A row
+    /// that never occurred is empty; the state's nearest quiet class stands in for it.
+    pub slot_rows: Vec<Vec<(usize, u32)>>,
     /// Gap before a slot in microseconds, by slot state.
     pub slot_gap_us: Vec<Quantiles>,
     /// A row for each (spread class, class of the gap that follows, taker class): weights of
@@ -207,7 +218,6 @@ impl SymbolProfile {
         let rows = |rows: &[&[u32]], count: usize| {
             rows.len() == count && rows.iter().all(|row| row.iter().any(|&weight| weight > 0))
         };
-        let slot_rows: Vec<&[u32]> = model.slot_rows.iter().map(<[u32; _]>::as_slice).collect();
         let touch_rows: Vec<&[u32]> = model.touch_rows.iter().map(<[u32; _]>::as_slice).collect();
         let touch_row_count = SPREAD_CLASSES * GAP_CLASSES * TAKER_CLASSES;
         let band_qty: Vec<Quantiles> = model.bands.iter().map(|b| b.qty_lots.clone()).collect();
@@ -219,7 +229,7 @@ impl SymbolProfile {
                 "start_bid_ticks",
                 (1..VALUE_MAX).contains(&self.start_bid_ticks),
             ),
-            ("slot_rows", rows(&slot_rows, SLOT_STATES * QUIET_CLASSES)),
+            ("slot_rows", model.slots_lead_on()),
             ("slot_gap_us", all(&model.slot_gap_us, SLOT_STATES, 0)),
             ("touch_rows", rows(&touch_rows, touch_row_count)),
             ("spread_ticks", all(&model.spread_ticks, SPREAD_CLASSES, 1)),
@@ -242,6 +252,44 @@ impl SymbolProfile {
             .into_iter()
             .find_map(|(table, good)| (!good).then_some(table))
     }
+}
+
+impl Model {
+    /// The row of a slot state; of the nearest quiet class where the exact one is empty.
+    pub(super) fn slot_row(&self, state: usize, quiet: usize) -> &[(usize, u32)] {
+        let row = |quiet: usize| self.slot_rows[slot_row(state, quiet)].as_slice();
+        (0..QUIET_CLASSES)
+            .filter(|&other| !row(other).is_empty())
+            .min_by_key(|other| other.abs_diff(quiet))
+            .map_or(&[], row)
+    }
+
+    /// Whether every slot state that can be entered can be left.
+    fn slots_lead_on(&self) -> bool {
+        let leads = |state: usize| state < SLOT_STATES && !self.slot_row(state, 0).is_empty();
+        self.slot_rows.len() == SLOT_STATES * QUIET_CLASSES
+            && leads(FIRST_SLOT_STATE)
+            && self
+                .slot_rows
+                .iter()
+                .flatten()
+                .all(|&(next, weight)| weight > 0 && leads(next))
+    }
+}
+
+/// Number of a slot state.
+pub(super) fn slot_state(burst: usize, is_trade: bool, gap: usize) -> usize {
+    (burst * 2 + usize::from(is_trade)) * GAP_CLASSES + gap
+}
+
+/// Whether a slot state is a trade.
+pub(super) fn is_trade(state: usize) -> bool {
+    state / GAP_CLASSES % 2 == 1
+}
+
+/// Class of the slots around.
+pub(super) fn burst_class(slots: usize) -> usize {
+    BURST_CLASS_SLOTS.partition_point(|&bound| bound <= slots)
 }
 
 /// Class of a gap.

@@ -6,11 +6,13 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Where the table has its values, in thousandths.
-pub const NODES_PERMILLE: [u32; 30] = [
-    0, 5, 10, 25, 50, 75, 100, 150, 200, 250, 300, 350, 400, 450, 500, 550, 600, 650, 700, 750,
-    800, 850, 875, 900, 925, 950, 975, 990, 995, 1_000,
+/// Where the table has its values, in thousandths. Quantities of levels jump by orders of magnitude
+/// within a hundredth, so the nodes stand closer around the points that are compared.
+pub const NODES_PERMILLE: [u32; NODES] = [
+    0, 5, 10, 25, 50, 75, 90, 100, 102, 105, 110, 125, 150, 200, 300, 400, 450, 480, 490, 500, 510,
+    520, 550, 600, 700, 800, 850, 880, 900, 910, 950, 975, 985, 990, 992, 995, 1_000,
 ];
+const NODES: usize = 37;
 
 /// Node at or below each thousandth, so that a draw needs no search.
 const NODE_OF_PERMILLE: [u8; 1_000] = {
@@ -29,8 +31,30 @@ const NODE_OF_PERMILLE: [u8; 1_000] = {
 
 /// A distribution of integers: its value at each of [`NODES_PERMILLE`], ascending.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Quantiles([i64; NODES_PERMILLE.len()]);
+#[serde(try_from = "Vec<i64>", into = "Vec<i64>")]
+pub struct Quantiles([i64; NODES]);
+
+impl TryFrom<Vec<i64>> for Quantiles {
+    type Error = String;
+
+    fn try_from(values: Vec<i64>) -> Result<Self, String> {
+        let found = values.len();
+        let values: [i64; NODES] = values
+            .try_into()
+            .map_err(|_| format!("a table has {NODES} values, not {found}"))?;
+        if values.is_sorted() {
+            Ok(Self(values))
+        } else {
+            Err("the values of a table ascend".to_owned())
+        }
+    }
+}
+
+impl From<Quantiles> for Vec<i64> {
+    fn from(quantiles: Quantiles) -> Self {
+        quantiles.0.to_vec()
+    }
+}
 
 impl Quantiles {
     /// The distribution of `samples`, which are sorted in place; `None` when there are none.
@@ -55,9 +79,9 @@ impl Quantiles {
         low + (high - low) * ((scaled >> 16) - from) as i64 / width as i64
     }
 
-    /// Whether values ascend and lie in `range`: what a table read from text must prove.
+    /// Whether all values lie in `range`.
     pub fn is_within(&self, range: std::ops::RangeInclusive<i64>) -> bool {
-        self.0.is_sorted() && self.0.iter().all(|value| range.contains(value))
+        self.0.iter().all(|value| range.contains(value))
     }
 }
 

@@ -61,10 +61,13 @@ impl Random {
     }
 
     /// An index drawn in proportion to its weight; `None` when every weight is zero.
-    pub(super) fn weighted(&mut self, weights: &[u32]) -> Option<usize> {
-        let total: u64 = weights.iter().map(|&weight| u64::from(weight)).sum();
+    pub(super) fn weighted(
+        &mut self,
+        mut weights: impl Iterator<Item = u32> + Clone,
+    ) -> Option<usize> {
+        let total: u64 = weights.clone().map(u64::from).sum();
         let mut left = self.below(total);
-        weights.iter().position(|&weight| {
+        weights.position(|weight| {
             let hit = left < u64::from(weight);
             left = left.saturating_sub(u64::from(weight));
             hit
@@ -102,12 +105,12 @@ mod tests {
         let mut random = Random::new(1);
         let mut hits = [0u32; 4];
         for _ in 0..40_000 {
-            hits[random.weighted(&[1, 0, 2, 1]).expect("weights")] += 1;
+            hits[random.weighted([1, 0, 2, 1].into_iter()).expect("weights")] += 1;
             assert!(random.below(7) < 7);
         }
         assert_eq!(hits[1], 0);
         assert!(hits[2].abs_diff(20_000) < 600, "{hits:?}");
-        assert_eq!(random.weighted(&[0, 0]), None);
+        assert_eq!(random.weighted([0, 0].into_iter()), None);
         assert_eq!(random.below(0), 0);
     }
 }

@@ -6,9 +6,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::profile::{
-    FILL_GAP_US, GAP_CLASSES, Model, TAKER_LEAD_US, gap_class, quiet_class, slot_row,
-};
+use super::profile::{FILL_GAP_US, FIRST_SLOT_STATE, Model, TAKER_LEAD_US, is_trade, quiet_class};
 use super::random::Random;
 
 /// How far a search for the next touch change looks. Runs of trades are hundreds long at most;
@@ -36,7 +34,13 @@ pub(super) enum Due {
 struct Slot {
     at_us: u64,
     gap_us: u64,
-    is_trade: bool,
+    state: usize,
+}
+
+impl Slot {
+    fn is_trade(&self) -> bool {
+        is_trade(self.state)
+    }
 }
 
 /// The slots of one symbol.
@@ -55,7 +59,7 @@ impl Schedule {
         let first = Slot {
             at_us: start_us,
             gap_us: 0,
-            is_trade: false,
+            state: FIRST_SLOT_STATE,
         };
         Self {
             model,
@@ -74,7 +78,7 @@ impl Schedule {
     pub(super) fn take(&mut self) -> Due {
         let slot = self.peek(0);
         let mut fills_at_us = Vec::new();
-        if slot.is_trade {
+        if slot.is_trade() {
             fills_at_us.push(slot.at_us);
         }
         self.ahead.pop_front();
@@ -86,17 +90,17 @@ impl Schedule {
                 FILL_GAP_US
             };
             let full = fills_at_us.len() >= LOOK_AHEAD_SLOTS;
-            if !next.is_trade || next.gap_us > limit_us || full {
+            if !next.is_trade() || next.gap_us > limit_us || full {
                 break;
             }
             fills_at_us.push(next.at_us);
             self.ahead.pop_front();
         }
-        if slot.is_trade {
+        if slot.is_trade() {
             return Due::Unseen { fills_at_us };
         }
         let mut index = 0;
-        while self.peek(index).is_trade && index < LOOK_AHEAD_SLOTS {
+        while self.peek(index).is_trade() && index < LOOK_AHEAD_SLOTS {
             index += 1;
         }
         Due::Touch {
@@ -114,18 +118,19 @@ impl Schedule {
 
     fn extend(&mut self) {
         let last = *self.ahead.back().expect("one slot is always planned");
-        if last.is_trade {
+        if last.is_trade() {
             self.last_trade_us = last.at_us;
         }
-        let state = usize::from(last.is_trade) * GAP_CLASSES + gap_class(last.gap_us);
         let quiet = quiet_class(last.at_us - self.last_trade_us);
-        let weights = &self.model.slot_rows[slot_row(state, quiet)];
-        let next = self.random.weighted(weights).expect("rows have weight");
-        let gap_us = self.model.slot_gap_us[next].at(self.random.uniform()) as u64;
+        let row = self.model.slot_row(last.state, quiet);
+        let weights = row.iter().map(|&(_, weight)| weight);
+        let index = self.random.weighted(weights).expect("rows have weight");
+        let state = row[index].0;
+        let gap_us = self.model.slot_gap_us[state].at(self.random.uniform()) as u64;
         self.ahead.push_back(Slot {
             at_us: last.at_us + gap_us,
             gap_us,
-            is_trade: next >= GAP_CLASSES,
+            state,
         });
     }
 }

@@ -95,7 +95,7 @@ fn a_seed_gives_one_flow_on_every_machine() {
     let published = run(&mut open(42, &profiles), 30_000_000);
     assert_eq!(
         (published.len(), digest(&published)),
-        (9_461, 5_384_485_368_037_588_672)
+        (8_939, 16_367_136_400_586_005_087)
     );
     let other = run(&mut open(43, &profiles), 30_000_000);
     assert_ne!(digest(&other), digest(&published));
@@ -388,7 +388,7 @@ fn a_day_ends_in_a_sane_market() {
 fn a_damaged_profile_names_its_table() {
     let text = include_str!("profile/btcusdt.toml");
     assert!(SymbolProfile::parse(text).is_ok());
-    let damaged = text.replacen("shift_ticks = [1, ", "shift_ticks = [9, ", 1);
+    let damaged = text.replacen("shift_ticks = [1, ", "shift_ticks = [0, ", 1);
     assert!(matches!(
         SymbolProfile::parse(&damaged),
         Err(ProfileError::Table {
@@ -403,6 +403,11 @@ fn a_damaged_profile_names_its_table() {
             table: "tick_e8",
             ..
         })
+    ));
+    let falling = text.replacen("shift_ticks = [1, ", "shift_ticks = [9, ", 1);
+    assert!(matches!(
+        SymbolProfile::parse(&falling),
+        Err(ProfileError::Form(_))
     ));
     let unknown = text.replacen("lot_e8", "lots_e8", 1);
     assert!(matches!(

@@ -35,7 +35,7 @@ pub(super) fn next_move(
         taker_class(fill_count),
     );
     let outcome = random
-        .weighted(&model.touch_rows[row])
+        .weighted(model.touch_rows[row].into_iter())
         .expect("rows have weight");
     if outcome == OUTCOME_SAME {
         return TouchMove::Resize;
