@@ -468,7 +468,11 @@ pub(crate) fn removals(first: E8, step: E8, count: usize, held: &BTreeSet<E8>) -
 mod tests {
     use super::*;
 
-    const DIFF: &[u8] = br#"{"e":"depthUpdate","E":1,"s":"X","U":1,"u":2,"b":[["2.00000000","1.00000000"]],"a":[]}"#;
+    const DIFF: &[u8] = concat!(
+        r#"{"e":"depthUpdate","E":1,"s":"X","U":1,"u":2,"#,
+        r#""b":[["2.00000000","1.00000000"]],"a":[]}"#
+    )
+    .as_bytes();
 
     fn text(bytes: Option<Vec<u8>>) -> String {
         String::from_utf8(bytes.expect("a diff")).expect("UTF-8")

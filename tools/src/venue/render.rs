@@ -231,7 +231,8 @@ mod tests {
         assert_eq!(
             agg_trade("BNBBTC", 1, (12_345, 100, 105), E8(1), E8(2), false),
             concat!(
-                r#"{"e":"aggTrade","E":1,"s":"BNBBTC","a":12345,"p":"0.00000001","q":"0.00000002","#,
+                r#"{"e":"aggTrade","E":1,"s":"BNBBTC","a":12345,"#,
+                r#""p":"0.00000001","q":"0.00000002","#,
                 r#""f":100,"l":105,"T":1,"m":false,"M":true}"#
             )
         );

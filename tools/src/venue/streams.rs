@@ -305,7 +305,10 @@ mod tests {
     fn every_error_has_the_venues_text() {
         let long = "x".repeat(ID_CHARS_MAX + 1);
         let long = format!(r#"{{"method":"LIST_SUBSCRIPTIONS","id":"{long}"}}"#);
-        let bad_id = r#"{"error":{"code":2,"msg":"Invalid request: request ID must be an unsigned integer"}}"#;
+        let bad_id = concat!(
+            r#"{"error":{"code":2,"msg":"Invalid request: request ID must be "#,
+            r#"an unsigned integer"}}"#
+        );
         let cases = [
             (
                 r#"{"method":"SET_PROPERTY","params":["x",true],"id":5}"#,

@@ -1,7 +1,8 @@
 //! Requests: the websocket API's envelope and its REST twins.
 //!
-//! Both are thin: they read parameters, charge the weight and print what
-//! [`methods`](super::super::methods) answers.
+//! Owns: envelopes, ids, `rateLimits`, the order weight, parameters, answer. Does not: know what a
+//! method is called or costs; [`methods`](super::super::methods) does. Invariant: whatever a
+//! client sends is answered, and one method answers alike on both ways.
 
 use std::fmt::Write as _;
 use std::net::IpAddr;

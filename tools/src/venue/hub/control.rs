@@ -1,4 +1,6 @@
-//! Control messages of stream connections: who is subscribed to what.
+//! Control messages of stream connections.
+//!
+//! Owns: who is subscribed to what. Does not: read or print messages; [`streams`] does.
 
 use super::super::limits::STREAMS_PER_CONNECTION;
 use super::super::render;

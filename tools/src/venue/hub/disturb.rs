@@ -1,4 +1,6 @@
-//! Faults of whole connections, and what a ban does to them.
+//! What happens to whole connections: faults and bans.
+//!
+//! Owns: the effect of each connection fault. Does not: decide when one fires.
 
 use std::net::IpAddr;
 

@@ -1,4 +1,8 @@
 //! From market events to frames in the subscribers' queues, with faults on the way.
+//!
+//! Owns: which stream an event belongs to, who gets it, and what faults make of it. Does not:
+//! decide when faults fire. Invariant: a text is made once for each kind of connection, and only
+//! if somebody subscribed; a recorded frame without a fault leaves as the bytes that it was.
 
 use std::collections::BTreeSet;
 

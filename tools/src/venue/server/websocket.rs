@@ -1,4 +1,7 @@
 //! The two loops of one websocket: frames in to the hub, frames out of its queue.
+//!
+//! Owns: reading, writing, fragments and segments. Does not: decide what is sent. Invariant: when
+//! either loop ends, so does the other, and the socket with them.
 
 use bytes::Bytes;
 use futures_util::stream::{SplitSink, SplitStream};
