@@ -684,6 +684,7 @@ fn the_connector_answers_every_wish_and_frees_what_comes_back() {
     let shared = ConnectorShared {
         stop: Arc::default(),
         unix_ns_at_zero: Arc::new(WALL_UNKNOWN.into()),
+        clock_drift_ppb: Arc::default(),
         waker: Arc::new(mio::Waker::new(poll.registry(), mio::Token(0)).expect("a waker")),
         reports,
     };

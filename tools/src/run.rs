@@ -47,6 +47,8 @@ const EXCHANGE_INFO_TIMEOUT: Nanos = Nanos::from_secs(10);
 const CORE_STOP_TIMEOUT: Duration = Duration::from_millis(700);
 /// How long the sidecar may take to empty the rings and finish its answers.
 const SIDECAR_STOP_TIMEOUT: Duration = Duration::from_millis(700);
+/// A counter that runs further off than this was not calibrated but disturbed: 100 ppm.
+const CLOCK_DRIFT_PPB_MAX: i64 = 100_000;
 /// How often the main thread looks around.
 const PATROL: Duration = Duration::from_millis(20);
 /// How often the live status is drawn.
@@ -230,8 +232,18 @@ impl<T> Session<T> {
     /// between.
     pub fn watch(&self, mut ended: impl FnMut() -> bool, mut draw: impl FnMut(&Self)) -> End {
         let mut drawn = Instant::now();
+        let mut drift_told = false;
         draw(self);
         loop {
+            let drift_ppb = self.core.clock_drift_ppb();
+            if drift_ppb.abs() > CLOCK_DRIFT_PPB_MAX && !drift_told {
+                drift_told = true;
+                tracing::warn!(
+                    component = "core",
+                    drift_ppb,
+                    "the timestamp counter and the kernel's clock disagree: latencies are off by as much"
+                );
+            }
             if let Some(thread) = self.panics.get() {
                 return End::Panic(thread.clone());
             }

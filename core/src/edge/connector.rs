@@ -6,7 +6,7 @@
 //! engine's back-off does), or keep a connection once it is handed over.
 //!
 //! Every wish is answered exactly once, with a ready link or with the cause of its failure, within
-//! the connect timeout and the wait for the budget. Links that the core is done with come back and
+//! the connect timeout and the wait for the budget, unless it is forgotten. Links that the core is done with come back and
 //! are freed here.
 
 mod budget;
@@ -27,7 +27,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use rtrb::{Consumer, Producer, RingBuffer};
 
-use super::clock::{Clock, WallOffset};
+use super::clock::{Clock, DriftCheck, WallOffset};
 use super::cpu;
 use super::link::Link;
 use crate::event::{LinkDown, LinkId, LinkRole};
@@ -40,6 +40,9 @@ use upgrade::connect_and_upgrade;
 pub enum ToConnector {
     /// Make this connection.
     Connect(LinkId),
+    /// The core no longer wants it: an attempt that waits for the budget must not be made, or wishes
+    /// given up during a ban would all be tried when it ends.
+    Forget(LinkId),
     /// Free this one.
     Retire(Box<Link>),
 }
@@ -123,6 +126,8 @@ pub struct ConnectorShared {
     pub stop: Arc<AtomicBool>,
     /// Unix nanoseconds at clock zero; [`WALL_UNKNOWN`] until measured.
     pub unix_ns_at_zero: Arc<AtomicI64>,
+    /// How fast the core's clock runs against the kernel's, in parts per billion.
+    pub clock_drift_ppb: Arc<AtomicI64>,
     /// Rung when something was put into the core's ring; only an idle core hears it.
     pub waker: Arc<mio::Waker>,
     /// Failures in words. When it is full they are dropped: the engine counts them all.
@@ -221,7 +226,7 @@ impl Connector {
     fn run(mut self) {
         while !self.shared.stop.load(Ordering::Acquire) {
             let now = self.config.clock.now();
-            self.measure_wall(now);
+            self.measure_clocks(now);
             self.take_from_core();
             self.start_attempts(now);
             match self.outcomes.1.recv_timeout(PATROL) {
@@ -233,8 +238,9 @@ impl Connector {
         }
     }
 
-    /// Tells the core about wall time when it is first known or has moved.
-    fn measure_wall(&mut self, now: Nanos) {
+    /// Tells the core about wall time when it is first known or has moved, and everyone how true the
+    /// core's clock runs.
+    fn measure_clocks(&mut self, now: Nanos) {
         if self
             .wall_measured_at
             .is_some_and(|at| now.since(at) < WALL_PERIOD)
@@ -242,6 +248,8 @@ impl Connector {
             return;
         }
         self.wall_measured_at = Some(now);
+        let drift = DriftCheck::measure(&self.config.clock).parts_per_billion();
+        self.shared.clock_drift_ppb.store(drift, Ordering::Relaxed);
         let measured = WallOffset::measure(&self.config.clock);
         let known = self.shared.unix_ns_at_zero.load(Ordering::Relaxed);
         let tolerance = measured.uncertainty_ns.max(WALL_STEP_NS_MIN);
@@ -257,6 +265,11 @@ impl Connector {
         while self.waiting.len() < LINKS_MAX {
             match self.ends.from_core.pop() {
                 Ok(ToConnector::Connect(link)) => self.waiting.push_back(link),
+                Ok(ToConnector::Forget(link)) => {
+                    self.waiting.retain(|waiting| *waiting != link);
+                    // An attempt in progress ends by itself, and nobody waits for its outcome.
+                    self.running.retain(|attempt| attempt.link != link);
+                }
                 Ok(ToConnector::Retire(link)) => drop(link),
                 Err(rtrb::PopError::Empty) => break,
             }
@@ -378,3 +391,93 @@ const GRACE: Nanos = Nanos::from_ms(250);
 const WALL_PERIOD: Nanos = Nanos::from_secs(1);
 /// Smaller moves of wall time are not worth an event: latencies to the venue are in milliseconds.
 const WALL_STEP_NS_MIN: u64 = 100_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::edge::tls::client_config;
+    use crate::limits::CONNECTS_PER_WINDOW_MAX;
+
+    fn link(generation: u32) -> LinkId {
+        LinkId {
+            role: LinkRole::Api,
+            generation,
+        }
+    }
+
+    /// A connector whose loop the test runs by hand, and which cannot reach anybody.
+    fn connector() -> (Connector, CoreEnds, Receiver<ConnectReport>) {
+        let tls = client_config(&[], &[]).expect("the web's roots");
+        let nowhere = Endpoint::new("ws://127.0.0.1:1/", &tls).expect("a URL");
+        let poll = mio::Poll::new().expect("a poll");
+        let waker = mio::Waker::new(poll.registry(), mio::Token(0)).expect("a waker");
+        let (reports, reported) = crossbeam_channel::bounded(1);
+        let (core, ends) = rings();
+        let config = ConnectorConfig {
+            market: nowhere.clone(),
+            api: nowhere,
+            timeout: Nanos::from_secs(60),
+            clock: Clock::kernel(),
+            core_cpu: None,
+        };
+        let shared = ConnectorShared {
+            stop: Arc::default(),
+            unix_ns_at_zero: Arc::default(),
+            clock_drift_ppb: Arc::default(),
+            waker: Arc::new(waker),
+            reports,
+        };
+        (Connector::new(config, ends, shared), core, reported)
+    }
+
+    #[test]
+    fn a_spent_budget_keeps_wishes_waiting_and_forgotten_ones_are_not_made() {
+        let (mut connector, mut core, _) = connector();
+        let start = Nanos::from_secs(1);
+        for _ in 0..CONNECTS_PER_WINDOW_MAX {
+            connector.budget.take(start).expect("the window is open");
+        }
+        for wish in [1, 2, 3] {
+            let said = core.to_connector.push(ToConnector::Connect(link(wish)));
+            assert!(said.is_ok());
+        }
+        let taken_back = core.to_connector.push(ToConnector::Forget(link(2)));
+        assert!(taken_back.is_ok());
+        connector.take_from_core();
+        connector.start_attempts(start.plus(Nanos::from_secs(299)));
+        assert!(connector.running.is_empty());
+        assert_eq!(connector.waiting, [link(1), link(3)]);
+
+        connector.start_attempts(start.plus(Nanos::from_secs(300)));
+        let running: Vec<LinkId> = connector.running.iter().map(|a| a.link).collect();
+        assert_eq!(running, [link(1), link(3)]);
+        assert!(connector.waiting.is_empty());
+    }
+
+    #[test]
+    fn an_attempt_that_outlives_its_time_is_answered_for_once() {
+        let (mut connector, mut core, reported) = connector();
+        // As if its thread hung in the resolver.
+        connector.running.push(Attempt {
+            link: link(7),
+            given_up_at: Nanos::from_secs(10),
+        });
+        connector.give_up(Nanos(9_999_999_999));
+        assert_eq!(connector.running.len(), 1);
+        connector.give_up(Nanos::from_secs(10));
+        connector.answer();
+        assert!(matches!(
+            core.from_connector.pop(),
+            Ok(FromConnector::Failed(id, LinkDown::Resolve)) if id == link(7)
+        ));
+        assert_eq!(reported.try_recv().map(|report| report.link), Ok(link(7)));
+        // Its thread reports after all.
+        let late = ConnectFault {
+            cause: LinkDown::Connect,
+            detail: String::new(),
+        };
+        connector.finish((link(7), Err(late)));
+        connector.answer();
+        assert!(core.from_connector.pop().is_err());
+    }
+}

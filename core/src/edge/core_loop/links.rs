@@ -79,7 +79,9 @@ impl Links {
                     }
                 }
                 Action::Close { link, .. } => {
-                    self.forget_wish(link);
+                    if self.forget_wish(link) {
+                        self.say(ToConnector::Forget(link));
+                    }
                     if let Some(link) = self.take(link) {
                         self.retire(link, true);
                     }
@@ -245,7 +247,8 @@ impl Links {
             self.forget_wish(link);
             self.fallen.push_back((link, LinkDown::Connect));
         }
-        // A retired link that nobody can take is freed right here: slow, but not lost.
+        // A retired link that nobody can take is freed right here: slow, but not lost. A wish that
+        // cannot be taken back is fulfilled in vain.
     }
 }
 

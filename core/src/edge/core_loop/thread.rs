@@ -108,6 +108,7 @@ pub struct Core<E, T> {
     pub connect_reports: Receiver<ConnectReport>,
     /// What came of placing the core thread.
     pub placements: Vec<Placement>,
+    clock_drift_ppb: Arc<AtomicI64>,
     stop: Arc<AtomicBool>,
     connector_stop: Arc<AtomicBool>,
     waker: Arc<mio::Waker>,
@@ -120,6 +121,12 @@ impl<E, T> Core<E, T> {
     pub fn stop(&self) {
         self.stop.store(true, Ordering::Relaxed);
         let _ = self.waker.wake();
+    }
+
+    /// How fast the core's clock runs against the kernel's, in parts per billion; measured every
+    /// second. Intervals are off by this; wall time is not, its offset is measured anew.
+    pub fn clock_drift_ppb(&self) -> i64 {
+        self.clock_drift_ppb.load(Ordering::Relaxed)
     }
 
     /// Whether the loop has ended.
@@ -163,6 +170,7 @@ where
     let poll = mio::Poll::new()?;
     let waker = Arc::new(mio::Waker::new(poll.registry(), WAKER)?);
     let unix_ns_at_zero = Arc::new(AtomicI64::new(WALL_UNKNOWN));
+    let clock_drift_ppb = Arc::new(AtomicI64::new(0));
     let (commands, command_receiver) = crossbeam_channel::bounded(COMMANDS_MAX);
     let (reports, connect_reports) = crossbeam_channel::bounded(REPORTS_MAX);
     let (core_ends, connector_ends) = connector::rings();
@@ -181,6 +189,7 @@ where
         ConnectorShared {
             stop: Arc::clone(&connector_stop),
             unix_ns_at_zero: Arc::clone(&unix_ns_at_zero),
+            clock_drift_ppb: Arc::clone(&clock_drift_ppb),
             waker: Arc::clone(&waker),
             reports,
         },
@@ -223,6 +232,7 @@ where
         },
         connect_reports,
         placements: placements.recv().unwrap_or_default(),
+        clock_drift_ppb,
         stop,
         connector_stop,
         waker,
