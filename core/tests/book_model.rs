@@ -264,3 +264,45 @@ fn a_negative_quantity_is_our_own_bug() {
 fn a_window_of_another_size_is_our_own_bug() {
     let _ = Book::new(3 * WINDOW, 1);
 }
+
+#[test]
+fn depth_is_asked_for_at_any_price_and_quantity() {
+    let mut book = Book::new(WINDOW, 16);
+    let far = 10 + 2 * WINDOW as i64;
+    for (price, qty) in [(10, 5), (12, 7), (far, 11)] {
+        set(&mut book, Side::Ask, price, qty).expect("room");
+    }
+    let to_price = [
+        (9, 0),
+        (10, 5),
+        (11, 5),
+        (12, 12),
+        (far - 1, 12),
+        (far, 23),
+        (i64::MAX, 23),
+    ];
+    for (price, sum) in to_price {
+        assert_eq!(
+            book.qty_to_price(Side::Ask, Ticks(price)),
+            sum,
+            "to {price}"
+        );
+    }
+    let to_qty = [
+        (0, Some(10)),
+        (5, Some(10)),
+        (6, Some(12)),
+        (12, Some(12)),
+        (13, Some(far)),
+        (24, None),
+    ];
+    for (qty, price) in to_qty {
+        assert_eq!(
+            book.price_to_qty(Side::Ask, Lots(qty)),
+            price.map(Ticks),
+            "to fill {qty}"
+        );
+    }
+    assert_eq!(book.qty_to_price(Side::Bid, Ticks(0)), 0);
+    assert_eq!(book.price_to_qty(Side::Bid, Lots(0)), None);
+}
