@@ -1,2 +1,75 @@
-//! Latency runs.
-fn main() {}
+//! The command behind the figures of bench/README.md.
+
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use veloz_bench::{gate, replay, synthetic};
+
+/// Measures the VeloZ engine.
+#[derive(Parser)]
+#[command(name = "veloz-bench")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Replay the recorded spot sessions through the engine; fails when memory grew
+    Replay {
+        /// Folder of the captures
+        #[arg(long, env = "VELOZ_DATA_DIR", value_name = "DIR")]
+        data: PathBuf,
+        /// Passes, each with a fresh engine
+        #[arg(long, default_value_t = 100)]
+        passes: usize,
+    },
+    /// Handle a fixed synthetic flow once: what the gate runs under valgrind
+    Instructions {
+        /// Messages to handle, at most twice the default
+        #[arg(long, default_value_t = gate::MESSAGES)]
+        messages: usize,
+    },
+    /// Count instructions a message under valgrind and compare with instructions.toml
+    Gate,
+}
+
+fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Replay { data, passes } => match replay::run(&data, passes) {
+            Ok(report) => {
+                println!("{report}");
+                code(report.memory_is_stable())
+            }
+            Err(why) => failure(&*why),
+        },
+        Command::Instructions { messages } => {
+            // Always the same messages, however many are handled: the gate subtracts two runs.
+            match synthetic::session(2 * gate::MESSAGES) {
+                Ok(session) => {
+                    let mut rig = session.rig();
+                    let end = session.position_after(session.live(), messages);
+                    session.handle(&mut rig, 0..end);
+                    ExitCode::SUCCESS
+                }
+                Err(why) => failure(&why),
+            }
+        }
+        Command::Gate => match gate::run() {
+            Ok(verdict) => {
+                println!("{verdict}");
+                code(verdict.passes())
+            }
+            Err(why) => failure(&why),
+        },
+    }
+}
+
+fn code(good: bool) -> ExitCode {
+    ExitCode::from(u8::from(!good))
+}
+
+fn failure(why: &dyn std::error::Error) -> ExitCode {
+    eprintln!("veloz-bench: {why}");
+    ExitCode::from(2)
+}

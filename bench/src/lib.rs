@@ -1,0 +1,8 @@
+//! Measurements of the whole engine: replays of recorded sessions, instruction counts, allocations.
+//!
+//! Comparisons with other libraries live in `peers`, a package of its own.
+
+pub mod gate;
+pub mod replay;
+pub mod session;
+pub mod synthetic;
