@@ -1,8 +1,9 @@
 //! The capture format: every handled `(now, Event)`, so that a replay does again whatever was done.
 //!
 //! Owns: the layout below, its bounds, and [`CaptureError`]. The parts: `header.rs` what a replay needs
-//! beside the events, `block.rs` events as bytes, `writer.rs` and `reader.rs` files. Does not: know
-//! what the events mean.
+//! beside the events, `block.rs` events as bytes, `writer.rs` and `reader.rs` files, `tap.rs` the way
+//! from the core thread to a writer, `text.rs`, `import.rs` and `export.rs` the exchange with the text
+//! form. Does not: know what the events mean.
 //!
 //! Layout, all integers little-endian:
 //!
@@ -17,6 +18,7 @@
 //! damage; a file without its end block was not finished and says so.
 
 pub mod block;
+pub mod export;
 pub mod header;
 pub mod import;
 pub mod reader;

@@ -55,6 +55,14 @@ pub enum Command {
     /// Simulate Binance Spot on loopback, with a synthetic or a recorded market
     #[command(after_help = EXIT_CODES)]
     Venue(VenueArgs),
+    /// Record market data of any venue address into a capture
+    Record(RecordArgs),
+    /// Play captures through the very same engine, in virtual time
+    Replay(ReplayArgs),
+    /// Turn market data in text form into a capture
+    Import(ImportArgs),
+    /// Turn a capture into market data in text form
+    Export(ExportArgs),
     /// Say what this machine and this configuration lack, and what to do about it
     Check(CheckArgs),
     /// Work with the configuration
@@ -72,6 +80,91 @@ pub struct RunArgs {
     /// Write log lines only, also on a terminal
     #[arg(long)]
     pub no_status: bool,
+}
+
+/// Arguments of `record`.
+#[derive(Clone, Debug, Args)]
+pub struct RecordArgs {
+    /// Websocket address of the public streams [default: venue.market_url]
+    #[arg(long, value_name = "WSS_URL")]
+    pub url: Option<String>,
+
+    /// Websocket address of the API for snapshots [default: venue.api_url]
+    #[arg(long, value_name = "WSS_URL")]
+    pub api_url: Option<String>,
+
+    /// PEM file of an extra certificate authority [default: venue.ca_file]
+    #[arg(long, value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
+
+    /// Symbols to record, separated by commas [default: market_data.symbols]
+    #[arg(long, value_name = "SYMBOLS")]
+    pub symbols: Option<String>,
+
+    /// The capture to write; an existing file is not overwritten
+    #[arg(long, short, value_name = "FILE")]
+    pub out: PathBuf,
+
+    /// Stop by itself after this many seconds
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
+    pub seconds: Option<u64>,
+}
+
+/// How market data in text form is read.
+#[derive(Clone, Debug, Default, Args)]
+pub struct TextArgs {
+    /// Tick and lot size of a symbol in text input, such as BTCUSDT=0.01/0.00001; the coarsest
+    /// grid that holds every number of the input when left out
+    #[arg(long, value_name = "SYMBOL=TICK/LOT")]
+    pub grid: Vec<String>,
+}
+
+/// Arguments of `replay`.
+#[derive(Clone, Debug, Args)]
+pub struct ReplayArgs {
+    /// A capture, or market data in text form (.gz or plain); several text files are merged by time
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+
+    /// Write the engine's records here, stamps masked: the same input gives the same bytes
+    #[arg(long, value_name = "FILE")]
+    pub records: Option<PathBuf>,
+
+    /// How text input is read.
+    #[command(flatten)]
+    pub text: TextArgs,
+}
+
+/// Arguments of `import`.
+#[derive(Clone, Debug, Args)]
+pub struct ImportArgs {
+    /// Market data in text form (.gz or plain); several files are merged by time
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+
+    /// The capture to write; an existing file is not overwritten
+    #[arg(long, short, value_name = "FILE")]
+    pub out: PathBuf,
+
+    /// How text input is read.
+    #[command(flatten)]
+    pub text: TextArgs,
+}
+
+/// Arguments of `export`.
+#[derive(Clone, Debug, Args)]
+pub struct ExportArgs {
+    /// The capture to read
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+
+    /// The symbol to export, when the capture holds several
+    #[arg(long, value_name = "SYMBOL")]
+    pub symbol: Option<String>,
+
+    /// The text to write, gzipped when its name ends in .gz; standard output when left out
+    #[arg(long, short, value_name = "FILE")]
+    pub out: Option<PathBuf>,
 }
 
 /// Arguments of `check`.
@@ -166,6 +259,10 @@ mod tests {
     fn what_makes_no_sense_is_refused() {
         assert!(parse(&["--for", "3", "check"]).is_err());
         assert!(parse(&["--for", "0"]).is_err());
+        assert!(parse(&["replay"]).is_err());
+        assert!(parse(&["export"]).is_err());
+        assert!(parse(&["import", "a.gz"]).is_err());
+        assert!(parse(&["record"]).is_err());
         assert!(parse(&["fly"]).is_err());
     }
 }

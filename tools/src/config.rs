@@ -384,6 +384,17 @@ fn contradictions(config: &Config, entries: &Entries) -> Vec<Fault> {
             origin("venue.source")
         )));
     }
+    let market_url = &config.venue.market_url;
+    let path = market_url
+        .split_once("://")
+        .and_then(|(_, rest)| rest.split_once('/'))
+        .map_or("", |(_, path)| path.split('?').next().unwrap_or_default());
+    if config.venue.source == Source::Binance && path != "stream" {
+        found.push(Fault::Contradiction(format!(
+            "{}: `venue.market_url` is {market_url}, expected the venue's combined streams, whose path is /stream",
+            origin("venue.market_url")
+        )));
+    }
     found
 }
 

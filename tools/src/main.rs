@@ -3,14 +3,14 @@
 use clap::Parser as _;
 use std::process::ExitCode;
 use veloz::cli::{Cli, Command, ConfigCommand, EXIT_FAILURE, EXIT_OK, EXIT_USAGE};
-use veloz::{config, machine_check, run, venue};
+use veloz::{config, machine_check, record, replay, run, venue};
 
 fn main() -> ExitCode {
     ExitCode::from(command())
 }
 
 fn command() -> u8 {
-    let (command, files, flags) = match Cli::parse().into_command() {
+    let (command, files, mut flags) = match Cli::parse().into_command() {
         Ok(parts) => parts,
         Err(sentence) => {
             eprintln!("error: {sentence}");
@@ -30,6 +30,10 @@ fn command() -> u8 {
             }
         };
     }
+    if let Command::Record(arguments) = &command {
+        // The user's own flags stay on top.
+        flags.splice(0..0, arguments.flags());
+    }
     // A variable that is not UTF-8 still has to be refused by its name.
     let variables = std::env::vars_os().map(|(name, text)| {
         (
@@ -46,6 +50,10 @@ fn command() -> u8 {
     };
     match command {
         Command::Run(arguments) => run::run(&loaded, &arguments),
+        Command::Record(arguments) => record::record(&loaded, &arguments),
+        Command::Replay(arguments) => replay::replay(&arguments),
+        Command::Import(arguments) => replay::import(&arguments),
+        Command::Export(arguments) => replay::export(&arguments),
         Command::Check(arguments) => machine_check::check(&loaded, arguments.json),
         Command::Venue(_) => unreachable!("served above, without a configuration"),
         Command::Config(_) => {

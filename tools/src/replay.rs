@@ -1,1 +1,690 @@
 //! `veloz replay`: a capture through the very same engine, in virtual time.
+//!
+//! Owns: [`Replayed`] (an engine with its records hashed), the summary, and the commands `replay`,
+//! `import` and `export`, which all drive it. Does not: read a clock for the engine; the only clock
+//! here times the replay itself. Invariant: the same input gives the same records, bit for bit, with
+//! their stamps masked.
+
+use crate::capture::CaptureError;
+use crate::capture::block::Entry;
+use crate::capture::export::Exporter;
+use crate::capture::header::CaptureHeader;
+use crate::capture::import::{Handler, PlayError, Played, TextSession, instruments};
+use crate::capture::reader::CaptureReader;
+use crate::capture::text::{Survey, TextError, parse_grid, survey};
+use crate::capture::writer::{CaptureWriter, Totals};
+use crate::cli::{EXIT_FAILURE, EXIT_OK, EXIT_USAGE, ExportArgs, ImportArgs, ReplayArgs, TextArgs};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use indicatif::{ProgressBar, ProgressStyle};
+use sha2::{Digest as _, Sha256};
+use std::collections::BTreeMap;
+use std::fmt::{self, Write as _};
+use std::fs::File;
+use std::io::{self, BufReader, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use veloz_core::book::Side;
+use veloz_core::config::EngineConfig;
+use veloz_core::engine::{Engine, NoStopwatch};
+use veloz_core::event::{Command, Event};
+use veloz_core::instrument::{InstrumentIndex, Instruments};
+use veloz_core::outbox::Outbox;
+use veloz_core::telemetry::counters::MessageKind;
+use veloz_core::telemetry::records::{Record, RecordBody, ResyncCause};
+use veloz_core::telemetry::{Sizes, TelemetryReader, telemetry};
+use veloz_core::units::{E8, Nanos};
+use veloz_core::venue::binance::fault::VenueFault;
+
+/// Events between two looks at the progress bar.
+const PROGRESS_EVERY: u64 = 1_024;
+
+/// An engine under replay: virtual time, every record hashed.
+pub struct Replayed {
+    engine: Engine<NoStopwatch>,
+    telemetry: TelemetryReader,
+    hash: Sha256,
+    records_out: Option<BufWriter<File>>,
+    records: u64,
+    faults: BTreeMap<u8, u64>,
+    resyncs: BTreeMap<ResyncCause, u64>,
+    links_up: u64,
+    events: u64,
+    first: Option<Nanos>,
+    last: Nanos,
+    /// The books as they stood when the engine was told to stop.
+    at_shutdown: Option<Vec<BookSummary>>,
+}
+
+impl Replayed {
+    /// An engine with the recorded start; `records_out` gets the masked records.
+    ///
+    /// # Errors
+    /// A sentence when the instruments need more streams than a connection carries.
+    pub fn new(
+        config: EngineConfig,
+        instruments: Instruments,
+        records_out: Option<File>,
+    ) -> Result<Self, String> {
+        let (core_end, reader) = telemetry(instruments.count(), Sizes::default());
+        let engine = Engine::new(config, instruments, core_end, NoStopwatch)
+            .map_err(|error| error.to_string())?;
+        Ok(Self {
+            engine,
+            telemetry: reader,
+            hash: Sha256::new(),
+            records_out: records_out.map(BufWriter::new),
+            records: 0,
+            faults: BTreeMap::new(),
+            resyncs: BTreeMap::new(),
+            links_up: 0,
+            events: 0,
+            first: None,
+            last: Nanos::ZERO,
+            at_shutdown: None,
+        })
+    }
+
+    /// The engine as it stands.
+    pub fn engine(&self) -> &Engine<NoStopwatch> {
+        &self.engine
+    }
+
+    /// What came of it all.
+    ///
+    /// # Errors
+    /// When the records file cannot be written to its end.
+    pub fn finish(mut self) -> io::Result<Summary> {
+        if let Some(out) = &mut self.records_out {
+            out.flush()?;
+        }
+        let books = self.at_shutdown.take().unwrap_or_else(|| self.books());
+        let counters = &self.telemetry.counters;
+        Ok(Summary {
+            events: self.events,
+            messages: MessageKind::ALL
+                .into_iter()
+                .map(|kind| (kind, counters.messages(kind)))
+                .collect(),
+            span: self.last.since(self.first.unwrap_or_default()),
+            faults: self.faults,
+            resyncs: self.resyncs,
+            links_up: self.links_up,
+            books,
+            records: self.records,
+            records_sha256: self.hash.finalize().into(),
+        })
+    }
+
+    fn books(&self) -> Vec<BookSummary> {
+        let instruments = self.engine.instruments();
+        instruments
+            .iter()
+            .map(|(index, instrument)| {
+                let book = self.engine.book(index);
+                let best = |side| {
+                    let level = book?.best(side)?;
+                    Some((instrument.price(level.price), instrument.qty(level.qty)))
+                };
+                let count = |side| book.map_or(0, |book| book.level_count(side));
+                BookSummary {
+                    symbol: instrument.symbol.as_str().to_owned(),
+                    state: format!("{:?}", self.engine.book_state(index).0).to_lowercase(),
+                    last_update_id: self.engine.book_state(index).1,
+                    bid: best(Side::Bid),
+                    ask: best(Side::Ask),
+                    levels: (count(Side::Bid), count(Side::Ask)),
+                }
+            })
+            .collect()
+    }
+
+    fn take_record(&mut self, record: &Record) -> io::Result<()> {
+        let bytes = record.masked().to_bytes();
+        self.hash.update(bytes);
+        if let Some(out) = &mut self.records_out {
+            out.write_all(&bytes)?;
+        }
+        self.records += 1;
+        match record.body {
+            RecordBody::Fault { kind, .. } => *self.faults.entry(kind).or_default() += 1,
+            // Every book is given up when the engine stops; that is no rebuild.
+            RecordBody::Resync { .. } if self.at_shutdown.is_some() => {}
+            RecordBody::Resync { cause, .. } => *self.resyncs.entry(cause).or_default() += 1,
+            RecordBody::LinkUp { .. } => self.links_up += 1,
+            RecordBody::LinkDown { .. }
+            | RecordBody::BookState { .. }
+            | RecordBody::RequestRefused { .. }
+            | RecordBody::EngineState { .. }
+            | RecordBody::Shutdown { .. } => {}
+        }
+        Ok(())
+    }
+}
+
+impl Handler for Replayed {
+    fn handle(&mut self, now: Nanos, event: &Event<'_>, out: &mut Outbox) -> io::Result<()> {
+        if matches!(event, Event::Command(Command::Shutdown)) {
+            self.at_shutdown = Some(self.books());
+        }
+        self.events += 1;
+        self.first.get_or_insert(now);
+        self.last = now;
+        self.engine.handle(now, *event, out);
+        while let Some(record) = self.telemetry.records.pop() {
+            self.take_record(&record)?;
+        }
+        Ok(())
+    }
+
+    fn next_deadline(&self) -> Option<Nanos> {
+        self.engine.next_deadline()
+    }
+}
+
+/// One book at the end of a replay.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BookSummary {
+    /// The venue's name.
+    pub symbol: String,
+    /// Where its synchronisation stands.
+    pub state: String,
+    /// The venue's id of the last update in it.
+    pub last_update_id: u64,
+    /// Best bid's price and quantity, while it is live.
+    pub bid: Option<(E8, E8)>,
+    /// Best ask's price and quantity, while it is live.
+    pub ask: Option<(E8, E8)>,
+    /// Levels held on both sides.
+    pub levels: (usize, usize),
+}
+
+/// What came of a replay.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Summary {
+    /// Events handled.
+    pub events: u64,
+    /// Messages by kind.
+    pub messages: Vec<(MessageKind, u64)>,
+    /// From the first event to the last, on the engine's clock.
+    pub span: Nanos,
+    /// Venue faults by the number of their kind.
+    pub faults: BTreeMap<u8, u64>,
+    /// Rebuilds of books by cause.
+    pub resyncs: BTreeMap<ResyncCause, u64>,
+    /// Connections that came up.
+    pub links_up: u64,
+    /// The books at the end.
+    pub books: Vec<BookSummary>,
+    /// Records written.
+    pub records: u64,
+    /// SHA-256 of all records, stamps masked.
+    pub records_sha256: [u8; 32],
+}
+
+impl Summary {
+    /// All messages.
+    pub fn message_count(&self) -> u64 {
+        self.messages.iter().map(|(_, count)| count).sum()
+    }
+
+    /// The hash as hexadecimal text.
+    pub fn records_hash(&self) -> String {
+        let mut text = String::with_capacity(64);
+        for byte in self.records_sha256 {
+            let _ = write!(text, "{byte:02x}");
+        }
+        text
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list = |f: &mut fmt::Formatter<'_>, title: &str, items: &[(&str, u64)]| {
+            write!(f, "{title:<10}")?;
+            let mut none = true;
+            for (label, count) in items.iter().filter(|(_, count)| *count > 0) {
+                write!(f, " {label} {count}")?;
+                none = false;
+            }
+            writeln!(f, "{}", if none { " none" } else { "" })
+        };
+        let messages: Vec<_> = self
+            .messages
+            .iter()
+            .map(|(kind, count)| (kind.label(), *count))
+            .collect();
+        list(f, "messages", &messages)?;
+        let faults: Vec<_> = self
+            .faults
+            .iter()
+            .map(|(kind, count)| {
+                let fault = VenueFault::ALL.get(usize::from(*kind));
+                (fault.map_or("unknown", |fault| fault.label()), *count)
+            })
+            .collect();
+        list(f, "faults", &faults)?;
+        let resyncs: Vec<_> = self
+            .resyncs
+            .iter()
+            .map(|(cause, count)| (cause.label(), *count))
+            .collect();
+        list(f, "resyncs", &resyncs)?;
+        writeln!(f, "links      {} came up", self.links_up)?;
+        for book in &self.books {
+            let side = |level: Option<(E8, E8)>| {
+                level.map_or_else(|| "-".to_owned(), |(price, qty)| format!("{price} x {qty}"))
+            };
+            writeln!(
+                f,
+                "book       {} {}, bid {}, ask {}, {} + {} levels, update {}",
+                book.symbol,
+                book.state,
+                side(book.bid),
+                side(book.ask),
+                book.levels.0,
+                book.levels.1,
+                book.last_update_id
+            )?;
+        }
+        write!(
+            f,
+            "records    {}, sha256 {}",
+            self.records,
+            self.records_hash()
+        )
+    }
+}
+
+/// Why a replay stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    /// The capture is damaged; what stands before the damage was replayed.
+    #[error("{}: {cause}", path.display())]
+    Capture {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        cause: CaptureError,
+    },
+    /// The text input cannot be played.
+    #[error(transparent)]
+    Play(#[from] PlayError),
+    /// A file cannot be opened or written.
+    #[error("{}: {cause}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The system's words.
+        cause: io::Error,
+    },
+    /// The recorded start does not start an engine.
+    #[error("{0}")]
+    Start(String),
+    /// The command line does not fit its input.
+    #[error("{0}")]
+    Usage(String),
+}
+
+impl From<TextError> for ReplayError {
+    fn from(error: TextError) -> Self {
+        Self::Play(error.into())
+    }
+}
+
+/// Plays a capture to its end or to its first damage; returns events lost while recording.
+///
+/// # Errors
+/// [`ReplayError::Capture`] when it is damaged, [`ReplayError::File`] when records cannot be written.
+pub fn play_capture<R: io::Read>(
+    reader: &mut CaptureReader<R>,
+    path: &Path,
+    handler: &mut impl Handler,
+    progress: &mut dyn FnMut(u64),
+) -> Result<u64, ReplayError> {
+    let mut out = Outbox::new();
+    loop {
+        if reader.events().is_multiple_of(PROGRESS_EVERY) {
+            progress(reader.offset());
+        }
+        match reader.next_entry() {
+            Ok(Some(Entry::Event { now, event })) => {
+                handler
+                    .handle(now, &event, &mut out)
+                    .map_err(|cause| ReplayError::File {
+                        path: path.to_owned(),
+                        cause,
+                    })?;
+                out.clear();
+            }
+            Ok(Some(Entry::Lost { .. })) => {}
+            Ok(None) => return Ok(reader.lost()),
+            Err(cause) => {
+                return Err(ReplayError::Capture {
+                    path: path.to_owned(),
+                    cause,
+                });
+            }
+        }
+    }
+}
+
+/// Text input, surveyed.
+struct TextInput {
+    survey: Survey,
+    instruments: Instruments,
+}
+
+fn survey_text(files: &[PathBuf], arguments: &TextArgs) -> Result<TextInput, ReplayError> {
+    let known = arguments
+        .grid
+        .iter()
+        .map(|grid| parse_grid(grid).map_err(ReplayError::Usage))
+        .collect::<Result<_, _>>()?;
+    let survey = survey(files, &known)?;
+    let instruments = instruments(&survey)?;
+    Ok(TextInput {
+        survey,
+        instruments,
+    })
+}
+
+/// `veloz replay`.
+pub fn replay(arguments: &ReplayArgs) -> u8 {
+    exit_code(replay_files(arguments))
+}
+
+fn replay_files(arguments: &ReplayArgs) -> Result<(), ReplayError> {
+    let mut captures = Vec::new();
+    for path in &arguments.files {
+        captures.push(is_capture(path)?);
+    }
+    let records = arguments.records.as_deref();
+    if captures.iter().all(|capture| *capture) {
+        if records.is_some() && arguments.files.len() > 1 {
+            return Err(ReplayError::Usage(
+                "--records takes the records of one capture; replay them one by one".to_owned(),
+            ));
+        }
+        for path in &arguments.files {
+            replay_capture(path, records)?;
+        }
+        return Ok(());
+    }
+    if captures.iter().any(|capture| *capture) {
+        return Err(ReplayError::Usage(
+            "captures and text files cannot be mixed in one replay".to_owned(),
+        ));
+    }
+    let input = survey_text(&arguments.files, &arguments.text)?;
+    let mut replayed = Replayed::new(EngineConfig::default(), input.instruments, create(records)?)
+        .map_err(ReplayError::Start)?;
+    let session = TextSession::open(&arguments.files, &input.survey)?;
+    let started = Instant::now();
+    let bar = progress_bar(&arguments.files);
+    let played = session.play(&mut replayed, &mut |bytes| bar.set_position(bytes))?;
+    bar.finish_and_clear();
+    let summary = replayed
+        .finish()
+        .map_err(|cause| file_error(records, cause))?;
+    println!("{}", pace(&summary, started.elapsed()));
+    print_played(&played);
+    println!("{summary}");
+    Ok(())
+}
+
+fn replay_capture(path: &Path, records: Option<&Path>) -> Result<(), ReplayError> {
+    let mut reader = open_capture(path)?;
+    let CaptureHeader {
+        source,
+        engine,
+        instruments,
+        ..
+    } = reader.header().clone();
+    let mut replayed =
+        Replayed::new(engine, instruments, create(records)?).map_err(ReplayError::Start)?;
+    let started = Instant::now();
+    let bar = progress_bar(&[path.to_owned()]);
+    let outcome = play_capture(&mut reader, path, &mut replayed, &mut |bytes| {
+        bar.set_position(bytes);
+    });
+    bar.finish_and_clear();
+    let summary = replayed
+        .finish()
+        .map_err(|cause| file_error(records, cause))?;
+    println!("{}, recorded from {source}", path.display());
+    println!("{}", pace(&summary, started.elapsed()));
+    if reader.lost() > 0 {
+        println!(
+            "incomplete: the recorder lost {} events, so this is not what the engine did",
+            reader.lost()
+        );
+    }
+    println!("{summary}");
+    outcome.map(drop)
+}
+
+/// `veloz import`.
+pub fn import(arguments: &ImportArgs) -> u8 {
+    exit_code(import_files(arguments))
+}
+
+/// An engine that has every event written before it handles it.
+struct Importer {
+    replayed: Replayed,
+    capture: CaptureWriter<BufWriter<File>>,
+}
+
+impl Handler for Importer {
+    fn handle(&mut self, now: Nanos, event: &Event<'_>, out: &mut Outbox) -> io::Result<()> {
+        self.capture.push(now, event)?;
+        self.replayed.handle(now, event, out)
+    }
+
+    fn next_deadline(&self) -> Option<Nanos> {
+        self.replayed.next_deadline()
+    }
+}
+
+fn import_files(arguments: &ImportArgs) -> Result<(), ReplayError> {
+    let input = survey_text(&arguments.files, &arguments.text)?;
+    let session = TextSession::open(&arguments.files, &input.survey)?;
+    let names: Vec<String> = arguments
+        .files
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect();
+    let header = CaptureHeader {
+        source: names.join(" "),
+        created_unix_ms: session.unix_ns_at_zero() / 1_000_000,
+        engine: EngineConfig::default(),
+        instruments: input.instruments,
+    };
+    let out = &arguments.out;
+    let failed = |cause| file_error(Some(out), cause);
+    let file = File::create_new(out).map_err(failed)?;
+    let replayed = Replayed::new(header.engine, header.instruments.clone(), None)
+        .map_err(ReplayError::Start)?;
+    let mut importer = Importer {
+        replayed,
+        capture: CaptureWriter::new(BufWriter::new(file), &header).map_err(failed)?,
+    };
+    let bar = progress_bar(&arguments.files);
+    let played = session.play(&mut importer, &mut |bytes| bar.set_position(bytes))?;
+    bar.finish_and_clear();
+    let (Totals { events, bytes, .. }, _) = importer.capture.finish().map_err(failed)?;
+    let summary = importer.replayed.finish().map_err(failed)?;
+    println!("{}: {events} events in {bytes} bytes", out.display());
+    print_played(&played);
+    println!("{summary}");
+    Ok(())
+}
+
+/// `veloz export`.
+pub fn export(arguments: &ExportArgs) -> u8 {
+    exit_code(export_file(arguments))
+}
+
+fn export_file(arguments: &ExportArgs) -> Result<(), ReplayError> {
+    let path = &arguments.file;
+    let mut reader = open_capture(path)?;
+    let header = reader.header().clone();
+    let chosen = chosen_instrument(&header.instruments, arguments.symbol.as_deref())?;
+    let symbol = header.instruments.get(chosen).symbol.as_str().to_owned();
+    let replayed =
+        Replayed::new(header.engine, header.instruments, None).map_err(ReplayError::Start)?;
+    let out_path = arguments.out.as_deref();
+    let failed = |cause| file_error(out_path, cause);
+    let out: Box<dyn FinishWrite> = match out_path {
+        None => Box::new(BufWriter::new(io::stdout())),
+        Some(path) => {
+            let file = BufWriter::new(File::create_new(path).map_err(failed)?);
+            if path.extension().is_some_and(|suffix| suffix == "gz") {
+                Box::new(GzEncoder::new(file, Compression::default()))
+            } else {
+                Box::new(file)
+            }
+        }
+    };
+    let mut exporter = Exporter::new(replayed, out, symbol);
+    let outcome = play_capture(&mut reader, path, &mut exporter, &mut |_| {});
+    let (lines, out) = exporter.finish();
+    out.finish_write().map_err(failed)?;
+    if out_path.is_some() {
+        println!("{lines} lines");
+    }
+    outcome.map(drop)
+}
+
+/// An output that has something to write at its end.
+trait FinishWrite: Write {
+    /// Writes what is pending.
+    fn finish_write(self: Box<Self>) -> io::Result<()>;
+}
+
+impl<W: Write> FinishWrite for BufWriter<W> {
+    fn finish_write(mut self: Box<Self>) -> io::Result<()> {
+        self.flush()
+    }
+}
+
+impl FinishWrite for GzEncoder<BufWriter<File>> {
+    fn finish_write(self: Box<Self>) -> io::Result<()> {
+        self.finish()?.flush()
+    }
+}
+
+/// Opens a capture.
+///
+/// # Errors
+/// [`ReplayError`] when the file cannot be opened or is no capture.
+fn open_capture(path: &Path) -> Result<CaptureReader<BufReader<File>>, ReplayError> {
+    let file = File::open(path).map_err(|cause| file_error(Some(path), cause))?;
+    CaptureReader::new(BufReader::new(file)).map_err(|cause| ReplayError::Capture {
+        path: path.to_owned(),
+        cause,
+    })
+}
+
+/// The instrument of a capture that `--symbol` names, or its only one.
+///
+/// # Errors
+/// A sentence that lists the symbols when the choice is open or wrong.
+fn chosen_instrument(
+    instruments: &Instruments,
+    symbol: Option<&str>,
+) -> Result<InstrumentIndex, ReplayError> {
+    let symbols: Vec<&str> = instruments
+        .iter()
+        .map(|(_, instrument)| instrument.symbol.as_str())
+        .collect();
+    let chosen = match symbol {
+        Some(symbol) => instruments.find(symbol),
+        None if instruments.count() == 1 => Some(InstrumentIndex(0)),
+        None => None,
+    };
+    chosen.ok_or_else(|| {
+        ReplayError::Usage(format!(
+            "text form holds one symbol a file: choose one with --symbol, of {}",
+            symbols.join(", ")
+        ))
+    })
+}
+
+/// Prints an error and gives the exit code.
+fn exit_code(outcome: Result<(), ReplayError>) -> u8 {
+    match outcome {
+        Ok(()) => EXIT_OK,
+        Err(error) => {
+            eprintln!("error: {error}");
+            match error {
+                ReplayError::Usage(_) => EXIT_USAGE,
+                ReplayError::Capture { .. }
+                | ReplayError::Play(_)
+                | ReplayError::File { .. }
+                | ReplayError::Start(_) => EXIT_FAILURE,
+            }
+        }
+    }
+}
+
+fn is_capture(path: &Path) -> Result<bool, ReplayError> {
+    let failed = |cause| file_error(Some(path), cause);
+    let mut file = File::open(path).map_err(failed)?;
+    let mut magic = [0; crate::capture::MAGIC.len()];
+    let filled = crate::capture::header::fill(&mut file, &mut magic).map_err(failed)?;
+    Ok(filled == magic.len() && magic == crate::capture::MAGIC)
+}
+
+fn create(path: Option<&Path>) -> Result<Option<File>, ReplayError> {
+    path.map(|path| File::create(path).map_err(|cause| file_error(Some(path), cause)))
+        .transpose()
+}
+
+fn file_error(path: Option<&Path>, cause: io::Error) -> ReplayError {
+    ReplayError::File {
+        path: path.map_or_else(PathBuf::new, Path::to_owned),
+        cause,
+    }
+}
+
+fn pace(summary: &Summary, took: Duration) -> String {
+    let messages = summary.message_count();
+    let seconds = took.as_secs_f64().max(1e-9);
+    let span = summary.span.0 as f64 / 1e9;
+    format!(
+        "{messages} messages ({} events) over {span:.1} s of market time, replayed in {seconds:.2} s: {:.0} messages/s, {:.0} times real time",
+        summary.events,
+        messages as f64 / seconds,
+        span / seconds
+    )
+}
+
+fn print_played(played: &Played) {
+    if played.undelivered > 0 {
+        println!(
+            "{} messages came while no market link was up",
+            played.undelivered
+        );
+    }
+    if played.snapshots_unused > 0 {
+        println!(
+            "{} depth snapshots were never asked for",
+            played.snapshots_unused
+        );
+    }
+}
+
+/// A bar over the bytes of the files; invisible off a terminal.
+fn progress_bar(files: &[PathBuf]) -> ProgressBar {
+    let bytes = files
+        .iter()
+        .filter_map(|path| std::fs::metadata(path).ok())
+        .map(|meta| meta.len())
+        .sum();
+    let style = ProgressStyle::with_template(
+        "{bar:40} {percent:>3}% {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec} {eta} left",
+    )
+    .expect("a constant template");
+    ProgressBar::new(bytes).with_style(style)
+}

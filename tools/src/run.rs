@@ -15,17 +15,21 @@
 //! The first SIGINT or SIGTERM ends the process cleanly within two seconds, with exit code 0; the
 //! second ends it at once. A thread that panics ends it with exit code 1 and a sentence.
 
+use crate::capture::tap::{BlockWriter, Drained};
+use crate::capture::writer::Totals;
 use crate::cli::{EXIT_FAILURE, EXIT_OK, RunArgs};
 use crate::config::{self, Config, Loaded, Source};
 use crate::logging;
 use crate::placement::{self, Cpus, Placement};
 use crate::status::{self, Screen};
 use crate::venue::{MarketConfig, Recording, Speed, Venue, VenueConfig, VenueHandle};
+use std::fs::File;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
-use std::io::IsTerminal as _;
+use std::io::{self, IsTerminal as _};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use veloz_core::config::{EngineConfig, PartialDepth, SnapshotDepth, Streams};
 use veloz_core::edge::clock::Clock;
@@ -53,6 +57,8 @@ const CLOCK_DRIFT_PPB_MAX: i64 = 100_000;
 const PATROL: Duration = Duration::from_millis(20);
 /// How often the live status is drawn.
 const DRAW_EVERY: Duration = Duration::from_millis(250);
+/// How long the capture's writer rests when no block waits.
+const CAPTURE_REST: Duration = Duration::from_millis(5);
 /// Silence after which the edge gives a socket up: the venue pings every 20 s, one may be lost.
 const SOCKET_SILENCE_MIN: Nanos = Nanos::from_secs(45);
 /// Rotation comes up to this much earlier, at random, unless half the age is less.
@@ -223,11 +229,6 @@ pub enum End {
 }
 
 impl<T> Session<T> {
-    /// Where the server listens.
-    pub fn http_address(&self) -> SocketAddr {
-        self.sidecar.address()
-    }
-
     /// Stays until `ended` says so or something breaks, logging connections and calling `draw` in
     /// between.
     pub fn watch(&self, mut ended: impl FnMut() -> bool, mut draw: impl FnMut(&Self)) -> End {
@@ -300,22 +301,13 @@ impl<T> Session<T> {
 
 /// `veloz run`.
 pub fn run(loaded: &Loaded, arguments: &RunArgs) -> u8 {
-    let screen = Arc::new(Screen::stdout());
-    if let Err(sentence) = logging::install(&loaded.config.log, &screen) {
-        eprintln!("error: {sentence}");
-        return EXIT_FAILURE;
-    }
-    for warning in &loaded.warnings {
-        tracing::warn!(component = "config", "{warning}");
-    }
-    if loaded.config.venue.execution_mode != config::ExecutionMode::SimEngine
-        || loaded.config.venue.api_key.is_set()
-    {
-        tracing::warn!(
-            component = "config",
-            "this version sends no orders: market data only"
-        );
-    }
+    let screen = match install_logging(loaded) {
+        Ok(screen) => screen,
+        Err(sentence) => {
+            eprintln!("error: {sentence}");
+            return EXIT_FAILURE;
+        }
+    };
     let signals = match Signals::install() {
         Ok(signals) => signals,
         Err(sentence) => return fail(&sentence),
@@ -332,45 +324,68 @@ pub fn run(loaded: &Loaded, arguments: &RunArgs) -> u8 {
             .map_or_else(|| "not pinned".to_owned(), |cpu| format!("on CPU {cpu}")),
         boot.edge.idle.label()
     );
-    let symbols: Vec<&str> = boot
-        .instruments
-        .iter()
-        .map(|(_, instrument)| instrument.symbol.as_str())
-        .collect();
-    tracing::info!(
-        component = "core",
-        source = boot.source,
-        symbols = symbols.join(","),
-        core_cpu = boot.placement.cpu.map_or(-1, |cpu| cpu as i64),
-        idle = boot.edge.idle.label(),
-        "starting"
-    );
     let session = match boot.start(NoTap) {
         Ok(session) => session,
         Err(sentence) => return fail(&sentence),
     };
-    let url = format!("http://{}", session.http_address());
+    let end = observe(
+        &session,
+        &screen,
+        &title,
+        arguments.seconds,
+        !arguments.no_status,
+        || signals.asked(),
+    );
+    session.stop();
+    finish(&end)
+}
+
+/// Sets up logging and writes what the configuration has to say.
+///
+/// # Errors
+/// A sentence when the process has a logger already.
+pub fn install_logging(loaded: &Loaded) -> Result<Arc<Screen>, String> {
+    let screen = Arc::new(Screen::stdout());
+    logging::install(&loaded.config.log, &screen)?;
+    for warning in &loaded.warnings {
+        tracing::warn!(component = "config", "{warning}");
+    }
+    if loaded.config.venue.execution_mode != config::ExecutionMode::SimEngine
+        || loaded.config.venue.api_key.is_set()
+    {
+        tracing::warn!(
+            component = "config",
+            "this version sends no orders: market data only"
+        );
+    }
+    Ok(screen)
+}
+
+/// Stays with a session until its time is over, `asked` says so or something breaks; shows the live
+/// status when that is wished and standard output is a terminal.
+pub fn observe<T>(
+    session: &Session<T>,
+    screen: &Screen,
+    title: &str,
+    seconds: Option<u64>,
+    live: bool,
+    asked: impl Fn() -> bool,
+) -> End {
+    let url = format!("http://{}", session.sidecar.address());
     tracing::info!(
         component = "core",
         health = format!("{url}/health"),
         metrics = format!("{url}/metrics"),
         "running; open the addresses to look inside, Ctrl-C ends it"
     );
-
-    let live = !arguments.no_status && std::io::stdout().is_terminal();
-    let until = arguments
-        .seconds
-        .map(|seconds| Instant::now() + Duration::from_secs(seconds));
+    let live = live && std::io::stdout().is_terminal();
+    let until = seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds));
     let end = session.watch(
-        || signals.asked() || until.is_some_and(|until| Instant::now() >= until),
+        || asked() || until.is_some_and(|until| Instant::now() >= until),
         |session| {
             if live {
-                let frame = status::render(
-                    &session.sidecar.status(),
-                    &title,
-                    &url,
-                    status::terminal_size(),
-                );
+                let status = session.sidecar.status();
+                let frame = status::render(&status, title, &url, status::terminal_size());
                 // A terminal that is gone ends the process by a signal, not by this.
                 let _ = screen.draw(&frame);
             }
@@ -379,8 +394,29 @@ pub fn run(loaded: &Loaded, arguments: &RunArgs) -> u8 {
     if live {
         let _ = screen.draw("");
     }
-    session.stop();
-    finish(&end)
+    end
+}
+
+/// Starts the thread that writes a capture; it ends when the tap is gone and everything is on disk.
+///
+/// # Errors
+/// When the system has no thread left.
+pub fn capture_thread(mut blocks: BlockWriter<File>) -> io::Result<JoinHandle<io::Result<Totals>>> {
+    std::thread::Builder::new()
+        .name("veloz-capture".to_owned())
+        .spawn(move || {
+            cpu::lower_priority();
+            loop {
+                match blocks.drain()? {
+                    Drained::Some => {}
+                    Drained::None => std::thread::sleep(CAPTURE_REST),
+                    Drained::Ended => break,
+                }
+            }
+            let (totals, file) = blocks.finish()?;
+            file.sync_all()?;
+            Ok(totals)
+        })
 }
 
 /// Logs why a session ended and gives the exit code.
@@ -397,7 +433,8 @@ pub fn finish(end: &End) -> u8 {
     }
 }
 
-fn fail(sentence: &str) -> u8 {
+/// Logs why nothing goes on and gives the exit code.
+pub fn fail(sentence: &str) -> u8 {
     tracing::error!(component = "core", "{sentence}");
     EXIT_FAILURE
 }

@@ -117,7 +117,7 @@ impl CaptureHeader {
 }
 
 /// Reads until `buffer` is full or the input ends; returns how much was read.
-pub(super) fn fill(input: &mut impl Read, buffer: &mut [u8]) -> std::io::Result<usize> {
+pub(crate) fn fill(input: &mut impl Read, buffer: &mut [u8]) -> std::io::Result<usize> {
     let mut filled = 0;
     while filled < buffer.len() {
         match input.read(&mut buffer[filled..]) {

@@ -8,6 +8,7 @@ use super::block::EventBlock;
 use super::writer::{CaptureWriter, Totals};
 use rtrb::{Consumer, Producer, PushError, RingBuffer};
 use std::io::{self, Write};
+use veloz_core::edge::core_loop::Tap;
 use veloz_core::event::Event;
 use veloz_core::units::Nanos;
 
@@ -85,6 +86,13 @@ impl CaptureTap {
             // As many places as blocks: only a bug gets here.
             Err(PushError::Full(_)) => unreachable!("the ring holds every block"),
         }
+    }
+}
+
+impl Tap for CaptureTap {
+    #[inline]
+    fn see(&mut self, now: Nanos, event: &Event<'_>) {
+        self.record(now, event);
     }
 }
 
