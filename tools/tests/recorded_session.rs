@@ -31,6 +31,7 @@ use veloz_core::event::{Command, Event};
 use veloz_core::instrument::{InstrumentIndex, Instruments};
 use veloz_core::outbox::Outbox;
 use veloz_core::telemetry::counters::InstrumentCounter;
+use veloz_core::telemetry::records::RecordBody;
 use veloz_core::telemetry::{Sizes, Telemetry, telemetry};
 use veloz_core::units::{E8, Nanos};
 use veloz_core::venue::binance::exchange_info;
@@ -40,6 +41,8 @@ const COMPARED_LEVELS: usize = 50;
 /// A run that takes longer than this hangs.
 const HANGS_AFTER: Duration = Duration::from_mins(1);
 
+/// Records that the message of a failure shows.
+const RECORDS_SHOWN: usize = 40;
 /// The venue's 6,000, for a flow that is twenty times as fast.
 const WEIGHT_PER_MINUTE: u32 = 20 * 6_000;
 
@@ -217,6 +220,8 @@ impl EventHandler for Judge {
 
 struct Outcome {
     verdict: Verdict,
+    /// The first records, for the message of a failure.
+    records: Vec<RecordBody>,
     diffs: u64,
     gaps: u64,
     resyncs: u64,
@@ -309,8 +314,13 @@ fn run(sessions: &[&[&str]], speed: Speed, faults: Vec<FaultRule>) -> Option<Out
 
     let step = Duration::from_millis(20);
     let mut waited = Duration::ZERO;
+    let mut records = Vec::new();
     loop {
-        while reader.records.pop().is_some() {}
+        while let Some(record) = reader.records.pop() {
+            if records.len() < RECORDS_SHOWN {
+                records.push(record.body);
+            }
+        }
         while reader.samples.pop().is_some() {}
         match finished.recv_timeout(step) {
             Ok(()) => break,
@@ -334,6 +344,7 @@ fn run(sessions: &[&[&str]], speed: Speed, faults: Vec<FaultRule>) -> Option<Out
         .send(Command::Shutdown)
         .expect("room for a command");
     let (judge, NoTap) = core.join();
+    records.extend(std::iter::from_fn(|| reader.records.pop()).map(|record| record.body));
     let fired = venue.stats().faults;
     venue.stop();
 
@@ -348,6 +359,7 @@ fn run(sessions: &[&[&str]], speed: Speed, faults: Vec<FaultRule>) -> Option<Out
     };
     Some(Outcome {
         verdict: judge.verdict,
+        records,
         diffs,
         gaps: per_instrument(InstrumentCounter::Gaps),
         resyncs: per_instrument(InstrumentCounter::Resyncs),
@@ -363,8 +375,8 @@ fn a_clean_session_is_exact() {
         return;
     };
     assert_eq!(outcome.verdict.wrong, Vec::<String>::new());
+    assert_eq!(outcome.gaps + outcome.resyncs, 0, "{:?}", outcome.records);
     assert_eq!(outcome.verdict.touches_compared, 1_072);
-    assert_eq!(outcome.gaps, 0);
     assert!(
         outcome.verdict.books_compared + 10 > outcome.diffs,
         "{:?}",
