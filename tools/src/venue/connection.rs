@@ -261,9 +261,13 @@ impl Connection {
         }
     }
 
-    /// Whether the flow of a recorded session should wait for this client.
+    /// Whether the flow of a recorded session should wait for this client: its queue is half full,
+    /// or the answer to its request has not gone out. Served as fast as possible, the flow would
+    /// otherwise overtake the snapshot that the client's book waits for, by thousands of frames.
     pub(crate) fn is_behind(&self, config: &VenueConfig) -> bool {
-        self.queue.len() * 2 > config.client_queue_frames
+        let answer_waits = self.surface == Surface::Api && !self.queue.is_empty();
+        answer_waits
+            || self.queue.len() * 2 > config.client_queue_frames
             || self.queued_bytes * 2 > config.client_queue_bytes
     }
 

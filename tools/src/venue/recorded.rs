@@ -1,8 +1,9 @@
 //! A recorded session as a market: the frames of a capture, resent unchanged.
 //!
 //! Owns: the order and pace of the frames, the books that they add up to, and the gate: the flow
-//! is held until the expected streams are subscribed to, and at the place where the recorder
-//! fetched a symbol's snapshot until a client has asked for that symbol's depth. Does not: know
+//! is held until the expected streams are subscribed to and every symbol's depth was asked for. A
+//! client may want to see a diff before it asks, so after [`GRACE_US`] the frames up to the place
+//! where the recorder fetched a snapshot are let out, and there the flow waits for the request. Does not: know
 //! clients; the hub says who subscribed and when a queue is too full to go on.
 //! Invariant: no frame is changed, skipped or overtaken. Before the flow starts, depth requests
 //! are answered with the captured snapshot; later with the book that the frames sent so far make
@@ -68,6 +69,13 @@ pub struct Recording {
     pub wait_for: Option<Vec<String>>,
 }
 
+/// How long the first frame waits for depth requests once the streams are subscribed to,
+/// microseconds of the venue's clock. An engine asks within a quarter of it.
+const GRACE_US: u64 = 1_000_000;
+/// How far the last answer is ahead of the first frame, microseconds: they travel on different
+/// connections, and a client that reads the frames first has to splice.
+const HEAD_START_US: u64 = 50_000;
+
 /// A recorded session being served.
 pub(crate) struct Recorded {
     lines: Lines,
@@ -78,6 +86,10 @@ pub(crate) struct Recorded {
     missing: BTreeSet<String>,
     /// Whose depth nobody has asked for yet.
     unasked: Vec<bool>,
+    /// Whether a frame was handed over.
+    started: bool,
+    /// Until when the first frame waits; set when the streams are there.
+    grace_ends: Option<VenueMicros>,
     /// Venue time and receive time that belong together; `None` while the flow is held.
     pace: Option<(VenueMicros, u64)>,
 }
@@ -127,6 +139,8 @@ impl Recorded {
             lines: Lines::open(&recording.files)?,
             speed: recording.speed,
             unasked: vec![true; symbols.len()],
+            started: false,
+            grace_ends: None,
             missing: match &recording.wait_for {
                 Some(names) => names.iter().cloned().collect(),
                 None => streams,
@@ -182,11 +196,27 @@ impl Recorded {
         if self.is_held(line) {
             return None;
         }
+        if !self.started {
+            // Due at once when the time has not begun: polling begins it.
+            return Some(self.grace_ends.unwrap_or_default());
+        }
         Some(self.due(line).unwrap_or_default())
     }
 
     /// The next frame, if it is due.
     pub(crate) fn poll(&mut self, now: VenueMicros) -> Option<Published> {
+        if !self.started && self.missing.is_empty() {
+            let wait = if self.unasked.contains(&true) {
+                GRACE_US
+            } else {
+                HEAD_START_US
+            };
+            let ends = self.grace_ends.get_or_insert(VenueMicros(now.0 + GRACE_US));
+            *ends = (*ends).min(VenueMicros(now.0 + wait));
+            if now < *ends {
+                return None;
+            }
+        }
         loop {
             let line = self.lines.peek()?;
             if self.is_held(line) || self.due(line).is_some_and(|due| due > now) {
@@ -197,6 +227,7 @@ impl Recorded {
             let LineKind::Frame { stream, symbol } = line.kind else {
                 continue;
             };
+            self.started = true;
             self.pace.get_or_insert((now, received_ns));
             let symbol = self.position(&symbol)?;
             if is_diff(&stream) {
@@ -225,6 +256,9 @@ impl Recorded {
 
     /// Time spent at the gate is not made up for.
     fn restart_pace(&mut self) {
+        if !self.started {
+            self.grace_ends = None;
+        }
         if self.lines.peek().is_some_and(|line| self.is_held(line)) {
             self.pace = None;
         }
