@@ -16,6 +16,7 @@ use veloz_core::instrument::Instruments;
 use veloz_core::outbox::Outbox;
 use veloz_core::telemetry::{Sizes, TelemetryReader, telemetry};
 use veloz_core::units::Nanos;
+use veloz_core::venue::binance::fault::VenueFault;
 
 /// Why there is no session to measure.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +27,14 @@ pub enum SessionError {
     /// The engine would never get to work.
     #[error("a book was not live at the end")]
     NotLive,
+    /// What would be measured is the answer to faults.
+    #[error("the engine took {count} messages for faults: {}", .kind.label())]
+    Fault {
+        /// Which one.
+        kind: VenueFault,
+        /// How often.
+        count: u64,
+    },
 }
 
 /// An engine and what must live beside it.
@@ -100,6 +109,12 @@ impl Session {
             live_at_shutdown: false,
         };
         TextSession::open(paths, &survey)?.play(&mut recording, &mut |_| {})?;
+        for kind in VenueFault::ALL {
+            let count = recording.rig.telemetry.counters.faults(kind as u8);
+            if count > 0 {
+                return Err(SessionError::Fault { kind, count });
+            }
+        }
         let Some(live) = recording.live.filter(|_| recording.live_at_shutdown) else {
             return Err(SessionError::NotLive);
         };

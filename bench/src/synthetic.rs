@@ -2,9 +2,10 @@
 //! instructions and allocations mean something. Its mix is that of ten recorded minutes of spot
 //! BTCUSDT: of 100 messages 68 tickers, 24 trades, 8 diffs with 36 levels each on average.
 //!
-//! Owns: [`session`], the messages and the snapshot that they continue. Does not: aim at realism beyond that mix; the
-//! simulated venue's flow does. Invariants: update ids are contiguous, the book never crosses, and
-//! a ticker says what the diffs before it built.
+//! Owns: [`session`], the messages and the snapshot that they continue. Does not: aim at realism
+//! beyond that mix; the simulated venue's flow does. Invariants: the diffs' update ids are contiguous,
+//! the book never crosses, a ticker names a later update id than all messages before it, and so the
+//! engine finds no fault.
 
 use crate::session::{Session, SessionError};
 use std::collections::BTreeMap;
@@ -67,7 +68,10 @@ fn write(path: &Path, mut flow: Flow, messages: usize) -> io::Result<()> {
 struct Flow {
     symbol: &'static str,
     random: Random,
+    /// The last update id that a diff brought.
     last_id: u64,
+    /// The last update id that a ticker or a diff named.
+    named_id: u64,
     trade_id: u64,
     event_ms: u64,
     /// Quantity in 1e-5 by price in cents: bids and asks.
@@ -81,6 +85,7 @@ impl Flow {
             symbol,
             random: Random(seed | 1),
             last_id: 50_093_239_189,
+            named_id: 50_093_239_189,
             trade_id: 3_700_000_000,
             event_ms: 1_723_161_255_208,
             sides: [BTreeMap::new(), BTreeMap::new()],
@@ -115,14 +120,16 @@ impl Flow {
         }
     }
 
-    fn ticker(&self) -> String {
+    fn ticker(&mut self) -> String {
+        // A ticker is ahead of the diff that will bring its update.
+        self.named_id += 1 + self.random.below(3);
         let [bids, asks] = &self.sides;
         let bid = bids.last_key_value().expect("the mid level never goes");
         let ask = asks.first_key_value().expect("the mid level never goes");
         format!(
             r#"{{"stream":"{}@bookTicker","data":{{"u":{},"s":"{}","b":"{}","B":"{}","a":"{}","A":"{}"}}}}"#,
             self.symbol.to_lowercase(),
-            self.last_id,
+            self.named_id,
             self.symbol,
             cents(*bid.0),
             lots(*bid.1),
@@ -184,7 +191,9 @@ impl Flow {
             }
         }
         let first = self.last_id + 1;
-        self.last_id += 1 + self.random.below(30);
+        self.named_id += self.random.below(30);
+        self.last_id = self.named_id.max(first);
+        self.named_id = self.last_id;
         let mut text = format!(
             r#"{{"stream":"{}@depth@100ms","data":{{"e":"depthUpdate","E":{},"s":"{}","U":{first},"u":{}"#,
             self.symbol.to_lowercase(),
