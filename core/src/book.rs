@@ -10,11 +10,12 @@
 //! a whole message is the caller's sign that the venue or the sync is wrong.
 //!
 //! **Window and far levels.** Each side keeps the ticks around its touch in an array with a
-//! two-level bitmap, from at least half a window behind the touch up to a quarter of one in front
-//! of it, and everything farther behind in a sorted store. The window follows the touch when that
-//! has moved by a quarter of it, so a touch that swings by less never moves anything. A move costs
-//! time in proportion to the levels that enter or leave, and no allocation. A far level costs a
-//! binary search, and inserting or removing one shifts those between it and the window.
+//! two-level bitmap, at least half of it behind the touch and the rest in front, and everything
+//! farther behind in a sorted store. The window follows a touch that leaves its upper half and then
+//! has a quarter of itself to go in either direction, so a touch that swings by less moves it once
+//! at most. A move costs time in proportion to the levels that enter or leave, and no allocation;
+//! the worst is a lone price far in front, which takes the window with it and back. A far level
+//! costs a binary search, and inserting or removing one shifts those between it and the window.
 //!
 //! **Bounds.** All memory is reserved by [`Book::new`]. The window's capacity is its size; the far
 //! store holds `far_levels_max` levels a side. A level that finds it full is refused with
