@@ -173,18 +173,20 @@ impl Desk {
             }
             "snapshot" => {
                 let text = format!(
-                    "{{\"id\":{},\"status\":200,\"result\":{{\"lastUpdateId\":{},\"bids\":{},\"asks\":{}}},\"rateLimits\":[{{\"rateLimitType\":\"REQUEST_WEIGHT\",\"interval\":\"MINUTE\",\"intervalNum\":1,\"limit\":6000,\"count\":252}}]}}",
+                    "{{\"id\":{},\"status\":200,\"result\":{{\"lastUpdateId\":{},\"bids\":{},\"asks\":{}}},\"rateLimits\":[{{\"rateLimitType\":\"REQUEST_WEIGHT\",\"interval\":\"MINUTE\",\"intervalNum\":1,\"limit\":6000,\"count\":{}}}]}}",
                     self.depth_id,
                     word(1),
                     levels(word(2)),
                     levels(word(3)),
+                    words.get(4).unwrap_or(&"252"),
                 );
                 self.message(LinkRole::Api, &text);
             }
             "time" => {
                 let text = format!(
-                    "{{\"id\":{},\"status\":200,\"result\":{{\"serverTime\":1700000000000}}}}",
-                    self.time_id
+                    "{{\"id\":{},\"status\":200,\"result\":{{\"serverTime\":{}}}}}",
+                    self.time_id,
+                    1_700_000_000_000 + self.now.as_ms(),
                 );
                 self.message(LinkRole::Api, &text);
             }
@@ -435,8 +437,32 @@ fn requests_that_fail_start_the_book_again() {
             trade 2
             t 27000
             trade 3
-            t 31999             => Waiting 0 | - | -
+            t 31990             => Waiting 0 | - | -
             t 32001             => Buffering 0 | time | -"
+        ),
+    );
+    check(
+        "rate limited, and the link goes: connecting costs weight too",
+        &format!(
+            "wall 1700000000000000000
+            {UP} diff 1 5 - -
+            error 429 -1003 1700000007000
+            down api            => Waiting 0 | depth 5000 | rate_limited
+            t 8990              => Waiting 0 | - | -
+            t 9000              => Waiting 0 | connect api | -"
+        ),
+    );
+    check(
+        "the venue counts what others spend from this address",
+        &format!(
+            "{UP} diff 1 5 - -
+            snapshot 3 100.00x1 100.01x2 4700 => Live 5 | depth 5000 | -
+            diff 7 8 - -        => Waiting 0 | - | sequence_gap
+            {}
+            t 41990             => Waiting 0 | time, time | -
+            t 42001             => Buffering 0 | - | -",
+            // The venue's clock says 20 s past the minute at our zero.
+            keep_alive(1, 41)
         ),
     );
     check(
@@ -445,7 +471,7 @@ fn requests_that_fail_start_the_book_again() {
             "wall 1700000000000000000
             {UP} diff 1 5 - -
             error 418 -1003 1700000030000 => Idle 0 | depth 5000, close market requested, close api requested | banned
-            t 31999             => Idle 0 | - | -
+            t 31990             => Idle 0 | - | -
             t 32000             => Idle 0 | connect market, connect api | -"
         ),
     );
@@ -460,6 +486,39 @@ fn requests_that_fail_start_the_book_again() {
             t 20300   => Live 1010 | connect api | -",
         ),
     );
+}
+
+/// The decoder is told of every request; what is lost must be taken back, or some day none fits.
+#[test]
+fn lost_requests_leave_nothing_behind() {
+    let mut desk = check("up", UP);
+    let (mut id, mut ms) = (1, 1);
+    for round in 0..1_500 {
+        desk.input(&format!("diff {id} {id} - -"));
+        id += 1;
+        if round % 2 == 0 {
+            desk.input("down api");
+        } else {
+            ms += 5_001;
+            desk.input(&format!("t {ms}"));
+        }
+        for _ in 0..8 {
+            ms += 4_000;
+            desk.input(&format!("trade {ms}"));
+            desk.input(&format!("t {ms}"));
+        }
+        let up = desk.newest[LinkRole::Api as usize].expect("asked");
+        desk.handle(Event::LinkUp { link: up });
+        desk.input("time");
+    }
+    desk.outcome();
+    ms += 21_000;
+    desk.input(&format!("trade {ms}"));
+    desk.input(&format!("diff {id} {id} - -"));
+    desk.outcome();
+    desk.input(&format!("snapshot {id} 100.00x1 100.01x2"));
+    desk.input(&format!("diff {0} {0} - -", id + 1));
+    assert_eq!(desk.outcome(), format!("Live {} | - | -", id + 1));
 }
 
 #[test]
@@ -518,6 +577,18 @@ fn a_closing_venue_is_left_in_time() {
             diff 1011 1011 - - => Live 1011 | - | -
             t 2002    => Live 1011 | close market requested | -
             diff 1012 1013 - - => Live 1013 | - | -",
+        ),
+    );
+    // Not one diff came on both: the book is handed over all the same, and a hole is a gap again.
+    check(
+        "a quiet book",
+        &live(
+            "raw market {\"stream\":\"!serverShutdown\",\"data\":{\"e\":\"serverShutdown\",\"E\":1770123456789}}
+            t 2
+            up market
+            accept    => Live 1010 | connect market, subscribe | -
+            t 2002    => Live 1010 | close market requested | -
+            diff 1012 1013 - - => Buffering 0 | - | sequence_gap",
         ),
     );
 }

@@ -10,8 +10,9 @@ mod exchange;
 use exchange::{Faults, World, pick, replay};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use veloz_core::config::EngineConfig;
-use veloz_core::event::LinkRole;
+use veloz_core::event::{Command, Event, LinkDown, LinkId, LinkRole, PayloadBuf};
 use veloz_core::jitter::Jitter;
+use veloz_core::outbox::Outbox;
 use veloz_core::telemetry::records::{EngineState, RecordBody};
 use veloz_core::units::Nanos;
 use veloz_core::venue::binance::fault::VenueFault;
@@ -160,6 +161,76 @@ fn a_rotation_loses_nothing() {
         for kind in VenueFault::ALL {
             assert_eq!(world.reader.counters.faults(kind as u8), 0, "{kind:?}");
         }
+    });
+}
+
+/// Events that no venue and no edge would send, in any order: nothing panics, and what the engine
+/// asks for stays within the outbox.
+#[test]
+fn no_order_of_events_is_too_much() {
+    let texts = [
+        "",
+        "{",
+        "[]",
+        "{\"result\":null,\"id\":1}",
+        "{\"result\":null,\"id\":2}",
+        "{\"error\":{\"code\":2,\"msg\":\"no\"},\"id\":1}",
+        "{\"id\":3,\"status\":200,\"result\":{\"serverTime\":18446744073709551615}}",
+        "{\"id\":4,\"status\":200,\"result\":{\"serverTime\":0}}",
+        "{\"id\":4,\"status\":200,\"result\":{\"lastUpdateId\":0,\"bids\":[],\"asks\":[]}}",
+        "{\"id\":5,\"status\":200,\"result\":{\"lastUpdateId\":18446744073709551615,\"bids\":[],\"asks\":[]}}",
+        "{\"id\":6,\"status\":418,\"error\":{\"code\":-1003,\"msg\":\"no\",\"data\":{\"serverTime\":1,\"retryAfter\":18446744073709551615}}}",
+        "{\"id\":null,\"status\":429,\"error\":{\"code\":-1003,\"msg\":\"no\",\"data\":{\"serverTime\":1,\"retryAfter\":1}}}",
+        "{\"id\":7,\"status\":200,\"result\":{},\"rateLimits\":[{\"rateLimitType\":\"REQUEST_WEIGHT\",\"interval\":\"MINUTE\",\"intervalNum\":1,\"limit\":4294967295,\"count\":4294967295}]}",
+        "{\"stream\":\"!serverShutdown\",\"data\":{\"e\":\"serverShutdown\",\"E\":1}}",
+        "{\"stream\":\"s0usdt@bookTicker\",\"data\":{\"u\":18446744073709551615,\"s\":\"S0USDT\",\"b\":\"1.0\",\"B\":\"1.0\",\"a\":\"2.0\",\"A\":\"1.0\"}}",
+        "{\"stream\":\"s0usdt@depth@100ms\",\"data\":{\"e\":\"depthUpdate\",\"E\":18446744073709551615,\"s\":\"S0USDT\",\"U\":0,\"u\":18446744073709551615,\"b\":[],\"a\":[]}}",
+        "{\"stream\":\"s0usdt@depth@100ms\",\"data\":{\"e\":\"depthUpdate\",\"E\":1,\"s\":\"S0USDT\",\"U\":0,\"u\":0,\"b\":[],\"a\":[]}}",
+        "{\"stream\":\"s0usdt@depth@100ms\",\"data\":{\"e\":\"depthUpdate\",\"E\":1,\"s\":\"S0USDT\",\"U\":1,\"u\":9,\"b\":[[\"5.00\",\"1\"]],\"a\":[[\"4.00\",\"1\"]]}}",
+    ];
+    for_seeds(300, |seed| {
+        let mut rng = Jitter::new(seed);
+        let (mut engine, mut reader) = exchange::engine(config(&mut rng), &exchange::symbols(1));
+        let mut out = Outbox::new();
+        let mut now = Nanos::ZERO;
+        for _ in 0..400 {
+            let role = LinkRole::ALL[pick(&mut rng, 2) as usize];
+            let link = LinkId {
+                role,
+                generation: pick(&mut rng, 8) as u32,
+            };
+            let buf =
+                PayloadBuf::new(texts[pick(&mut rng, texts.len() as u64) as usize].as_bytes());
+            let event = match pick(&mut rng, 12) {
+                0..=1 => Event::LinkUp { link },
+                2 => Event::LinkDown {
+                    link,
+                    cause: LinkDown::ALL[pick(&mut rng, 12) as usize],
+                },
+                3 => Event::Backlog(pick(&mut rng, 2) == 0),
+                4 => Event::WallClock {
+                    unix_ns_at_zero: [i64::MIN, -1, 0, i64::MAX][pick(&mut rng, 4) as usize],
+                },
+                5..=8 => Event::Message {
+                    link,
+                    payload: buf.payload(),
+                },
+                _ => Event::Tick,
+            };
+            engine.handle(now, event, &mut out);
+            out.clear();
+            while reader.records.pop().is_some() {}
+            now = match pick(&mut rng, 20) {
+                0 => now.plus(rng.below(Nanos::from_secs(90))),
+                _ => now.plus(rng.below(Nanos::from_ms(200))),
+            };
+        }
+        // Long after, nothing overflows either. (No deadline reaches the very last nanosecond.)
+        for event in [Event::Tick, Event::Command(Command::Shutdown), Event::Tick] {
+            engine.handle(Nanos(u64::MAX - 1), event, &mut out);
+            out.clear();
+        }
+        assert_eq!(engine.next_deadline(), None);
     });
 }
 

@@ -386,7 +386,7 @@ impl Brain {
         if let (Some(venue), Some(wall)) = (venue, self.unix_ns_at_zero) {
             self.telemetry
                 .gauges
-                .set(Gauge::VenueClockOffsetNs, venue - wall);
+                .set(Gauge::VenueClockOffsetNs, venue.saturating_sub(wall));
         }
     }
 

@@ -112,8 +112,7 @@ impl RequestBudget {
         self.seconds
             .iter()
             .filter(|second| second.number >= from)
-            .map(|second| second.weight)
-            .sum()
+            .fold(0, |sum, second| sum.saturating_add(second.weight))
     }
 
     /// Takes weight for a request that is about to be sent; refuses what the window does not hold.
@@ -137,7 +136,7 @@ impl RequestBudget {
         if self.blocked_until > now {
             return self.blocked_until;
         }
-        if self.spent(now) + weight <= self.share() {
+        if self.spent(now).saturating_add(weight) <= self.share() {
             return now;
         }
         match self.window_age(now) {
