@@ -12,8 +12,9 @@ use std::path::{Path, PathBuf};
 use veloz_core::book::Side;
 use veloz_core::config::EngineConfig;
 use veloz_core::engine::{Engine, NoStopwatch};
-use veloz_core::event::{Event, LinkId, LinkRole, PayloadBuf};
+use veloz_core::event::{Event, LinkDown, LinkId, PayloadBuf};
 use veloz_core::instrument::{Bounds, Instrument, InstrumentIndex, Instruments, Symbol};
+use veloz_core::jitter::Jitter;
 use veloz_core::outbox::{Action, Outbox};
 use veloz_core::telemetry::counters::{Counter, MessageKind};
 use veloz_core::telemetry::records::EngineState;
@@ -92,6 +93,7 @@ struct Replay {
     now: Nanos,
     market: Option<LinkId>,
     depth_request: Option<(LinkId, String)>,
+    closed: usize,
 }
 
 impl Replay {
@@ -107,6 +109,7 @@ impl Replay {
             now: Nanos::ZERO,
             market: None,
             depth_request: None,
+            closed: 0,
         }
     }
 
@@ -115,19 +118,20 @@ impl Replay {
         let mut answers = Vec::new();
         for action in self.out.actions() {
             match action {
-                Action::Connect { link } => {
-                    if link.role == LinkRole::Market {
-                        self.market = Some(link);
+                Action::Connect { link } => answers.push((link, None)),
+                Action::Close { link, .. } => {
+                    self.closed += 1;
+                    if self.market == Some(link) {
+                        self.market = None;
                     }
-                    answers.push((link, None));
                 }
-                Action::Close { .. } => panic!("a link was closed during a sound session"),
                 Action::Send { link, message } => {
                     let text = std::str::from_utf8(message).expect("text");
                     let json: serde_json::Value = serde_json::from_str(text).expect("JSON");
                     let id = json["id"].to_string();
                     match json["method"].as_str() {
                         Some("SUBSCRIBE") => {
+                            self.market = Some(link);
                             answers.push((link, Some(format!("{{\"result\":null,\"id\":{id}}}"))));
                         }
                         Some("time") => {
@@ -227,6 +231,7 @@ fn check(symbol: &str, files: &[&str], comparisons: usize) {
     });
     assert_eq!(compared, comparisons, "comparisons in {files:?}");
     assert_eq!(replay.engine.state(), EngineState::Ready);
+    assert_eq!(replay.closed, 0, "links closed during a sound session");
     let counters = &replay.reader.counters;
     for kind in VenueFault::ALL {
         assert_eq!(counters.faults(kind as u8), 0, "{}", kind.label());
@@ -238,6 +243,202 @@ fn check(symbol: &str, files: &[&str], comparisons: usize) {
         .map(|kind| counters.messages(kind))
         .sum();
     assert_eq!(counted, messages);
+}
+
+/// The recorded book, kept by two plain maps.
+#[derive(Default)]
+struct Reference {
+    sides: [BTreeMap<i64, i64>; 2],
+    id: u64,
+}
+
+#[derive(Deserialize)]
+struct RecordedLevels {
+    #[serde(rename = "U", default)]
+    first: u64,
+    #[serde(rename = "u", alias = "lastUpdateId")]
+    last: u64,
+    #[serde(rename = "b", alias = "bids")]
+    bids: Vec<[String; 2]>,
+    #[serde(rename = "a", alias = "asks")]
+    asks: Vec<[String; 2]>,
+}
+
+#[derive(Deserialize)]
+struct RecordedDiff {
+    data: RecordedLevels,
+}
+
+impl Reference {
+    fn apply(&mut self, spec: &Instrument, levels: &RecordedLevels) {
+        if levels.last <= self.id {
+            return;
+        }
+        assert!(
+            self.id == 0 || levels.first <= self.id + 1,
+            "a capture without gaps"
+        );
+        self.id = levels.last;
+        for (side, levels) in self.sides.iter_mut().zip([&levels.bids, &levels.asks]) {
+            for [price, qty] in levels {
+                let price = spec.tick.parse(price.as_bytes()).expect("on the grid");
+                let qty = spec.lot.parse(qty.as_bytes()).expect("on the grid");
+                if qty == 0 {
+                    side.remove(&price);
+                } else {
+                    side.insert(price, qty);
+                }
+            }
+        }
+    }
+
+    /// All levels of a side, best first.
+    fn levels(&self, side: Side) -> Vec<Level> {
+        let level = |(price, qty): (&i64, &i64)| Level {
+            price: Ticks(*price),
+            qty: Lots(*qty),
+        };
+        let levels = self.sides[side as usize].iter().map(level);
+        match side {
+            Side::Bid => levels.rev().collect(),
+            Side::Ask => levels.collect(),
+        }
+    }
+
+    fn snapshot(&self, spec: &Instrument) -> String {
+        let text = |side| {
+            let levels: Vec<String> = self
+                .levels(side)
+                .iter()
+                .map(|level| {
+                    format!(
+                        "[\"{}\",\"{}\"]",
+                        spec.price(level.price),
+                        spec.qty(level.qty)
+                    )
+                })
+                .collect();
+            levels.join(",")
+        };
+        format!(
+            "{{\"lastUpdateId\":{},\"bids\":[{}],\"asks\":[{}]}}",
+            self.id,
+            text(Side::Bid),
+            text(Side::Ask)
+        )
+    }
+}
+
+/// A recorded session with the venue's and the network's worst: the book equals the recorded one at
+/// its update id, or it is not live.
+fn check_with_faults(symbol: &str, files: &[&str], seed: u64) {
+    let Some(dir) = std::env::var_os("VELOZ_DATA_DIR").map(PathBuf::from) else {
+        eprintln!("skipped: VELOZ_DATA_DIR does not say where the captures are");
+        return;
+    };
+    let spec = instrument(symbol);
+    let mut jitter = Jitter::new(seed);
+    let mut one_in = |bound: u64| jitter.below(Nanos(bound)).0 == 0;
+    let mut reference = Reference::default();
+    let mut early: Vec<RecordedLevels> = Vec::new();
+    let mut replay = Replay::new(symbol);
+    let mut held_back: Option<String> = None;
+    let (mut compared, mut was_live, mut lost_live) = (0u64, false, 0u64);
+    lines(&dir, files, |at, json| {
+        replay.advance(at);
+        let is_diff = json.contains("@depth");
+        if is_diff {
+            let diff: RecordedDiff = serde_json::from_str(json).expect("a diff");
+            if reference.id == 0 {
+                early.push(diff.data);
+            } else {
+                reference.apply(&spec, &diff.data);
+            }
+        } else if !json.starts_with("{\"stream\"") {
+            let snapshot: RecordedLevels = serde_json::from_str(json).expect("a snapshot");
+            reference.apply(&spec, &snapshot);
+            for diff in early.drain(..) {
+                reference.apply(&spec, &diff);
+            }
+        }
+        if reference.id != 0
+            && let Some((link, id)) = replay.depth_request.take()
+        {
+            if one_in(4) {
+                // No answer; the engine asks again when it has waited long enough.
+            } else {
+                let snapshot = reference.snapshot(&spec);
+                let reply = format!("{{\"id\":{id},\"status\":200,\"result\":{snapshot}}}");
+                replay.message(link, &reply);
+            }
+        }
+        if let Some(market) = replay.market
+            && json.starts_with("{\"stream\"")
+        {
+            match () {
+                () if is_diff && one_in(300) => {}
+                () if one_in(500) => {
+                    replay.message(market, json);
+                    replay.message(market, json);
+                }
+                () if is_diff && one_in(300) => held_back = Some(json.to_owned()),
+                () if one_in(6_000) => replay.message(market, &json[..json.len() / 2]),
+                () if is_diff && one_in(400) => {
+                    replay.message(market, &json.replacen("\"U\":", "\"U\":9", 1));
+                }
+                () if is_diff && one_in(400) => {
+                    let crossing = "\"b\":[[\"199999.00000000\",\"1.00000000\"]";
+                    let comma = if json.contains("\"b\":[]") { "" } else { "," };
+                    let text = json.replacen("\"b\":[", &format!("{crossing}{comma}"), 1);
+                    replay.message(market, &text);
+                }
+                () if one_in(20_000) => {
+                    replay.market = None;
+                    replay.handle(Event::LinkDown {
+                        link: market,
+                        cause: LinkDown::Closed,
+                    });
+                }
+                () => {
+                    replay.message(market, json);
+                    if let Some(late) = held_back.take()
+                        && let Some(market) = replay.market
+                    {
+                        replay.message(market, &late);
+                    }
+                }
+            }
+        }
+        let (state, id) = replay.engine.book_state(BOOK);
+        let is_live = state == SyncState::Live;
+        lost_live += u64::from(was_live && !is_live);
+        was_live = is_live;
+        if is_live && is_diff && id == reference.id {
+            let book = replay.engine.book(BOOK).expect("live");
+            compared += 1;
+            for side in Side::ALL {
+                let best: Vec<Level> = book.levels(side).take(20).collect();
+                let expected = reference.levels(side);
+                assert_eq!(best, expected[..20], "{side:?} at update {id}");
+                assert_eq!(book.level_count(side), expected.len());
+            }
+        }
+    });
+    eprintln!("{symbol}: {compared} comparisons, {lost_live} times not live");
+    assert!(lost_live > 8, "the faults did hit");
+    assert!(compared > 1_000, "and the book came back");
+}
+
+#[test]
+fn recorded_sessions_with_every_fault() {
+    for seed in 0..2 {
+        check_with_faults(
+            "BTCUSDT",
+            &["spot/btcusdt_20240808.gz", "spot/btcusdt_20240809.gz"],
+            seed,
+        );
+        check_with_faults("ETHUSDT", &["spot/ethusdt_20240808.gz"], seed);
+    }
 }
 
 #[test]
