@@ -31,6 +31,7 @@ use crate::config::EngineConfig;
 use crate::deadlines::Timer;
 use crate::event::{Command, Event, LinkId, LinkRole, Payload};
 use crate::instrument::{InstrumentIndex, Instruments};
+use crate::limits::SETTLING_ROUNDS_MAX;
 use crate::outbox::Outbox;
 use crate::telemetry::Telemetry;
 use crate::telemetry::counters::{Counter, InstrumentCounter, MessageKind};
@@ -44,10 +45,6 @@ use crate::venue::binance::resync::SyncState;
 use crate::venue::binance::session::subscriptions::TooManyStreams;
 use books::Origin;
 use brain::Brain;
-
-/// Rounds in which books and links may set each other to work after one event. What is left then
-/// keeps its timer and is done in the next turn.
-const SETTLING_ROUNDS_MAX: usize = 4;
 
 /// Takes one stage stamp. The edge supplies the TSC, replay supplies zeros; no decision reads a stamp.
 pub trait Stopwatch {
@@ -100,6 +97,7 @@ impl<S: Stopwatch> Engine<S> {
     /// no room is tried again. `now` never goes back.
     #[inline]
     pub fn handle(&mut self, now: Nanos, event: Event<'_>, out: &mut Outbox) {
+        debug_assert!(out.is_empty(), "the last event's actions are performed");
         if self.brain.state == EngineState::Stopped {
             return;
         }

@@ -33,8 +33,42 @@ pub const BOOK_WINDOW_TICKS: usize = 1 << 16;
 /// When full the book is resynchronised, which starts it again from a snapshot. One side takes 256 KiB.
 pub const BOOK_FAR_LEVELS_MAX: usize = 1 << 14;
 
-/// Depth snapshots asked for and not answered: every instrument resyncs at once, one request each.
-pub const SNAPSHOTS_PENDING_MAX: usize = INSTRUMENTS_MAX;
+/// Books that synchronise at the same time, each with a window of waiting diffs. One takes about half
+/// a second (a diff interval and a round trip), so eight bring 64 books up in some four.
+pub const SYNC_WINDOWS_MAX: usize = 8;
+
+/// Diffs of one window: at ten a second, a request that times out after 5 s and several retries fit.
+/// When full its book starts again.
+pub const WINDOW_DIFFS_MAX: usize = 256;
+
+/// Levels of one window, both sides. Recorded diffs have 46 levels on average and 1,076 at most; this
+/// holds 256 with 256 each, or six of the largest that the venue may send. 1 MiB.
+pub const WINDOW_LEVELS_MAX: usize = 1 << 16;
+
+/// Snapshots in a row that may be too old for a window. The venue's cache is a second or so behind, and
+/// eight tries with their waits take ten: then the ids themselves must have moved.
+pub const SNAPSHOTS_TOO_OLD_MAX: u8 = 8;
+
+/// Events in a row that may bring nothing new. A snapshot can be ahead of the stream, and a venue may
+/// repeat itself; fifty diffs are five seconds of the fastest stream. Then it counts from anew.
+pub const OLD_IN_A_ROW_MAX: u8 = 50;
+
+/// Requests under way: a snapshot for every window, as many again that nobody waits for any more but
+/// the venue may still answer, probes and the clock. What does not fit is asked for later.
+pub const REQUESTS_MAX: usize = 32;
+
+/// Depth snapshots announced to the decoder and not answered.
+pub const SNAPSHOTS_PENDING_MAX: usize = REQUESTS_MAX;
+
+/// Books that one event serves: each may cause three records. Those beyond are served in the next turn.
+pub const BOOKS_PER_EVENT_MAX: usize = 64;
+
+/// Rounds in which books and links may set each other to work after one event. What is left then keeps
+/// its timer and is done in the next turn.
+pub const SETTLING_ROUNDS_MAX: usize = 4;
+
+/// Probes that one event sends, so that its actions stay few.
+pub const PROBES_PER_EVENT_MAX: usize = 4;
 
 /// Links alive at once: market data and API, each with its successor while it rotates, and room for two more pairs.
 pub const LINKS_MAX: usize = 8;
@@ -59,6 +93,13 @@ pub const CONNECT_WINDOW: Nanos = Nanos::from_secs(300);
 /// Bytes of one answer at the start: `exchangeInfo` of all instruments that we may hold is below 2 MB.
 pub const BOOT_MESSAGE_BYTES_MAX: usize = 16 << 20;
 
+/// Connections that the engine asks for in [`CONNECT_WINDOW`]. The venue allows 300 an address; half is left to
+/// other programs behind it, the dead-man's connection among them. Then it waits.
+pub const CONNECTS_ASKED_MAX: usize = 150;
+
+/// Notices of the session in one event: every link goes, and both roles ask anew.
+pub const NOTICES_PER_EVENT_MAX: usize = 16;
+
 /// Actions that one event may cause. A link coming up sends `ceil(1,024 / 200)` subscriptions; the rest is housekeeping.
 pub const ACTIONS_PER_EVENT_MAX: usize = 32;
 
@@ -71,8 +112,15 @@ pub const SEND_BUFFER_BYTES_MAX: usize = 2 * OUTBOX_BYTES_MAX;
 /// Stream names in one SUBSCRIBE; the venue has dropped longer lists silently.
 pub const STREAMS_PER_SUBSCRIBE_MAX: usize = 200;
 
-const _: () =
-    assert!(STREAMS_PER_LINK_MAX.div_ceil(STREAMS_PER_SUBSCRIBE_MAX) < ACTIONS_PER_EVENT_MAX);
+/// SUBSCRIBE messages of one connection.
+pub const SUBSCRIBES_PER_LINK_MAX: usize = STREAMS_PER_LINK_MAX.div_ceil(STREAMS_PER_SUBSCRIBE_MAX);
+
+const _: () = assert!(SUBSCRIBES_PER_LINK_MAX < ACTIONS_PER_EVENT_MAX);
+// Both roles close two links, ask for one and subscribe one; every window asks, probes and the clock too.
+const _: () = assert!(2 * 4 + SYNC_WINDOWS_MAX + PROBES_PER_EVENT_MAX < ACTIONS_PER_EVENT_MAX);
+const _: () = assert!(REQUESTS_MAX > 2 * SYNC_WINDOWS_MAX + PROBES_PER_EVENT_MAX);
+const _: () = assert!(WINDOW_LEVELS_MAX >= 6 * 2 * LEVELS_PER_SIDE_MAX);
+const _: () = assert!(SYNC_WINDOWS_MAX <= u8::MAX as usize);
 const _: () = assert!(BOOK_WINDOW_TICKS.is_power_of_two());
 // A resynchronised book must fit, wherever its levels fall, and leave room to grow.
 const _: () = assert!(BOOK_FAR_LEVELS_MAX >= 2 * LEVELS_PER_SIDE_MAX);
@@ -108,6 +156,8 @@ pub const HISTOGRAM_SETS: usize = 2;
 /// Entries of the trace ring: the last fraction of a second of a busy market, in 160 KiB of the core's L2.
 pub const TRACE_RING_SIZE: usize = 1 << 12;
 
+// Serving books may cause a fault, a resynchronisation and a state for each.
+const _: () = assert!(3 * BOOKS_PER_EVENT_MAX <= RECORDS_PER_EVENT_MAX);
 const _: () =
     assert!(RECORDS_RING_SIZE.is_power_of_two() && RECORDS_RING_SIZE > 2 * RECORDS_HEADROOM);
 const _: () = assert!(SAMPLES_RING_SIZE.is_power_of_two() && TRACE_RING_SIZE.is_power_of_two());

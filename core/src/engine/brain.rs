@@ -10,7 +10,9 @@ use crate::deadlines::{Deadlines, Timer};
 use crate::event::{LinkDown, LinkId};
 use crate::instrument::{InstrumentIndex, Instruments};
 use crate::jitter::Jitter;
-use crate::limits::{BOOK_FAR_LEVELS_MAX, BOOK_WINDOW_TICKS, FAULT_RECORDS_PER_SECOND_MAX};
+use crate::limits::{
+    BOOK_FAR_LEVELS_MAX, BOOK_WINDOW_TICKS, FAULT_RECORDS_PER_SECOND_MAX, NOTICES_PER_EVENT_MAX,
+};
 use crate::outbox::Outbox;
 use crate::telemetry::Telemetry;
 use crate::telemetry::counters::InstrumentCounter;
@@ -24,7 +26,7 @@ use crate::venue::binance::rate::{RequestBudget, snapshot_plan};
 use crate::venue::binance::resync::window::{WindowIndex, Windows};
 use crate::venue::binance::resync::{BookSync, SyncState};
 use crate::venue::binance::session::subscriptions::{Subscriptions, TooManyStreams};
-use crate::venue::binance::session::{NOTICES_MAX, Notice, Session};
+use crate::venue::binance::session::{Notice, Session};
 
 use super::newest::Newest;
 use super::requests::Requests;
@@ -163,7 +165,7 @@ impl Brain {
             markets: (0..count).map(|_| Market::new()).collect(),
             windows: Windows::default(),
             session,
-            notices: Vec::with_capacity(NOTICES_MAX),
+            notices: Vec::with_capacity(NOTICES_PER_EVENT_MAX),
             requests: Requests::new(),
             budget: RequestBudget::new(weight_per_minute),
             venue_clock: VenueClock::default(),

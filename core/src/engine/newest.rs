@@ -4,7 +4,8 @@
 //! twice; what is old on the connection that brought the newest is a fault of the venue, what is old
 //! on another is merely late.
 
-use crate::venue::binance::resync::{OLD_IN_A_ROW_MAX, Source};
+use crate::limits::OLD_IN_A_ROW_MAX;
+use crate::venue::binance::resync::Source;
 
 /// What an id is to its stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,14 +5,8 @@
 
 use crate::event::LinkId;
 use crate::instrument::InstrumentIndex;
+use crate::limits::REQUESTS_MAX;
 use crate::units::Nanos;
-use crate::venue::binance::resync::window::WINDOWS;
-
-/// Requests under way at once: a snapshot for every window, as many again that nobody waits for any
-/// more but the venue may still answer, and a few probes and the clock.
-const REQUESTS_MAX: usize = 32;
-
-const _: () = assert!(REQUESTS_MAX > 2 * WINDOWS);
 
 /// What was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

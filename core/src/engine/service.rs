@@ -6,6 +6,7 @@
 use crate::deadlines::Timer;
 use crate::event::{LinkId, LinkRole};
 use crate::instrument::InstrumentIndex;
+use crate::limits::{BOOKS_PER_EVENT_MAX, PROBES_PER_EVENT_MAX};
 use crate::outbox::{Full, Outbox};
 use crate::telemetry::counters::Counter;
 use crate::telemetry::histograms::Stage;
@@ -23,12 +24,6 @@ use super::requests::{Question, Request};
 
 /// Levels of a probe: the cheapest request that tells an update id.
 const PROBE_LEVELS: u16 = 5;
-
-/// Books served in one turn; those beyond it are served in the next. Each may cause three records.
-const BOOKS_PER_TURN_MAX: usize = 64;
-
-/// Probes sent in one turn, so that the actions of one event stay few.
-const PROBES_PER_TURN_MAX: usize = 4;
 
 /// How long a request waits when there is no room for it among those under way.
 const NO_ROOM_WAIT: Nanos = Nanos::from_ms(100);
@@ -52,7 +47,7 @@ impl Brain {
         let mut next = Nanos::MAX;
         for position in 0..self.markets.len() {
             let index = InstrumentIndex(position as u16);
-            if served < BOOKS_PER_TURN_MAX && self.markets[position].sync.due() <= now {
+            if served < BOOKS_PER_EVENT_MAX && self.markets[position].sync.due() <= now {
                 served += 1;
                 self.serve_book(now, index, &mut probes, decoder, out);
             }
@@ -76,7 +71,7 @@ impl Brain {
             Wish::Turn => self.grant_turn(now, index),
             Wish::Snapshot => self.ask_snapshot(now, index, decoder, out),
             Wish::Probe => {
-                let asked = if *probes < PROBES_PER_TURN_MAX {
+                let asked = if *probes < PROBES_PER_EVENT_MAX {
                     *probes += 1;
                     self.ask(now, Question::Probe(index), decoder, out)
                 } else {

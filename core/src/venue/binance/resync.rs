@@ -41,6 +41,7 @@ pub use step::{DiffStep, SOURCES, SnapshotStep, Source, SyncState, Wish};
 
 use crate::config::BookConfig;
 use crate::jitter::Jitter;
+use crate::limits::{OLD_IN_A_ROW_MAX, SNAPSHOTS_TOO_OLD_MAX};
 use crate::units::Nanos;
 
 /// The state of one instrument's synchronisation; see the module's text.
@@ -186,7 +187,7 @@ impl BookSync {
         let window_is_empty = self.first_id == 0;
         if !window_is_empty && last_id < self.first_id {
             self.too_old_in_a_row += 1;
-            if self.too_old_in_a_row >= TOO_OLD_MAX {
+            if self.too_old_in_a_row >= SNAPSHOTS_TOO_OLD_MAX {
                 return SnapshotStep::GiveUp {
                     first: self.first_id,
                 };
@@ -432,14 +433,6 @@ impl BookSync {
 
 /// How long a book must have been `Live` for its next failure to count as its first.
 pub const SETTLED_AFTER: Nanos = Nanos::from_secs(60);
-
-/// Snapshots in a row that may be too old. The venue's cache is a second or so behind at most, and
-/// eight tries with their waits take ten: then the ids themselves must have moved.
-pub const TOO_OLD_MAX: u8 = 8;
-
-/// Diffs in a row that may bring nothing new. A snapshot can be ahead of the stream, and a venue may
-/// repeat itself; fifty are five seconds of the fastest stream.
-pub const OLD_IN_A_ROW_MAX: u8 = 50;
 
 #[cfg(test)]
 mod tests;

@@ -20,7 +20,7 @@
 //!
 //! Invariants: at most [`crate::limits::STREAMS_PER_SUBSCRIBE_MAX`] names a message and three
 //! messages a second and connection, which leaves two of the venue's five to pongs; at most
-//! [`attempts::ATTEMPTS_MAX`] connections in 5 minutes; no two links ever share a generation.
+//! [`crate::limits::CONNECTS_ASKED_MAX`] connections in 5 minutes; no two links ever share a generation.
 
 mod acts;
 pub mod attempts;
@@ -42,9 +42,6 @@ pub const SUBSCRIBE_INTERVAL: Nanos = Nanos::from_ms(334);
 
 /// How long a link must have been up for its loss to count as the first failure.
 pub const SETTLED_AFTER: Nanos = Nanos::from_secs(60);
-
-/// Notices that one event may cause: every link of both roles goes, and its role asks anew.
-pub const NOTICES_MAX: usize = 16;
 
 /// What changed, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

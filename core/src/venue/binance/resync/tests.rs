@@ -372,10 +372,10 @@ fn snapshots_that_are_always_too_old_give_the_window_up() {
     sync.stream_up(Nanos::ZERO);
     sync.grant_turn(Nanos::ZERO, &config);
     let _ = sync.diff(Nanos::ZERO, Source::new(0), 10, 12);
-    for attempt in 1..=TOO_OLD_MAX {
+    for attempt in 1..=SNAPSHOTS_TOO_OLD_MAX {
         sync.snapshot_requested();
         let step = sync.snapshot(Nanos::ZERO, 9, &config, &mut jitter);
-        if attempt < TOO_OLD_MAX {
+        if attempt < SNAPSHOTS_TOO_OLD_MAX {
             assert_eq!(step, SnapshotStep::TooOld { first: 10 });
         } else {
             assert_eq!(step, SnapshotStep::GiveUp { first: 10 });

@@ -1,25 +1,11 @@
 //! Diffs that wait for a snapshot: a few windows that all instruments share.
 //!
 //! Owns: [`Windows`]. Does not: judge ids; what is pushed is in order and without holes.
-//! Bound: [`WINDOWS`] windows of [`WINDOW_LEVELS`] levels in [`WINDOW_DIFFS`] diffs, all reserved at
+//! Bound: [`SYNC_WINDOWS_MAX`] windows of [`WINDOW_LEVELS_MAX`] levels in [`WINDOW_DIFFS_MAX`] diffs, all reserved at
 //! start. A book without a window waits; a diff that does not fit is refused and its book starts again.
 
-use crate::limits::LEVELS_PER_SIDE_MAX;
+use crate::limits::{SYNC_WINDOWS_MAX, WINDOW_DIFFS_MAX, WINDOW_LEVELS_MAX};
 use crate::units::Level;
-
-/// Books that synchronise at the same time. Each takes about 0.4 s (a diff interval and a round
-/// trip), so eight do 64 books in four seconds, and a thousand-level snapshot each keeps the link busy enough.
-pub const WINDOWS: usize = 8;
-
-/// Diffs of one window: 100 ms a diff, so a request that times out after 5 s and several retries fit.
-pub const WINDOW_DIFFS: usize = 256;
-
-/// Levels of one window, both sides. Recorded diffs have 46 levels on average and 1,076 at most; this
-/// holds 200 average ones in a row and six of the largest that the venue may send. 1 MiB.
-pub const WINDOW_LEVELS: usize = 1 << 16;
-
-const _: () = assert!(WINDOW_LEVELS >= 6 * 2 * LEVELS_PER_SIDE_MAX);
-const _: () = assert!(WINDOWS <= u8::MAX as usize);
 
 /// One of the windows, lent to one book.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,20 +47,20 @@ pub struct Windows {
 
 impl Default for Windows {
     fn default() -> Self {
-        Self::new(WINDOWS)
+        Self::new(SYNC_WINDOWS_MAX)
     }
 }
 
 impl Windows {
     /// `count` windows, all free, their memory reserved.
     pub fn new(count: usize) -> Self {
-        assert!(count <= WINDOWS, "more than the bound");
+        assert!(count <= SYNC_WINDOWS_MAX, "more than the bound");
         Self {
             windows: (0..count)
                 .map(|_| Window {
                     free: true,
-                    headers: Vec::with_capacity(WINDOW_DIFFS),
-                    levels: Vec::with_capacity(WINDOW_LEVELS),
+                    headers: Vec::with_capacity(WINDOW_DIFFS_MAX),
+                    levels: Vec::with_capacity(WINDOW_LEVELS_MAX),
                 })
                 .collect(),
         }
@@ -130,7 +116,7 @@ impl Windows {
         let window = &mut self.windows[usize::from(index.0)];
         debug_assert!(!window.free, "a window that nobody holds");
         let levels = window.levels.len() + bids.len() + asks.len();
-        if window.headers.len() == WINDOW_DIFFS || levels > WINDOW_LEVELS {
+        if window.headers.len() == WINDOW_DIFFS_MAX || levels > WINDOW_LEVELS_MAX {
             return Err(WindowFull);
         }
         window.headers.push(Header {
@@ -163,6 +149,7 @@ impl Windows {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::LEVELS_PER_SIDE_MAX;
     use crate::units::{Lots, Ticks};
 
     fn level(price: i64) -> Level {
@@ -221,7 +208,7 @@ mod tests {
 
         windows.give_back(index);
         let index = windows.lend().expect("free");
-        for id in 0..WINDOW_DIFFS as u64 {
+        for id in 0..WINDOW_DIFFS_MAX as u64 {
             windows.push(index, id, &[level(1)], &[]).expect("room");
         }
         assert_eq!(windows.push(index, 999, &[], &[]), Err(WindowFull));

@@ -1,28 +1,22 @@
 //! How often we may connect.
 //!
-//! Owns: [`Attempts`]. Invariant: in no 5 minutes more than [`ATTEMPTS_MAX`] connections are asked for.
+//! Owns: [`Attempts`]. Invariant: in no 5 minutes more than [`CONNECTS_ASKED_MAX`] connections are asked for.
 
+use crate::limits::{CONNECT_WINDOW, CONNECTS_ASKED_MAX};
 use crate::units::Nanos;
-
-/// Connections in 5 minutes. The venue allows 300 an address; half is left to other programs behind it,
-/// the dead-man's connection among them.
-pub const ATTEMPTS_MAX: usize = 150;
-
-/// The span in which the venue counts.
-pub const ATTEMPTS_WINDOW: Nanos = Nanos::from_secs(300);
 
 /// The last connections that were asked for.
 #[derive(Clone, Debug)]
 pub struct Attempts {
     /// When each may be forgotten; the oldest at `next`.
-    forgotten_at: [Nanos; ATTEMPTS_MAX],
+    forgotten_at: [Nanos; CONNECTS_ASKED_MAX],
     next: usize,
 }
 
 impl Default for Attempts {
     fn default() -> Self {
         Self {
-            forgotten_at: [Nanos::ZERO; ATTEMPTS_MAX],
+            forgotten_at: [Nanos::ZERO; CONNECTS_ASKED_MAX],
             next: 0,
         }
     }
@@ -40,8 +34,8 @@ impl Attempts {
     /// When it was not allowed yet.
     pub fn note(&mut self, now: Nanos) {
         assert!(self.allowed_at() <= now, "too many connections");
-        self.forgotten_at[self.next] = now.plus(ATTEMPTS_WINDOW);
-        self.next = (self.next + 1) % ATTEMPTS_MAX;
+        self.forgotten_at[self.next] = now.plus(CONNECT_WINDOW);
+        self.next = (self.next + 1) % CONNECTS_ASKED_MAX;
     }
 }
 
@@ -52,7 +46,7 @@ mod tests {
     #[test]
     fn the_window_slides() {
         let mut attempts = Attempts::default();
-        for second in 0..ATTEMPTS_MAX as u64 {
+        for second in 0..CONNECTS_ASKED_MAX as u64 {
             assert!(attempts.allowed_at() <= Nanos::from_secs(second));
             attempts.note(Nanos::from_secs(second));
         }

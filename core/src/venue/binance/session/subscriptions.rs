@@ -5,11 +5,8 @@
 
 use crate::config::{PartialDepth, Streams};
 use crate::instrument::Instruments;
-use crate::limits::{STREAMS_PER_LINK_MAX, STREAMS_PER_SUBSCRIBE_MAX};
+use crate::limits::{STREAMS_PER_LINK_MAX, STREAMS_PER_SUBSCRIBE_MAX, SUBSCRIBES_PER_LINK_MAX};
 use std::fmt::Write as _;
-
-/// Messages that one connection needs at most.
-pub const SUBSCRIBES_MAX: usize = STREAMS_PER_LINK_MAX.div_ceil(STREAMS_PER_SUBSCRIBE_MAX);
 
 /// More streams than one connection may carry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -53,11 +50,14 @@ impl Subscriptions {
                 names += 1;
             }
         }
-        assert!(params.len() <= SUBSCRIBES_MAX, "bounded by the streams");
+        assert!(
+            params.len() <= SUBSCRIBES_PER_LINK_MAX,
+            "bounded by the streams"
+        );
         Ok(Self { params })
     }
 
-    /// How many messages there are, `[1, SUBSCRIBES_MAX]`.
+    /// How many messages there are, `[1, SUBSCRIBES_PER_LINK_MAX]`.
     pub fn count(&self) -> usize {
         self.params.len()
     }
@@ -127,7 +127,7 @@ mod tests {
             ..Streams::default()
         };
         let subscriptions = Subscriptions::new(&table(256), all).expect("exactly 1,024");
-        assert_eq!(subscriptions.count(), SUBSCRIBES_MAX);
+        assert_eq!(subscriptions.count(), SUBSCRIBES_PER_LINK_MAX);
         let names: Vec<usize> = (0..subscriptions.count())
             .map(|index| {
                 let text = std::str::from_utf8(subscriptions.params(index)).expect("text");

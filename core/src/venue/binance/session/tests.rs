@@ -6,6 +6,7 @@ use super::*;
 use crate::config::Streams;
 use crate::instrument::Instruments;
 use crate::instrument::tests::instrument;
+use crate::limits::{CONNECT_WINDOW, CONNECTS_ASKED_MAX};
 use crate::outbox::Action;
 use std::fmt::Write as _;
 
@@ -377,9 +378,9 @@ fn refused_connections_stay_inside_the_venues_limit() {
         notices.clear();
         now = session.due().max(now.plus(Nanos(1)));
     }
-    assert!(asked.len() > 3 * attempts::ATTEMPTS_MAX);
-    for window in asked.windows(attempts::ATTEMPTS_MAX + 1) {
-        assert!(window[attempts::ATTEMPTS_MAX].since(window[0]) >= attempts::ATTEMPTS_WINDOW);
+    assert!(asked.len() > 3 * CONNECTS_ASKED_MAX);
+    for window in asked.windows(CONNECTS_ASKED_MAX + 1) {
+        assert!(window[CONNECTS_ASKED_MAX].since(window[0]) >= CONNECT_WINDOW);
     }
 }
 
