@@ -688,3 +688,6 @@ fn progress_bar(files: &[PathBuf]) -> ProgressBar {
     .expect("a constant template");
     ProgressBar::new(bytes).with_style(style)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,220 @@
+//! The command as its users start it: the embedded system runs for real, in processes of its own.
+//!
+//! Nothing here sleeps or measures: what has to be waited for is read from the process's own output,
+//! and every process ends by itself should a test fail to end it.
+
+use serde_json::Value;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+
+/// Seconds after which a process that nobody ended ends by itself.
+const LIFE: &str = "60";
+
+/// The command without this process's settings.
+fn veloz() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_veloz"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("VELOZ_") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+/// A running engine whose log is read line by line.
+struct Running {
+    child: Child,
+    log: BufReader<ChildStdout>,
+}
+
+impl Running {
+    fn start(arguments: &[&str]) -> Self {
+        let mut child = veloz()
+            .args(["--set", "http.port=0", "--for", LIFE])
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the command starts");
+        let log = BufReader::new(child.stdout.take().expect("piped"));
+        Self { child, log }
+    }
+
+    /// Reads the log up to the line that `wanted` accepts.
+    fn wait_for(&mut self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        let mut seen = String::new();
+        let mut line = String::new();
+        while self.log.read_line(&mut line).expect("readable") > 0 {
+            let entry: Value =
+                serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error} in {line:?}"));
+            for key in ["timestamp", "level", "component", "message"] {
+                assert!(entry[key].is_string(), "no {key} in {line:?}");
+            }
+            if wanted(&entry) {
+                return entry;
+            }
+            seen.push_str(&line);
+            line.clear();
+        }
+        panic!("the log ended before {what}:\n{seen}");
+    }
+
+    fn signal(&self, signal: libc::c_int) {
+        let pid = libc::pid_t::try_from(self.child.id()).expect("a process id");
+        // SAFETY: plain integers; the process is our own child and was not waited for yet.
+        assert_eq!(unsafe { libc::kill(pid, signal) }, 0);
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Ended already, except when the test failed.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn get(address: &str, path: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(address).expect("listens");
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+    )
+    .expect("sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("answered");
+    let status = answer
+        .split(' ')
+        .nth(1)
+        .and_then(|code| code.parse().ok())
+        .unwrap_or_else(|| panic!("no status in {answer:?}"));
+    (status, answer)
+}
+
+fn run_to_end(arguments: &[&str]) -> Output {
+    veloz().args(arguments).output().expect("the command runs")
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn the_embedded_system_becomes_ready_serves_and_ends_on_sigterm() {
+    for signal in [libc::SIGTERM, libc::SIGINT] {
+        let mut running = Running::start(&[]);
+        let started =
+            running.wait_for("the server's address", |entry| entry["metrics"].is_string());
+        let address = started["metrics"]
+            .as_str()
+            .and_then(|url| url.strip_prefix("http://"))
+            .and_then(|url| url.strip_suffix("/metrics"))
+            .expect("an address")
+            .to_owned();
+        running.wait_for("live books", |entry| entry["to"] == "ready");
+
+        let (status, health) = get(&address, "/health/ready");
+        assert_eq!(status, 200, "{health}");
+        let (status, metrics) = get(&address, "/metrics");
+        assert_eq!(status, 200);
+        assert!(metrics.contains("\nveloz_"), "{metrics}");
+
+        running.signal(signal);
+        running.wait_for("the last line", |entry| entry["message"] == "stopped");
+        let status = running.child.wait().expect("ended");
+        assert_eq!(status.code(), Some(0));
+    }
+}
+
+#[test]
+fn a_taken_port_is_a_sentence_that_names_the_key() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = taken.local_addr().expect("bound").port();
+    let output = run_to_end(&["--set", &format!("http.port={port}"), "--for", LIFE]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stdout(&output).contains("http.port"), "{}", stdout(&output));
+}
+
+#[test]
+fn a_recording_of_the_embedded_venue_replays_the_same_twice() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let at = |name: &str| directory.path().join(name).display().to_string();
+    let capture = at("a.capture");
+    let recorded = run_to_end(&["record", "--out", &capture, "--seconds", "2"]);
+    assert_eq!(recorded.status.code(), Some(0), "{}", stdout(&recorded));
+    assert!(
+        stdout(&recorded).contains("\"lost\":0"),
+        "{}",
+        stdout(&recorded)
+    );
+
+    let replay = |records: &str| {
+        let output = run_to_end(&["replay", &capture, "--records", records]);
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        stdout(&output)
+    };
+    let summary = replay(&at("r1"));
+    replay(&at("r2"));
+    let records = std::fs::read(at("r1")).expect("written");
+    assert!(!records.is_empty());
+    assert_eq!(records, std::fs::read(at("r2")).expect("written"));
+    for book in ["BTCUSDT live", "ETHUSDT live"] {
+        assert!(summary.contains(book), "{summary}");
+    }
+    assert!(summary.contains("faults     none"), "{summary}");
+
+    let again = run_to_end(&["record", "--out", &capture, "--seconds", "2"]);
+    assert_eq!(again.status.code(), Some(1), "a capture is not overwritten");
+}
+
+#[test]
+fn exit_codes_tell_usage_from_failure() {
+    let cases: &[(&[&str], i32, &str)] = &[
+        (&["config", "print"], 0, ""),
+        (&["config", "default"], 0, ""),
+        (&["--help"], 0, ""),
+        (&["fly"], 2, "fly"),
+        (&["--set", "http.prot=1", "config", "print"], 2, "http.port"),
+        (&["--config", "/no/such.toml"], 2, "/no/such.toml"),
+        (&["replay", "/no/such.capture"], 1, "/no/such.capture"),
+        (&["--for", "1", "check"], 2, "veloz run"),
+    ];
+    for (arguments, code, words) in cases {
+        let output = run_to_end(arguments);
+        assert_eq!(output.status.code(), Some(*code), "{arguments:?}");
+        assert!(stderr(&output).contains(words), "{}", stderr(&output));
+    }
+    let output = veloz()
+        .env("VELOZ_NONSENSE", "1")
+        .arg("config")
+        .arg("print")
+        .output()
+        .expect("runs");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("VELOZ_NONSENSE"));
+}
+
+#[test]
+fn check_prints_one_json_object() {
+    let output = run_to_end(&["check", "--json"]);
+    let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert!(
+        report["findings"]
+            .as_array()
+            .is_some_and(|list| list.len() > 5)
+    );
+    let missing = Path::new("/no/such/ca.pem");
+    let output = run_to_end(&[
+        "check",
+        "--set",
+        "venue.source=binance",
+        "--set",
+        &format!("venue.ca_file={}", missing.display()),
+    ]);
+    assert_eq!(output.status.code(), Some(1), "{}", stdout(&output));
+}
