@@ -14,6 +14,7 @@ use serde::Serialize;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
+use veloz_core::edge::cpu;
 
 /// How long the loop spins for [`worst_pause`]: long enough to meet a few dozen timer ticks.
 const SPIN: Duration = Duration::from_millis(250);
@@ -105,7 +106,8 @@ pub fn check(loaded: &Loaded, json: bool) -> u8 {
             "unset the variable".to_owned(),
         )
     }));
-    findings.extend(rules::judge(&facts, &loaded.config, Some(worst_pause())));
+    let pause = worst_pause(rules::core_cpu(&facts, &loaded.config));
+    findings.extend(rules::judge(&facts, &loaded.config, Some(pause)));
     if json {
         println!("{}", json_of(&findings));
     } else {
@@ -118,8 +120,13 @@ pub fn check(loaded: &Loaded, json: bool) -> u8 {
     }
 }
 
-/// The longest time between two readings of the clock in a spinning loop.
-fn worst_pause() -> Duration {
+/// The longest time between two readings of the clock in a spinning loop, on the CPU that the core
+/// would get.
+fn worst_pause(core_cpu: Option<usize>) -> Duration {
+    if let Some(cpu) = core_cpu {
+        // The check ends soon after, so the calling thread may move; refused, it measures where it is.
+        cpu::pin_current_thread(cpu);
+    }
     let start = Instant::now();
     let mut last = start;
     let mut worst = Duration::ZERO;

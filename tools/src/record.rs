@@ -67,13 +67,13 @@ pub fn record(loaded: &Loaded, arguments: &RecordArgs) -> u8 {
             return EXIT_FAILURE;
         }
     };
-    let prepared = Signals::install().and_then(|signals| {
-        let boot = Boot::new(&loaded.config)?;
-        Ok((signals, boot))
-    });
-    let (signals, boot) = match prepared {
-        Ok(prepared) => prepared,
+    let signals = match Signals::install() {
+        Ok(signals) => signals,
         Err(sentence) => return fail(&sentence),
+    };
+    let boot = match Boot::new(&loaded.config, || signals.asked()) {
+        Ok(boot) => boot,
+        Err(not_started) => return not_started.exit_code(),
     };
     let out = &arguments.out;
     let header = CaptureHeader {

@@ -28,6 +28,7 @@ use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::io::{self, IsTerminal as _};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -48,9 +49,9 @@ use veloz_exporter::{ExporterConfig, SidecarHandle};
 /// How long the venue may take to say what it trades.
 const EXCHANGE_INFO_TIMEOUT: Nanos = Nanos::from_secs(10);
 /// How long the core may take to close its links; then it is stopped where it is.
-const CORE_STOP_TIMEOUT: Duration = Duration::from_millis(700);
+const CORE_STOP_TIMEOUT: Duration = Duration::from_millis(500);
 /// How long the sidecar may take to empty the rings and finish its answers.
-const SIDECAR_STOP_TIMEOUT: Duration = Duration::from_millis(700);
+const SIDECAR_STOP_TIMEOUT: Duration = Duration::from_millis(500);
 /// A counter that runs further off than this was not calibrated but disturbed: 100 ppm.
 const CLOCK_DRIFT_PPB_MAX: i64 = 100_000;
 /// How often the main thread looks around.
@@ -63,6 +64,31 @@ const CAPTURE_REST: Duration = Duration::from_millis(5);
 const SOCKET_SILENCE_MIN: Nanos = Nanos::from_secs(45);
 /// Rotation comes up to this much earlier, at random, unless half the age is less.
 const ROTATE_JITTER_MAX: Nanos = Nanos::from_secs(30 * 60);
+
+/// Why nothing runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotStarted {
+    /// A signal came first.
+    Asked,
+    /// One sentence that says what failed and what to do.
+    Failed(String),
+}
+
+impl From<String> for NotStarted {
+    fn from(sentence: String) -> Self {
+        Self::Failed(sentence)
+    }
+}
+
+impl NotStarted {
+    /// Logs it and gives the exit code.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Asked => finish(&End::Asked),
+            Self::Failed(sentence) => fail(sentence),
+        }
+    }
+}
 
 /// Everything that is decided before a thread of the engine runs.
 pub struct Boot {
@@ -82,11 +108,11 @@ pub struct Boot {
 
 impl Boot {
     /// Places the process, starts the embedded venue when it is the source, and asks the venue for
-    /// its instruments.
+    /// its instruments; gives up when `asked` says so.
     ///
     /// # Errors
-    /// One sentence that says what failed and what to do.
-    pub fn new(config: &Config) -> Result<Self, String> {
+    /// [`NotStarted`] says why.
+    pub fn new(config: &Config, asked: impl Fn() -> bool) -> Result<Self, NotStarted> {
         let allowed = cpu::allowed_cpus();
         let isolated = cpu::isolated_cpus();
         let cpus = Cpus {
@@ -146,7 +172,8 @@ impl Boot {
             connect_timeout: EngineConfig::default().links.connect_timeout,
             silence_max: silence.max(SOCKET_SILENCE_MIN),
         };
-        let (instruments, weight_per_minute) = ask_instruments(&edge, config)?;
+        let answer = ask_exchange_info(&edge, config, asked)?;
+        let (instruments, weight_per_minute) = read_exchange_info(&answer, config)?;
         let mut engine = engine_config(config, RandomState::new().build_hasher().finish());
         engine.requests.weight_per_minute =
             engine.requests.weight_per_minute.min(weight_per_minute);
@@ -312,9 +339,9 @@ pub fn run(loaded: &Loaded, arguments: &RunArgs) -> u8 {
         Ok(signals) => signals,
         Err(sentence) => return fail(&sentence),
     };
-    let boot = match Boot::new(&loaded.config) {
+    let boot = match Boot::new(&loaded.config, || signals.asked()) {
         Ok(boot) => boot,
-        Err(sentence) => return fail(&sentence),
+        Err(not_started) => return not_started.exit_code(),
     };
     let title = format!(
         "{}, core {}, {}",
@@ -473,8 +500,14 @@ type Panics = &'static OnceLock<String>;
 
 static PANICKED: OnceLock<String> = OnceLock::new();
 
-/// Notes panics of our threads from now on. The HTTP thread is left out: a panic in a request is
-/// answered with 500 and counted there. The core aborts by itself.
+/// Whether a panic on this thread ends the process. On the HTTP thread a panic in a request is answered
+/// with 500 and counted, and the sidecar tells when the thread itself ended; the core aborts by itself.
+fn ends_the_process(thread: &str) -> bool {
+    let ours = thread == "venue" || thread.starts_with("veloz-");
+    ours && !matches!(thread, "veloz-http" | "veloz-core")
+}
+
+/// Notes panics of our threads from now on.
 fn watch_panics() -> Panics {
     static HOOKED: OnceLock<()> = OnceLock::new();
     HOOKED.get_or_init(|| {
@@ -483,7 +516,7 @@ fn watch_panics() -> Panics {
             default(info);
             let thread = std::thread::current();
             let name = thread.name().unwrap_or("unnamed");
-            if name == "venue" || name.starts_with("veloz-") && name != "veloz-http" {
+            if ends_the_process(name) {
                 note_panic(name);
             }
         }));
@@ -528,25 +561,55 @@ fn start_venue(config: &Config) -> Result<VenueHandle, String> {
     })
 }
 
-/// Asks the venue for the instruments and its request weight a minute.
-fn ask_instruments(edge: &EdgeConfig, config: &Config) -> Result<(Instruments, u32), String> {
+/// Asks the venue what it trades. The question blocks, so it has a thread of its own, which is left
+/// behind when the process is asked to end meanwhile.
+fn ask_exchange_info(
+    edge: &EdgeConfig,
+    config: &Config,
+    asked: impl Fn() -> bool,
+) -> Result<String, NotStarted> {
     let (_, api) = edge.endpoints().map_err(|error| error.to_string())?;
+    let request = serde_json::json!({
+        "id": "start",
+        "method": "exchangeInfo",
+        "params": { "symbols": config.market_data.symbols },
+    })
+    .to_string();
+    let (answer, answered) = mpsc::channel();
+    std::thread::Builder::new()
+        .name("veloz-start".to_owned())
+        .spawn(move || {
+            // Nobody listens any more when the process ends meanwhile.
+            let _ = answer.send(request_once(&api, &request, EXCHANGE_INFO_TIMEOUT));
+        })
+        .map_err(|error| format!("no thread to ask the venue: {error}"))?;
+    loop {
+        match answered.recv_timeout(PATROL) {
+            Ok(Ok(text)) => return Ok(text),
+            Ok(Err(error)) => {
+                return Err(NotStarted::Failed(format!(
+                    "the venue does not say what it trades: {error} (venue.api_url, venue.ca_file and the network decide this)"
+                )));
+            }
+            Err(RecvTimeoutError::Disconnected) => {
+                return Err(NotStarted::Failed(
+                    "the thread that asks the venue panicked".to_owned(),
+                ));
+            }
+            Err(RecvTimeoutError::Timeout) if asked() => return Err(NotStarted::Asked),
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+    }
+}
+
+/// The instruments of an answer, and the venue's request weight a minute.
+fn read_exchange_info(answer: &str, config: &Config) -> Result<(Instruments, u32), String> {
     let symbols: Vec<&str> = config
         .market_data
         .symbols
         .iter()
         .map(String::as_str)
         .collect();
-    let request = serde_json::json!({
-        "id": "start",
-        "method": "exchangeInfo",
-        "params": { "symbols": symbols },
-    });
-    let answer = request_once(&api, &request.to_string(), EXCHANGE_INFO_TIMEOUT).map_err(|error| {
-        format!(
-            "the venue does not say what it trades: {error} (venue.api_url, venue.ca_file and the network decide this)"
-        )
-    })?;
     let info = exchange_info::parse(answer.as_bytes(), &symbols)
         .map_err(|error| format!("{error} (market_data.symbols decides this)"))?;
     let instruments = Instruments::new(info.instruments).map_err(|error| error.to_string())?;
@@ -592,6 +655,37 @@ mod tests {
     fn the_built_in_configuration_is_the_engines_default() {
         let config = load_text("test.toml", "").expect("valid").config;
         assert_eq!(engine_config(&config, 0), EngineConfig::default());
+    }
+
+    #[test]
+    fn a_panic_ends_the_process_where_nothing_else_answers_it() {
+        let cases = [
+            ("veloz-drain", true),
+            ("veloz-connector", true),
+            ("veloz-connect-7", true),
+            ("veloz-capture", true),
+            ("venue", true),
+            ("veloz-http", false),
+            ("veloz-core", false),
+            ("main", false),
+            ("run::tests::a_panic", false),
+        ];
+        for (thread, expected) in cases {
+            assert_eq!(ends_the_process(thread), expected, "{thread}");
+        }
+    }
+
+    #[test]
+    fn a_signal_ends_the_wait_for_a_venue_that_does_not_answer() {
+        // A socket that nobody accepts: the connection is made, the handshake is not.
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let port = silent.local_addr().expect("bound").port();
+        let text = format!(
+            "[venue]\nsource = \"binance\"\napi_url = \"ws://127.0.0.1:{port}/ws-api/v3\"\n[core]\ncpu = \"none\"\n"
+        );
+        let config = load_text("test.toml", &text).expect("valid").config;
+        let refused = Boot::new(&config, || true).err();
+        assert_eq!(refused, Some(NotStarted::Asked));
     }
 
     #[test]

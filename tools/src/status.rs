@@ -151,14 +151,21 @@ pub fn render(status: &Status, title: &str, url: &str, size: Size) -> String {
     ));
     for line in &status.latencies {
         let quantiles = &line.last_second;
+        let cells = [
+            quantiles.p50_ns,
+            quantiles.p90_ns,
+            quantiles.p99_ns,
+            quantiles.p999_ns,
+            quantiles.max_ns,
+        ]
+        .map(|ns| match quantiles.count {
+            0 => "-".to_owned(),
+            _ => micros(ns),
+        });
+        let [p50, p90, p99, p999, max] = cells;
         lines.push(format!(
-            "{:<22} {:>9} {:>9} {:>9} {:>9} {:>9}",
-            line.stage.label(),
-            micros(quantiles.p50_ns),
-            micros(quantiles.p90_ns),
-            micros(quantiles.p99_ns),
-            micros(quantiles.p999_ns),
-            micros(quantiles.max_ns)
+            "{:<22} {p50:>9} {p90:>9} {p99:>9} {p999:>9} {max:>9}",
+            line.stage.label()
         ));
     }
     let mut rings = String::from("rings");

@@ -7,7 +7,7 @@ use super::facts::Facts;
 use super::parse::Limit;
 use super::{Finding, State};
 use crate::config::{Config, Idle, Source};
-use crate::placement::{Cpus, place};
+use crate::placement::{CpuNotAllowed, Cpus, Placement, place};
 use std::time::Duration;
 
 /// Descriptors that the process opens: four links and their successors, the server, its clients.
@@ -19,17 +19,22 @@ const PAUSE_MAX: Duration = Duration::from_millis(1);
 /// A pause that a tuned machine stays below.
 const PAUSE_TUNED_MAX: Duration = Duration::from_micros(50);
 
+/// The CPU that the core thread would get.
+pub fn core_cpu(facts: &Facts, config: &Config) -> Option<usize> {
+    placed(facts, config).ok().and_then(|placed| placed.cpu)
+}
+
+fn placed(facts: &Facts, config: &Config) -> Result<Placement, CpuNotAllowed> {
+    let cpus = Cpus {
+        allowed: facts.allowed.as_deref().unwrap_or_default(),
+        isolated: facts.isolated.as_deref().unwrap_or_default(),
+    };
+    place(&config.core, cpus)
+}
+
 /// The findings, in reading order. `worst_pause` is the longest pause of a spinning loop.
 pub fn judge(facts: &Facts, config: &Config, worst_pause: Option<Duration>) -> Vec<Finding> {
-    let allowed = facts.allowed.clone().unwrap_or_default();
-    let isolated = facts.isolated.clone().unwrap_or_default();
-    let placed = place(
-        &config.core,
-        Cpus {
-            allowed: &allowed,
-            isolated: &isolated,
-        },
-    );
+    let placed = placed(facts, config);
     let core_cpu = placed.as_ref().ok().and_then(|placed| placed.cpu);
 
     let mut findings = files(config);
