@@ -48,6 +48,9 @@ fn command() -> u8 {
             return EXIT_USAGE;
         }
     };
+    if !matches!(command, Command::Run(_) | Command::Record(_)) {
+        end_quietly_on_closed_pipes();
+    }
     match command {
         Command::Run(arguments) => run::run(&loaded, &arguments),
         Command::Record(arguments) => record::record(&loaded, &arguments),
@@ -64,4 +67,11 @@ fn command() -> u8 {
             EXIT_OK
         }
     }
+}
+
+/// Lets `veloz config print | head` end as other commands do. What runs for long keeps Rust's answer,
+/// an error: a reader of its log that goes away must not take the engine with it.
+fn end_quietly_on_closed_pipes() {
+    // SAFETY: no thread runs yet, and the default action needs no handler that could be called wrongly.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
 }

@@ -335,7 +335,7 @@ impl From<TextError> for ReplayError {
 /// Plays a capture to its end or to its first damage; returns events lost while recording.
 ///
 /// # Errors
-/// [`ReplayError::Capture`] when it is damaged, [`ReplayError::File`] when records cannot be written.
+/// [`ReplayError::Capture`] when it is damaged, [`ReplayError::Play`] when the handler cannot write.
 pub fn play_capture<R: io::Read>(
     reader: &mut CaptureReader<R>,
     path: &Path,
@@ -351,10 +351,7 @@ pub fn play_capture<R: io::Read>(
             Ok(Some(Entry::Event { now, event })) => {
                 handler
                     .handle(now, &event, &mut out)
-                    .map_err(|cause| ReplayError::File {
-                        path: path.to_owned(),
-                        cause,
-                    })?;
+                    .map_err(PlayError::Write)?;
                 out.clear();
             }
             Ok(Some(Entry::Lost { .. })) => {}
