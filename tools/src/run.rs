@@ -1,7 +1,7 @@
 //! The threads of one engine process: started, wired and ended here, and nowhere else.
 //!
-//! Owns: [`Boot`] (everything before a thread of ours runs), [`Session`] (what runs), `veloz run`, and
-//! the meaning of signals. Does not: decide anything about market data.
+//! Owns: [`Boot`] (everything before a thread of ours runs), [`Session`] (what runs) and `veloz run`;
+//! what ends it is in `run/ends.rs`, the translation of the configuration in `run/settings.rs`. Does not: decide anything about market data.
 //!
 //! | thread | what it does | where |
 //! | --- | --- | --- |
@@ -15,6 +15,9 @@
 //! The first SIGINT or SIGTERM ends the process cleanly within two seconds, with exit code 0; the
 //! second ends it at once. A thread that panics ends it with exit code 1 and a sentence.
 
+pub mod ends;
+mod settings;
+
 use crate::capture::tap::{BlockWriter, Drained};
 use crate::capture::writer::Totals;
 use crate::cli::{EXIT_FAILURE, EXIT_OK, RunArgs};
@@ -23,16 +26,17 @@ use crate::logging;
 use crate::placement::{self, Cpus, Placement};
 use crate::status::{self, Screen};
 use crate::venue::{MarketConfig, Recording, Speed, Venue, VenueConfig, VenueHandle};
+use ends::{Panics, Signals, note_panic, watch_panics};
+use settings::engine_config;
 use std::fs::File;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::io::{self, IsTerminal as _};
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use veloz_core::config::{EngineConfig, PartialDepth, SnapshotDepth, Streams};
+use veloz_core::config::EngineConfig;
 use veloz_core::edge::clock::Clock;
 use veloz_core::edge::connector::request_once;
 use veloz_core::edge::core_loop::{Core, EdgeConfig, NoTap, Tap, spawn};
@@ -62,8 +66,6 @@ const DRAW_EVERY: Duration = Duration::from_millis(250);
 const CAPTURE_REST: Duration = Duration::from_millis(5);
 /// Silence after which the edge gives a socket up: the venue pings every 20 s, one may be lost.
 const SOCKET_SILENCE_MIN: Nanos = Nanos::from_secs(45);
-/// Rotation comes up to this much earlier, at random, unless half the age is less.
-const ROTATE_JITTER_MAX: Nanos = Nanos::from_secs(30 * 60);
 
 /// Why nothing runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -466,69 +468,6 @@ pub fn fail(sentence: &str) -> u8 {
     EXIT_FAILURE
 }
 
-/// SIGINT and SIGTERM.
-pub struct Signals(Arc<AtomicBool>);
-
-impl Signals {
-    /// Listens from now on.
-    ///
-    /// # Errors
-    /// A sentence when the system refuses.
-    pub fn install() -> Result<Self, String> {
-        let asked = Arc::new(AtomicBool::new(false));
-        for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-            // In this order: the first signal finds the flag down, raises it, and is waited for.
-            signal_hook::flag::register_conditional_shutdown(
-                signal,
-                i32::from(EXIT_FAILURE),
-                Arc::clone(&asked),
-            )
-            .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&asked)))
-            .map_err(|error| format!("signals cannot be listened for: {error}"))?;
-        }
-        Ok(Self(asked))
-    }
-
-    /// Whether one came.
-    pub fn asked(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-/// The name of the first thread that panicked.
-type Panics = &'static OnceLock<String>;
-
-static PANICKED: OnceLock<String> = OnceLock::new();
-
-/// Whether a panic on this thread ends the process. On the HTTP thread a panic in a request is answered
-/// with 500 and counted, and the sidecar tells when the thread itself ended; the core aborts by itself.
-fn ends_the_process(thread: &str) -> bool {
-    let ours = thread == "venue" || thread.starts_with("veloz-");
-    ours && !matches!(thread, "veloz-http" | "veloz-core")
-}
-
-/// Notes panics of our threads from now on.
-fn watch_panics() -> Panics {
-    static HOOKED: OnceLock<()> = OnceLock::new();
-    HOOKED.get_or_init(|| {
-        let default = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |info| {
-            default(info);
-            let thread = std::thread::current();
-            let name = thread.name().unwrap_or("unnamed");
-            if ends_the_process(name) {
-                note_panic(name);
-            }
-        }));
-    });
-    &PANICKED
-}
-
-fn note_panic(thread: &str) {
-    // Only the first matters.
-    let _ = PANICKED.set(thread.to_owned());
-}
-
 /// Starts the embedded venue.
 fn start_venue(config: &Config) -> Result<VenueHandle, String> {
     let embedded = &config.embedded;
@@ -616,64 +555,10 @@ fn read_exchange_info(answer: &str, config: &Config) -> Result<(Instruments, u32
     Ok((instruments, info.weight_per_minute))
 }
 
-/// What the engine is told.
-fn engine_config(config: &Config, seed: u64) -> EngineConfig {
-    let section = &config.market_data;
-    let mut engine = EngineConfig {
-        seed,
-        streams: Streams {
-            book_ticker: section.book_ticker,
-            trade: section.trades,
-            agg_trade: section.aggregate_trades,
-            partial_depth: match section.partial_depth {
-                config::PartialDepth::Off => None,
-                config::PartialDepth::Five => Some(PartialDepth::Five),
-                config::PartialDepth::Ten => Some(PartialDepth::Ten),
-                config::PartialDepth::Twenty => Some(PartialDepth::Twenty),
-            },
-        },
-        ..EngineConfig::default()
-    };
-    let rotate_after = Nanos::from_secs(section.rotate_after_minutes * 60);
-    engine.links.rotate_after = rotate_after;
-    engine.links.rotate_jitter = Nanos(rotate_after.0 / 2).min(ROTATE_JITTER_MAX);
-    engine.links.silence_max = Nanos::from_ms(section.silence_ms);
-    engine.books.snapshot_depth = match section.snapshot_levels {
-        0 => SnapshotDepth::Auto,
-        levels => SnapshotDepth::Levels(levels),
-    };
-    engine.requests.weight_per_minute = section.request_weight_per_minute;
-    engine
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::config::load_text;
-
-    #[test]
-    fn the_built_in_configuration_is_the_engines_default() {
-        let config = load_text("test.toml", "").expect("valid").config;
-        assert_eq!(engine_config(&config, 0), EngineConfig::default());
-    }
-
-    #[test]
-    fn a_panic_ends_the_process_where_nothing_else_answers_it() {
-        let cases = [
-            ("veloz-drain", true),
-            ("veloz-connector", true),
-            ("veloz-connect-7", true),
-            ("veloz-capture", true),
-            ("venue", true),
-            ("veloz-http", false),
-            ("veloz-core", false),
-            ("main", false),
-            ("run::tests::a_panic", false),
-        ];
-        for (thread, expected) in cases {
-            assert_eq!(ends_the_process(thread), expected, "{thread}");
-        }
-    }
 
     #[test]
     fn a_signal_ends_the_wait_for_a_venue_that_does_not_answer() {
@@ -686,29 +571,5 @@ mod tests {
         let config = load_text("test.toml", &text).expect("valid").config;
         let refused = Boot::new(&config, || true).err();
         assert_eq!(refused, Some(NotStarted::Asked));
-    }
-
-    #[test]
-    fn every_market_data_key_reaches_the_engine() {
-        let text = "[market_data]\nbook_ticker = false\ntrades = false\naggregate_trades = true\n\
-                    partial_depth = \"10\"\nsnapshot_levels = 500\nrequest_weight_per_minute = 1200\n\
-                    silence_ms = 4000\nrotate_after_minutes = 2\n";
-        let config = load_text("test.toml", text).expect("valid").config;
-        let engine = engine_config(&config, 9);
-        assert_eq!(engine.seed, 9);
-        assert_eq!(
-            engine.streams,
-            Streams {
-                book_ticker: false,
-                trade: false,
-                agg_trade: true,
-                partial_depth: Some(PartialDepth::Ten),
-            }
-        );
-        assert_eq!(engine.books.snapshot_depth, SnapshotDepth::Levels(500));
-        assert_eq!(engine.requests.weight_per_minute, 1_200);
-        assert_eq!(engine.links.silence_max, Nanos::from_secs(4));
-        assert_eq!(engine.links.rotate_after, Nanos::from_secs(120));
-        assert!(engine.links.rotate_jitter < engine.links.rotate_after);
     }
 }

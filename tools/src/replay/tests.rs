@@ -3,6 +3,7 @@
 use super::*;
 use crate::cli::TextArgs;
 use proptest::prelude::*;
+use std::fmt::Write as _;
 use std::io::Read as _;
 
 /// One message of a session, by what it changes.

@@ -1,0 +1,91 @@
+//! What ends a process: signals, and panics of its threads.
+
+use crate::cli::EXIT_FAILURE;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+/// SIGINT and SIGTERM.
+pub struct Signals(Arc<AtomicBool>);
+
+impl Signals {
+    /// Listens from now on.
+    ///
+    /// # Errors
+    /// A sentence when the system refuses.
+    pub fn install() -> Result<Self, String> {
+        let asked = Arc::new(AtomicBool::new(false));
+        for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+            // In this order: the first signal finds the flag down, raises it, and is waited for.
+            signal_hook::flag::register_conditional_shutdown(
+                signal,
+                i32::from(EXIT_FAILURE),
+                Arc::clone(&asked),
+            )
+            .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&asked)))
+            .map_err(|error| format!("signals cannot be listened for: {error}"))?;
+        }
+        Ok(Self(asked))
+    }
+
+    /// Whether one came.
+    pub fn asked(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// The name of the first thread that panicked.
+pub(super) type Panics = &'static OnceLock<String>;
+
+static PANICKED: OnceLock<String> = OnceLock::new();
+
+/// Whether a panic on this thread ends the process. On the HTTP thread a panic in a request is answered
+/// with 500 and counted, and the sidecar tells when the thread itself ended; the core aborts by itself.
+fn ends_the_process(thread: &str) -> bool {
+    let ours = thread == "venue" || thread.starts_with("veloz-");
+    ours && !matches!(thread, "veloz-http" | "veloz-core")
+}
+
+/// Notes panics of our threads from now on.
+pub(super) fn watch_panics() -> Panics {
+    static HOOKED: OnceLock<()> = OnceLock::new();
+    HOOKED.get_or_init(|| {
+        let default = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            default(info);
+            let thread = std::thread::current();
+            let name = thread.name().unwrap_or("unnamed");
+            if ends_the_process(name) {
+                note_panic(name);
+            }
+        }));
+    });
+    &PANICKED
+}
+
+pub(super) fn note_panic(thread: &str) {
+    // Only the first matters.
+    let _ = PANICKED.set(thread.to_owned());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_ends_the_process_where_nothing_else_answers_it() {
+        let cases = [
+            ("veloz-drain", true),
+            ("veloz-connector", true),
+            ("veloz-connect-7", true),
+            ("veloz-capture", true),
+            ("venue", true),
+            ("veloz-http", false),
+            ("veloz-core", false),
+            ("main", false),
+            ("run::tests::a_panic", false),
+        ];
+        for (thread, expected) in cases {
+            assert_eq!(ends_the_process(thread), expected, "{thread}");
+        }
+    }
+}
