@@ -5,7 +5,7 @@ use crate::event::{LinkDown, LinkId, LinkRole};
 use crate::instrument::InstrumentIndex;
 use crate::outbox::Outbox;
 use crate::telemetry::counters::Counter;
-use crate::telemetry::records::{RecordBody, ResyncCause};
+use crate::telemetry::records::{EngineState, RecordBody, ResyncCause};
 use crate::telemetry::trace::TraceEvent;
 use crate::units::Nanos;
 use crate::venue::binance::codec::Decoder;
@@ -108,7 +108,9 @@ impl Brain {
         for position in 0..self.markets.len() {
             let index = InstrumentIndex(position as u16);
             let sync = &mut self.markets[position].sync;
-            if sync.source_lost(now, source, others_ready) {
+            let left = sync.source_lost(now, source, others_ready);
+            // An engine that stops rebuilds nothing: its last records do not say that it does.
+            if left && self.state != EngineState::Stopping {
                 self.left_chain(now, index, ResyncCause::LinkDown, 0, 0);
             } else {
                 self.publish_state(now, index);
