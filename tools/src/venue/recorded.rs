@@ -86,7 +86,7 @@ pub(crate) struct Recorded {
     missing: BTreeSet<String>,
     /// Whose depth nobody has asked for yet.
     unasked: Vec<bool>,
-    /// Whether a frame was handed over.
+    /// Whether a frame was handed over, or the gate opened by hand.
     started: bool,
     /// Until when the first frame waits; set when the streams are there.
     grace_ends: Option<VenueMicros>,
@@ -170,6 +170,7 @@ impl Recorded {
     /// Opens the gate, whoever is there.
     pub(crate) fn release(&mut self) {
         self.restart_pace();
+        self.started = true;
         self.missing.clear();
         self.unasked.fill(false);
     }
