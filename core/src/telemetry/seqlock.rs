@@ -24,7 +24,8 @@ use crossbeam_utils::CachePadded;
 /// writer was stopped in the middle of one.
 const READ_ATTEMPTS_MAX: usize = 10_000;
 
-/// Attempts that spin; later ones yield the CPU, which the writer may be waiting for.
+/// Attempts that spin; later ones yield the CPU, which the writer may be waiting for. Readers are threads
+/// of the sidecar: nothing on the core's side of this file yields.
 const READ_ATTEMPTS_SPINNING: usize = 64;
 
 struct Shared<const N: usize> {
