@@ -118,6 +118,11 @@ mod tests {
                 (Some(3), Idle::Spin),
             ),
             (
+                (Cpu::Auto, Idle::Auto),
+                (&[0, 1, 2], &[]),
+                (Some(2), Idle::Backoff),
+            ),
+            (
                 (Cpu::Number(0), Idle::Auto),
                 (&[0, 1], &[1]),
                 (Some(0), Idle::Backoff),

@@ -23,7 +23,8 @@ mod market;
 mod methods;
 mod recorded;
 mod render;
-pub mod scripted;
+#[cfg(test)]
+mod scripted;
 mod server;
 pub mod source;
 mod streams;
@@ -52,7 +53,7 @@ use clock::VenueClock;
 use hub::Hub;
 use market::Market;
 use server::Shared;
-use source::{MarketSource, Snapshot, VenueMicros};
+use source::{Snapshot, VenueMicros};
 
 /// Why a venue does not start.
 #[derive(Debug, thiserror::Error)]
@@ -95,10 +96,11 @@ impl Venue {
         Self::serve(config, clock, market)
     }
 
-    /// As [`start`](Self::start) with a market of the caller's own, which gets the venue's time.
-    pub fn start_with(
+    /// As [`start`](Self::start) with a market of a test's own, which gets the venue's time.
+    #[cfg(test)]
+    fn start_with(
         config: VenueConfig,
-        market: impl FnOnce(VenueMicros) -> Box<dyn MarketSource>,
+        market: impl FnOnce(VenueMicros) -> Box<dyn source::MarketSource>,
     ) -> Result<VenueHandle, VenueStartError> {
         let clock = VenueClock::new(config.clock);
         let market = Market::Source(market(clock.now()));

@@ -1,7 +1,7 @@
 //! What the core does when a turn found nothing: spin, yield, or back off.
 //!
-//! Owns: [`IdleKind`], the rule for its default, and [`Idle`], which counts empty turns and names
-//! the next [`Rest`]. Does not: wait itself; the loop does, because only it owns the poll.
+//! Owns: [`IdleKind`], and [`Idle`], which counts empty turns and names the next [`Rest`]. Does not:
+//! choose the strategy, or wait itself; the loop does, because only it owns the poll.
 
 /// The strategy, from the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,15 +15,6 @@ pub enum IdleKind {
 }
 
 impl IdleKind {
-    /// The default: spin where the core's CPU is isolated or the machine has four or more CPUs.
-    pub fn default_for(core_cpu_is_isolated: bool, cpus: usize) -> Self {
-        if core_cpu_is_isolated || cpus >= SPIN_CPUS_MIN {
-            Self::Spin
-        } else {
-            Self::Backoff
-        }
-    }
-
     /// The name in configuration and reports.
     pub const fn label(self) -> &'static str {
         match self {
@@ -84,8 +75,6 @@ impl Idle {
     }
 }
 
-/// From this many CPUs one may be spent on spinning.
-const SPIN_CPUS_MIN: usize = 4;
 /// Empty turns before yielding: about 50 us of empty reads, longer than most gaps inside a burst.
 const SPIN_TURNS: u32 = 100;
 /// Empty turns of yielding before sleeping.
@@ -96,13 +85,6 @@ pub const POLL_MS_MAX: u64 = 1;
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_default_follows_the_machine() {
-        assert_eq!(IdleKind::default_for(true, 2), IdleKind::Spin);
-        assert_eq!(IdleKind::default_for(false, 4), IdleKind::Spin);
-        assert_eq!(IdleKind::default_for(false, 3), IdleKind::Backoff);
-    }
 
     #[test]
     fn backing_off_spins_yields_and_sleeps_until_woken() {

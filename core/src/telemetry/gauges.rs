@@ -295,11 +295,6 @@ impl GaugeReader {
         let words = self.books[instrument.as_usize()].read()?;
         Some(BookGauges::from_words(&words))
     }
-
-    /// Number of books, in `[1, INSTRUMENTS_MAX]`.
-    pub fn book_count(&self) -> usize {
-        self.books.len()
-    }
 }
 
 #[cfg(test)]

@@ -277,11 +277,6 @@ impl Layers {
         self.put(path, &value, Origin::Flag);
     }
 
-    /// Adds a fault that is not one key's.
-    pub fn contradict(&mut self, sentence: String) {
-        self.faults.push(Fault::Contradiction(sentence));
-    }
-
     /// The merged entries with the warnings, or every fault.
     pub fn finish(self) -> Result<(Entries, Vec<String>), Vec<Fault>> {
         if self.faults.is_empty() {

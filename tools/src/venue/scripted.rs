@@ -12,7 +12,7 @@ use super::source::{
 
 /// A list of events with their times, and the snapshots in force from a time on.
 #[derive(Clone, Debug)]
-pub struct Script {
+pub(super) struct Script {
     symbols: Vec<SymbolSpec>,
     events: VecDeque<Published>,
     snapshots: Vec<(VenueMicros, SymbolIndex, Snapshot)>,
@@ -21,7 +21,7 @@ pub struct Script {
 
 impl Script {
     /// An empty script for these symbols.
-    pub fn new(symbols: Vec<SymbolSpec>) -> Self {
+    pub(super) fn new(symbols: Vec<SymbolSpec>) -> Self {
         Self {
             symbols,
             events: VecDeque::new(),
@@ -32,7 +32,7 @@ impl Script {
 
     /// Adds an event; events come in the order of their times.
     #[must_use]
-    pub fn then(mut self, at: VenueMicros, symbol: usize, event: MarketEvent) -> Self {
+    pub(super) fn then(mut self, at: VenueMicros, symbol: usize, event: MarketEvent) -> Self {
         let symbol = SymbolIndex(symbol);
         self.events.push_back(Published { at, symbol, event });
         self
@@ -41,7 +41,7 @@ impl Script {
     /// From this time on, depth requests are answered with this book; the first one says when
     /// the script begins.
     #[must_use]
-    pub fn book(mut self, at: VenueMicros, symbol: usize, snapshot: Snapshot) -> Self {
+    pub(super) fn book(mut self, at: VenueMicros, symbol: usize, snapshot: Snapshot) -> Self {
         if self.snapshots.is_empty() {
             self.now = at;
         }
@@ -54,7 +54,7 @@ impl Script {
 ///
 /// # Panics
 /// When a text is not a decimal of at most eight places.
-pub fn level(price: &str, qty: &str) -> Level {
+pub(super) fn level(price: &str, qty: &str) -> Level {
     Level {
         price: E8::parse(price.as_bytes()).expect("a price"),
         qty: E8::parse(qty.as_bytes()).expect("a quantity"),
@@ -62,7 +62,7 @@ pub fn level(price: &str, qty: &str) -> Level {
 }
 
 /// The specification of a symbol that ends in USDT, on the grids of most.
-pub fn usdt_symbol(symbol: &str) -> SymbolSpec {
+pub(super) fn usdt_symbol(symbol: &str) -> SymbolSpec {
     SymbolSpec {
         symbol: symbol.to_owned(),
         base: symbol.trim_end_matches("USDT").to_owned(),

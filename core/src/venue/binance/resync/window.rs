@@ -86,11 +86,6 @@ impl Windows {
         window.free = true;
     }
 
-    /// Whether a window can be lent.
-    pub fn has_free(&self) -> bool {
-        self.windows.iter().any(|window| window.free)
-    }
-
     /// Bytes that were reserved at the start.
     pub fn bytes_reserved(&self) -> usize {
         self.windows
@@ -185,7 +180,6 @@ mod tests {
         );
 
         let second = windows.lend().expect("free");
-        assert!(!windows.has_free());
         assert_eq!(windows.lend(), None);
         windows.give_back(index);
         let again = windows.lend().expect("free");
