@@ -83,6 +83,33 @@ pub const COMMANDS_MAX: usize = 64;
 /// Slots of each ring between core and connector: every link may be in one of them at once.
 pub const LINKS_RING_SIZE: usize = 8;
 
+/// Messages to the connector that wait for room in its ring: all links and as many wishes. A retired link
+/// beyond is freed on the core's own thread.
+pub const CONNECTOR_MESSAGES_MAX: usize = 2 * LINKS_MAX;
+
+/// Ends of links that one event can cause before the engine hears of them: every link, and every
+/// connection asked for.
+pub const ENDS_PER_EVENT_MAX: usize = LINKS_MAX + ACTIONS_PER_EVENT_MAX;
+
+/// Connection attempts at once, those stuck in the resolver included. Further wishes wait.
+pub const CONNECT_THREADS_MAX: usize = 2 * LINKS_MAX;
+
+/// Failed attempts whose words wait to be logged. Those beyond are counted only.
+pub const CONNECT_REPORTS_MAX: usize = 64;
+
+/// Addresses of one name that an attempt tries; a front end's name may have dozens.
+pub const ADDRESSES_PER_NAME_MAX: usize = 4;
+
+/// Receives in one poll of a link before the loop gets its turn back: a message of a megabyte takes sixteen.
+pub const REFILLS_PER_POLL_MAX: u32 = 32;
+
+/// Received ciphertext of one link that waits to be decrypted; what does not fit stays with the kernel.
+pub const TLS_INCOMING_BYTES: usize = 64 << 10;
+
+/// Ciphertext of one link that the kernel has not taken. Plaintext beyond stays in the websocket's send
+/// buffer, whose bound is [`SEND_BUFFER_BYTES_MAX`].
+pub const TLS_OUTGOING_BYTES: usize = 64 << 10;
+
 /// Connection attempts in [`CONNECT_WINDOW`]. The venue allows 300 and bans the address beyond; 20 are left
 /// for the requests of the start and for other programs behind the same address.
 pub const CONNECTS_PER_WINDOW_MAX: usize = 280;

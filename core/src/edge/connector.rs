@@ -31,7 +31,7 @@ use super::clock::{Clock, DriftCheck, WallOffset};
 use super::cpu;
 use super::link::Link;
 use crate::event::{LinkDown, LinkId, LinkRole};
-use crate::limits::{LINKS_MAX, LINKS_RING_SIZE};
+use crate::limits::{CONNECT_THREADS_MAX, LINKS_MAX, LINKS_RING_SIZE};
 use crate::units::Nanos;
 use budget::AttemptBudget;
 use upgrade::connect_and_upgrade;
@@ -217,7 +217,7 @@ impl Connector {
             waiting: VecDeque::with_capacity(LINKS_MAX),
             running: Vec::with_capacity(LINKS_MAX),
             threads: Arc::new(AtomicUsize::new(0)),
-            outcomes: crossbeam_channel::bounded(THREADS_MAX),
+            outcomes: crossbeam_channel::bounded(CONNECT_THREADS_MAX),
             answers: VecDeque::with_capacity(2 * LINKS_MAX),
             wall_measured_at: None,
         }
@@ -279,7 +279,7 @@ impl Connector {
     fn start_attempts(&mut self, now: Nanos) {
         while let Some(&link) = self.waiting.front()
             && self.running.len() < LINKS_MAX
-            && self.threads.load(Ordering::Acquire) < THREADS_MAX
+            && self.threads.load(Ordering::Acquire) < CONNECT_THREADS_MAX
             && self.budget.take(now).is_ok()
         {
             self.waiting.pop_front();
@@ -381,8 +381,6 @@ fn entropy() -> u64 {
     u64::from_ne_bytes(bytes)
 }
 
-/// Attempts at once, those stuck in the resolver included.
-const THREADS_MAX: usize = 2 * LINKS_MAX;
 /// The longest that a wish waits unseen in the ring.
 const PATROL: Duration = Duration::from_millis(2);
 /// How long after its own deadline an attempt may still report what failed.

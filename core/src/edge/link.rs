@@ -16,7 +16,7 @@ use mio::net::TcpStream;
 use super::tls::{Progress, TlsFault, TlsSession};
 use crate::engine::Stopwatch;
 use crate::event::{LinkDown, LinkId, Payload};
-use crate::limits::{MESSAGE_BYTES_MAX, SEND_BUFFER_BYTES_MAX};
+use crate::limits::{MESSAGE_BYTES_MAX, REFILLS_PER_POLL_MAX, SEND_BUFFER_BYTES_MAX};
 use crate::units::Nanos;
 use crate::wire::websocket::{CloseCode, Frame, FrameError, FrameKind, Reader, Writer};
 
@@ -326,6 +326,3 @@ fn receive(socket: &mut TcpStream, space: &mut [u8]) -> Result<usize, LinkDown> 
         };
     }
 }
-
-/// Receives in one poll before the loop gets its turn back: a message of a megabyte takes sixteen.
-const REFILLS_PER_POLL_MAX: u32 = 32;

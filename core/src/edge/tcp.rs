@@ -9,6 +9,7 @@ use std::os::fd::AsRawFd;
 use std::time::Duration;
 
 use crate::event::LinkDown;
+use crate::limits::ADDRESSES_PER_NAME_MAX;
 
 /// The socket addresses of a host.
 ///
@@ -19,7 +20,7 @@ pub(super) fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, (LinkDow
     let addresses: Vec<SocketAddr> = (host, port)
         .to_socket_addrs()
         .map_err(|error| failed(error.to_string()))?
-        .take(ADDRESSES_MAX)
+        .take(ADDRESSES_PER_NAME_MAX)
         .collect();
     if addresses.is_empty() {
         return Err(failed("no address".to_owned()));
@@ -71,7 +72,5 @@ fn tune(stream: &TcpStream) -> io::Result<()> {
     }
 }
 
-/// Addresses of one name that are tried; a front end's name may have dozens.
-const ADDRESSES_MAX: usize = 4;
 /// Sent bytes may stay unacknowledged this long before the kernel gives the connection up.
 const UNACKNOWLEDGED_MS_MAX: libc::c_uint = 10_000;

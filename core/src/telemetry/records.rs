@@ -8,7 +8,7 @@
 //!   is exactly the records that the ring had no room for;
 //! - above the high-water mark there is room for [`RECORDS_HEADROOM`] records, so that what is open
 //!   when new work is refused can still be told;
-//! - a loss latches: [`RecordWriter::loss`] stays `Some`, and the loop halts on it.
+//! - a loss latches: [`RecordWriter::loss`] stays `Some`.
 
 use crate::event::{LinkDown, LinkId, LinkRole};
 use crate::instrument::InstrumentIndex;
@@ -434,7 +434,7 @@ impl RecordWriter {
         Some(self.above_mark)
     }
 
-    /// The records lost since the start, if any were. The loop halts on it: see invariant 2.
+    /// The records lost since the start, if any were.
     #[inline]
     pub fn loss(&self) -> Option<Loss> {
         self.loss

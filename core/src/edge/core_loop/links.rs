@@ -13,7 +13,7 @@ use rtrb::{Producer, PushError};
 use crate::edge::connector::ToConnector;
 use crate::edge::link::Link;
 use crate::event::{LinkDown, LinkId};
-use crate::limits::LINKS_MAX;
+use crate::limits::{CONNECTOR_MESSAGES_MAX, ENDS_PER_EVENT_MAX, LINKS_MAX};
 use crate::outbox::{Action, Outbox};
 use crate::wire::websocket::CloseCode;
 
@@ -49,9 +49,9 @@ impl Links {
         Self {
             slots: [const { None }; LINKS_MAX],
             wishes: [None; LINKS_MAX],
-            fallen: VecDeque::with_capacity(FALLEN_MAX),
+            fallen: VecDeque::with_capacity(ENDS_PER_EVENT_MAX),
             to_connector,
-            unsaid: VecDeque::with_capacity(UNSAID_MAX),
+            unsaid: VecDeque::with_capacity(CONNECTOR_MESSAGES_MAX),
             poll,
             poll_events: Events::with_capacity(2 * LINKS_MAX),
             bytes_of_retired: (0, 0),
@@ -241,7 +241,7 @@ impl Links {
             if let Err(PushError::Full(message)) = self.to_connector.push(message) {
                 self.unsaid.push_back(message);
             }
-        } else if self.unsaid.len() < UNSAID_MAX {
+        } else if self.unsaid.len() < CONNECTOR_MESSAGES_MAX {
             self.unsaid.push_back(message);
         } else if let ToConnector::Connect(link) = message {
             self.forget_wish(link);
@@ -251,8 +251,3 @@ impl Links {
         // cannot be taken back is fulfilled in vain.
     }
 }
-
-/// Messages to the connector that wait for room in the ring: all links and as many wishes.
-const UNSAID_MAX: usize = 2 * LINKS_MAX;
-/// Ends that one event can cause before the engine hears: every link, and every connection asked for.
-const FALLEN_MAX: usize = LINKS_MAX + crate::limits::ACTIONS_PER_EVENT_MAX;

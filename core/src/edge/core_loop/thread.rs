@@ -18,7 +18,7 @@ use crate::edge::cpu::{self, Placement, Scheduling};
 use crate::edge::idle::IdleKind;
 use crate::edge::tls::{TrustError, client_config};
 use crate::event::Command;
-use crate::limits::COMMANDS_MAX;
+use crate::limits::{COMMANDS_MAX, CONNECT_REPORTS_MAX};
 use crate::units::Nanos;
 
 /// Everything that the edge is told at the start.
@@ -172,7 +172,7 @@ where
     let unix_ns_at_zero = Arc::new(AtomicI64::new(WALL_UNKNOWN));
     let clock_drift_ppb = Arc::new(AtomicI64::new(0));
     let (commands, command_receiver) = crossbeam_channel::bounded(COMMANDS_MAX);
-    let (reports, connect_reports) = crossbeam_channel::bounded(REPORTS_MAX);
+    let (reports, connect_reports) = crossbeam_channel::bounded(CONNECT_REPORTS_MAX);
     let (core_ends, connector_ends) = connector::rings();
     let connector_stop = Arc::new(AtomicBool::new(false));
     let stop = Arc::new(AtomicBool::new(false));
@@ -257,7 +257,5 @@ fn place(cpu: Option<usize>, scheduling: Scheduling, lock_memory: bool) -> Vec<P
     placements
 }
 
-/// Failed attempts whose words wait to be logged.
-const REPORTS_MAX: usize = 64;
 /// The core's stack: eight times what is touched at the start.
 const CORE_STACK_BYTES: usize = 2 << 20;

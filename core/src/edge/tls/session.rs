@@ -14,6 +14,8 @@ use rustls::client::UnbufferedClientConnection;
 use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus};
 use rustls_pki_types::ServerName;
 
+use crate::limits::{TLS_INCOMING_BYTES, TLS_OUTGOING_BYTES};
+
 /// Why a session ended.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum TlsFault {
@@ -73,8 +75,8 @@ impl TlsSession {
     /// # Errors
     /// [`TlsFault::Protocol`] when the configuration does not allow one.
     pub fn new(config: Arc<ClientConfig>, server: ServerName<'static>) -> Result<Self, TlsFault> {
-        let mut incoming = vec![0; INCOMING_BYTES].into_boxed_slice();
-        let mut outgoing = vec![0; OUTGOING_BYTES].into_boxed_slice();
+        let mut incoming = vec![0; TLS_INCOMING_BYTES].into_boxed_slice();
+        let mut outgoing = vec![0; TLS_OUTGOING_BYTES].into_boxed_slice();
         // Fresh zeroed allocations are one shared page until they are written.
         incoming.fill(1);
         outgoing.fill(1);
@@ -297,10 +299,7 @@ const PLAINTEXT_BYTES_MAX: usize = 16 << 10;
 const RECORD_OVERHEAD: usize = 64;
 /// The most bytes of a whole record: TLS 1.2 allows 2,048 of expansion, and a header of five.
 const RECORD_BYTES_MAX: usize = PLAINTEXT_BYTES_MAX + 2_048 + 5;
-/// Received ciphertext: three whole records and a partial one, so that a burst takes few receives.
-const INCOMING_BYTES: usize = 64 << 10;
-/// Ciphertext not yet sent; the websocket's own send buffer is the bound behind it.
-const OUTGOING_BYTES: usize = 64 << 10;
 
-const _: () = assert!(INCOMING_BYTES >= 3 * RECORD_BYTES_MAX);
-const _: () = assert!(OUTGOING_BYTES >= 3 * RECORD_BYTES_MAX);
+// Three whole records and a partial one fit, so that a burst takes few receives.
+const _: () = assert!(TLS_INCOMING_BYTES >= 3 * RECORD_BYTES_MAX);
+const _: () = assert!(TLS_OUTGOING_BYTES >= 3 * RECORD_BYTES_MAX);
