@@ -10,7 +10,7 @@ use veloz_core::event::{LinkDown, LinkId};
 use veloz_core::instrument::{InstrumentIndex, Instruments};
 use veloz_core::telemetry::records::{BookState, Record, RecordBody};
 use veloz_core::units::Nanos;
-use veloz_core::venue::binance::fault::VenueFault;
+use veloz_core::venue::binance::fault::{Fault, VenueFault};
 
 use crate::catalogue::role_label;
 
@@ -218,9 +218,16 @@ impl RecordLog {
         if !self.may_write(Kind::Fault) {
             return;
         }
-        let fault = VenueFault::ALL.get(usize::from(kind));
-        let label = fault.map_or("unknown", |fault| fault.label());
-        let answer = fault.map_or("unknown", |fault| fault.response().label());
+        let kind = VenueFault::ALL.get(usize::from(kind)).copied();
+        let label = kind.map_or("unknown", VenueFault::label);
+        // The answer of the kind alone would be wrong where nobody knows which instrument was hit.
+        let answer = kind.map_or("unknown", |kind| {
+            let fault = Fault {
+                instrument,
+                ..Fault::new(kind)
+            };
+            fault.response().label()
+        });
         warn!(
             component = "market_data",
             exchange = self.exchange,
@@ -383,6 +390,28 @@ mod tests {
         assert_eq!(lines[5]["answer"], "reconnect");
         assert_eq!(lines[5].get("symbol"), None);
         assert_eq!(lines[8]["level"], "ERROR");
+    }
+
+    #[test]
+    fn the_answer_depends_on_whether_the_instrument_is_known() {
+        let link = LinkId {
+            role: LinkRole::Market,
+            generation: 3,
+        };
+        let lines = lines_of(|log| {
+            for instrument in [None, Some(InstrumentIndex(1))] {
+                let fault = RecordBody::Fault {
+                    link,
+                    instrument,
+                    kind: VenueFault::MissingField as u8,
+                    detail: 0,
+                };
+                log.record(Nanos::ZERO, &record(fault));
+            }
+        });
+        assert_eq!(lines[0]["answer"], "reconnect");
+        assert_eq!(lines[1]["answer"], "resync");
+        assert_eq!(lines[1]["symbol"], "ETHUSDT");
     }
 
     #[test]
