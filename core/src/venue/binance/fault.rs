@@ -1,6 +1,9 @@
 //! What Binance can do wrong, and what we do about it: one table.
 //!
-//! Owns: [`VenueFault`], [`OnFault`], [`Fault`]. Does not: count, log or act; the engine does.
+//! Owns: [`VenueFault`], [`OnFault`], [`Fault`]. Does not: count, log or act; the engine does. What breaks
+//! a connection before there is a message (a certificate that does not verify, a frame that is too big or
+//! breaks the protocol, silence) is a [`LinkDown`](crate::event::LinkDown), counted by cause. All of those
+//! have one answer: the link is replaced after a back-off, and a book that no other link feeds resyncs.
 //! Invariant: every fault has exactly one label and one answer, both from this file.
 
 use crate::instrument::InstrumentIndex;
