@@ -376,7 +376,8 @@ impl Decoder {
         self.context.take_pending(request_id);
     }
 
-    /// Forgets all announcements, for a link that went down.
+    /// Forgets all announcements: for one decoder that serves many sessions, as in a fuzzer. The engine
+    /// forgets each request by its own number.
     pub fn forget_all_snapshots(&mut self) {
         self.context.pending.clear();
     }
