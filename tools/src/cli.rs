@@ -201,7 +201,13 @@ impl Cli {
                 return Err("--for and --no-status belong to `veloz run`".to_owned());
             }
         };
-        Ok((command, self.config, self.set))
+        // An empty VELOZ_CONFIG is how a compose file spells "none".
+        let files = self
+            .config
+            .into_iter()
+            .filter(|file| !file.as_os_str().is_empty())
+            .collect();
+        Ok((command, files, self.set))
     }
 }
 
@@ -253,6 +259,8 @@ mod tests {
             assert_eq!(files, [PathBuf::from("a.toml")]);
             assert_eq!(sets, ["http.port=1"]);
         }
+        let (_, files, _) = parse(&["--config", ""]).expect("valid");
+        assert!(files.is_empty());
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! The threads of one engine process: started, wired and ended here, and nowhere else.
 //!
 //! Owns: [`Boot`] (everything before a thread of ours runs), [`Session`] (what runs) and `veloz run`;
-//! what ends it is in `run/ends.rs`, the translation of the configuration in `run/settings.rs`. Does not: decide anything about market data.
+//! what ends it is in `run/ends.rs`, the translation of the configuration in `run/settings.rs`. Does
+//! not: decide anything about market data.
 //!
 //! | thread | what it does | where |
 //! | --- | --- | --- |
@@ -9,6 +10,7 @@
 //! | `veloz-connector`, `veloz-connect-N` | make connections | every other CPU, nice +10 |
 //! | `veloz-drain`, `veloz-http` | telemetry, `/health`, `/metrics` | every other CPU |
 //! | `venue` | the embedded venue, when there is one | every other CPU |
+//! | `veloz-start` | asks the venue for its instruments, then ends | every other CPU |
 //! | `veloz-capture` | writes a capture, when there is one | every other CPU |
 //! | main | signals, log of connections, live status | every other CPU |
 //!
