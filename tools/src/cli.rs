@@ -3,6 +3,7 @@
 //! Owns: what can be typed, its help, and the exit codes. Does not: run anything (`main.rs`
 //! dispatches). Invariant: whatever can be checked without the configuration is checked here.
 
+use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -29,6 +30,7 @@ pub struct Cli {
         global = true,
         value_name = "FILE",
         env = "VELOZ_CONFIG",
+        value_parser = OsStringValueParser::new().map(PathBuf::from),
         value_delimiter = ':'
     )]
     pub config: Vec<PathBuf>,

@@ -194,7 +194,6 @@ fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use time::macros::datetime;
 
     fn parts(json: bool) -> Parts {
         let mut parts = Parts {
@@ -209,7 +208,8 @@ mod tests {
 
     #[test]
     fn a_line_is_one_json_object_or_one_line_of_text() {
-        let at = datetime!(2026-11-23 02:15:11.146 UTC);
+        let at =
+            OffsetDateTime::from_unix_timestamp_nanos(1_795_400_111_146_999_999).expect("in range");
         assert_eq!(
             line(at, "INFO", "core", &parts(true)),
             "{\"timestamp\":\"2026-11-23T02:15:11.146Z\",\"level\":\"INFO\",\"component\":\"core\",\
