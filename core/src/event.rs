@@ -200,7 +200,8 @@ pub enum Event<'a> {
         /// Why.
         cause: LinkDown,
     },
-    /// One whole websocket text message.
+    /// One whole websocket message. The venue sends text; a binary one is handed on as it came, and
+    /// the codec calls it a fault.
     Message {
         /// The connection that carried it.
         link: LinkId,

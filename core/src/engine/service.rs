@@ -216,7 +216,7 @@ impl Brain {
             return Err(NotSent::Until(now));
         }
         let granted = self.budget.try_spend(now, weight);
-        debug_assert!(granted, "asked above");
+        assert!(granted, "the budget said so a moment ago");
         self.requests.push(Request {
             id,
             link,
@@ -364,14 +364,17 @@ impl Brain {
         request: Option<Request>,
         out: &mut Outbox,
     ) {
-        self.telemetry.records.push(
-            now,
-            RecordBody::RequestRefused {
-                link,
-                request_id: reply.id.unwrap_or_default() as u64,
-                code: i64::from(code),
-            },
-        );
+        // A refusal of nothing that we asked is a fault like others, and bounded like them.
+        if let Some(request) = &request {
+            self.telemetry.records.push(
+                now,
+                RecordBody::RequestRefused {
+                    link,
+                    request_id: request.id as u64,
+                    code: i64::from(code),
+                },
+            );
+        }
         let retry_after = retry_after.map(|at| at.0);
         let kind = match reply.status {
             418 => {
