@@ -1,10 +1,12 @@
 //! Instruments: what a symbol is, on which grids its prices and quantities live.
 //!
-//! Owns: [`Symbol`], [`Instrument`], the dense [`InstrumentIndex`] and the table [`Instruments`].
+//! Owns: [`Symbol`], [`Instrument`], the dense [`InstrumentIndex`] and the table [`Instruments`]; the same
+//! for the assets that they are made of.
 //! Does not: read a venue's format (`venue/<venue>/exchange_info.rs` does), hold any state that
 //! changes while trading. Invariant: an index handed out by a table is valid for it for ever.
 
 use crate::limits::{INSTRUMENTS_MAX, SYMBOL_BYTES_MAX};
+use crate::order::SelfTradePrevention;
 use crate::units::{E8, Grid, Lots, Ticks};
 use std::fmt;
 
@@ -66,6 +68,70 @@ impl InstrumentIndex {
     }
 }
 
+/// Dense index of an asset in its [`Assets`] table, `[0, len)`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(transparent)]
+pub struct AssetIndex(pub u16);
+
+impl AssetIndex {
+    /// The index as an array position.
+    #[inline]
+    pub const fn as_usize(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// Every asset that an engine of some instruments can hold: their bases and quotes, and those that fees
+/// are paid in. Immutable after start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Assets {
+    list: Vec<Symbol>,
+}
+
+impl Assets {
+    /// The assets of `instruments` in order of first mention, then `others` that they do not name.
+    pub fn new(instruments: &Instruments, others: &[Symbol]) -> Self {
+        let mut list: Vec<Symbol> = Vec::with_capacity(2 * instruments.count() + others.len());
+        let named = instruments
+            .iter()
+            .flat_map(|(_, instrument)| [instrument.base, instrument.quote])
+            .chain(others.iter().copied());
+        for asset in named {
+            if !list.contains(&asset) {
+                list.push(asset);
+            }
+        }
+        Self { list }
+    }
+
+    /// Number of assets.
+    pub fn count(&self) -> usize {
+        self.list.len()
+    }
+
+    /// The name of an asset.
+    #[inline]
+    pub fn get(&self, index: AssetIndex) -> Symbol {
+        self.list[index.as_usize()]
+    }
+
+    /// The index of a name. Linear over a handful.
+    pub fn find(&self, name: &[u8]) -> Option<AssetIndex> {
+        self.list
+            .iter()
+            .position(|asset| asset.as_bytes() == name)
+            .map(|position| AssetIndex(position as u16))
+    }
+
+    /// All assets with their indices.
+    pub fn iter(&self) -> impl Iterator<Item = (AssetIndex, Symbol)> {
+        self.list
+            .iter()
+            .enumerate()
+            .map(|(position, &asset)| (AssetIndex(position as u16), asset))
+    }
+}
+
 /// Bounds of a price or a quantity, in its unit; `None` where the venue disables that bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds<T> {
@@ -96,8 +162,53 @@ pub struct Instrument {
     pub notional_min: Option<E8>,
     /// Largest legal price x quantity, in the quote asset; `None` when the venue sets none.
     pub notional_max: Option<E8>,
+    /// What binds new orders beyond the grids and bounds above.
+    pub order_rules: OrderRules,
     /// Whether the venue says that the instrument trades now.
     pub trading: bool,
+}
+
+/// What a venue demands of new orders; orders that rest already may be off it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OrderRules {
+    /// Quantities come in whole multiples of this many lots; at least 1.
+    pub qty_step: Lots,
+    /// Legal quantities of market orders, beside the instrument's bounds.
+    pub market_qty_bounds: Bounds<Lots>,
+    /// Market orders come in whole multiples of this many lots, beside `qty_step`; at least 1.
+    pub market_qty_step: Lots,
+    /// Whether `notional_min` binds market orders.
+    pub notional_min_market: bool,
+    /// Whether `notional_max` binds market orders.
+    pub notional_max_market: bool,
+    /// Orders that the venue lets stand open at a time; `None` when it sets no bound.
+    pub open_orders_max: Option<u32>,
+    /// What the venue does by itself when an order meets another of the same account.
+    pub self_trade_prevention: SelfTradePrevention,
+    /// Bit `1 << mode as u8` for each mode that the venue allows.
+    pub self_trade_prevention_allowed: u8,
+}
+
+impl OrderRules {
+    /// No rule beyond the instrument's grids and bounds: what captures of market data know.
+    pub const UNRESTRICTED: Self = Self {
+        qty_step: Lots(1),
+        market_qty_bounds: Bounds {
+            min: None,
+            max: None,
+        },
+        market_qty_step: Lots(1),
+        notional_min_market: false,
+        notional_max_market: false,
+        open_orders_max: None,
+        self_trade_prevention: SelfTradePrevention::ExpireMaker,
+        self_trade_prevention_allowed: u8::MAX,
+    };
+
+    /// Whether orders may ask for this mode of self-trade prevention.
+    pub const fn allows(&self, mode: SelfTradePrevention) -> bool {
+        self.self_trade_prevention_allowed & (1 << mode as u8) != 0
+    }
 }
 
 impl Instrument {
@@ -208,6 +319,7 @@ pub(crate) mod tests {
             },
             notional_min: None,
             notional_max: None,
+            order_rules: OrderRules::UNRESTRICTED,
             trading: true,
         }
     }

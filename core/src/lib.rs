@@ -3,6 +3,9 @@
 //! The road of a tick: socket → [`edge`] → bytes → [`venue`] codec → update → [`book`].
 //! See ARCHITECTURE.md at the root of the repository.
 
+#[macro_use]
+mod labelled;
+
 pub mod book;
 pub mod config;
 pub mod deadlines;
@@ -12,7 +15,9 @@ pub mod event;
 pub mod instrument;
 pub mod jitter;
 pub mod limits;
+pub mod order;
 pub mod outbox;
+pub mod risk;
 pub mod telemetry;
 pub mod units;
 pub mod venue;

@@ -6,41 +6,6 @@
 //! they are not; samples are dropped when their ring is full, and counted; everything else is a
 //! relaxed store into memory that has one writer.
 
-/// Declares a `repr(u8)` enum whose variants carry a stable label for metrics and logs.
-macro_rules! labelled {
-    (
-        $(#[$meta:meta])*
-        pub enum $name:ident {
-            $( $(#[$variant_meta:meta])* $variant:ident = $label:literal, )+
-        }
-    ) => {
-        $(#[$meta])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        #[repr(u8)]
-        pub enum $name {
-            $( $(#[$variant_meta])* $variant, )+
-        }
-
-        impl $name {
-            /// All variants, in order of their discriminants.
-            pub const ALL: [Self; [$($label),+].len()] = [$(Self::$variant),+];
-
-            /// The stable label of metrics and logs.
-            pub const fn label(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $label,)+
-                }
-            }
-
-            /// The variant as an array position, `[0, ALL.len())`.
-            #[inline]
-            pub const fn index(self) -> usize {
-                self as usize
-            }
-        }
-    };
-}
-
 pub mod counters;
 pub mod gauges;
 pub mod histograms;

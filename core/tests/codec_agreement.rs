@@ -12,7 +12,9 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use veloz_core::event::Payload;
-use veloz_core::instrument::{Bounds, Instrument, InstrumentIndex, Instruments, Symbol};
+use veloz_core::instrument::{
+    Bounds, Instrument, InstrumentIndex, Instruments, OrderRules, Symbol,
+};
 use veloz_core::limits::{LEVELS_PER_SIDE_MAX, PAYLOAD_SLACK_AFTER, PAYLOAD_SLACK_BEFORE};
 use veloz_core::units::{E8, Grid};
 use veloz_core::venue::binance::codec::{Decoder, DecoderCounts, Update};
@@ -49,6 +51,7 @@ fn instrument(symbol: &str, tick: i64, lot: i64) -> Instrument {
         },
         notional_min: None,
         notional_max: None,
+        order_rules: OrderRules::UNRESTRICTED,
         trading: true,
     }
 }

@@ -7,7 +7,9 @@ use std::fmt::Write as _;
 use veloz_core::config::EngineConfig;
 use veloz_core::engine::{Engine, NoStopwatch};
 use veloz_core::event::{Event, LinkDown, LinkId, LinkRole, PayloadBuf};
-use veloz_core::instrument::{Bounds, Instrument, InstrumentIndex, Instruments, Symbol};
+use veloz_core::instrument::{
+    Bounds, Instrument, InstrumentIndex, Instruments, OrderRules, Symbol,
+};
 use veloz_core::outbox::{Action, Outbox};
 use veloz_core::telemetry::{Sizes, TelemetryReader, telemetry};
 use veloz_core::units::{E8, Grid, Nanos};
@@ -83,6 +85,7 @@ impl Desk {
             },
             notional_min: None,
             notional_max: None,
+            order_rules: OrderRules::UNRESTRICTED,
             trading: true,
         };
         let (writer, reader) = telemetry(1, Sizes::default());

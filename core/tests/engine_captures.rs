@@ -13,7 +13,9 @@ use veloz_core::book::Side;
 use veloz_core::config::EngineConfig;
 use veloz_core::engine::{Engine, NoStopwatch};
 use veloz_core::event::{Event, LinkDown, LinkId, PayloadBuf};
-use veloz_core::instrument::{Bounds, Instrument, InstrumentIndex, Instruments, Symbol};
+use veloz_core::instrument::{
+    Bounds, Instrument, InstrumentIndex, Instruments, OrderRules, Symbol,
+};
 use veloz_core::jitter::Jitter;
 use veloz_core::outbox::{Action, Outbox};
 use veloz_core::telemetry::counters::{Counter, MessageKind};
@@ -80,6 +82,7 @@ fn instrument(symbol: &str) -> Instrument {
         },
         notional_min: None,
         notional_max: None,
+        order_rules: OrderRules::UNRESTRICTED,
         trading: true,
     }
 }

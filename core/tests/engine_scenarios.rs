@@ -8,7 +8,9 @@ use std::fmt::Write as _;
 use veloz_core::config::EngineConfig;
 use veloz_core::engine::{Engine, NoStopwatch};
 use veloz_core::event::{Command, Event, LinkDown, LinkId, LinkRole, PayloadBuf};
-use veloz_core::instrument::{Bounds, Instrument, InstrumentIndex, Instruments, Symbol};
+use veloz_core::instrument::{
+    Bounds, Instrument, InstrumentIndex, Instruments, OrderRules, Symbol,
+};
 use veloz_core::outbox::{Action, Outbox};
 use veloz_core::telemetry::records::EngineState;
 use veloz_core::telemetry::{Sizes, TelemetryReader, telemetry};
@@ -47,6 +49,7 @@ impl Desk {
             },
             notional_min: None,
             notional_max: None,
+            order_rules: OrderRules::UNRESTRICTED,
             trading: true,
         };
         let sizes = Sizes {

@@ -1,6 +1,6 @@
 //! Instruments for this crate's tests.
 
-use veloz_core::instrument::{Bounds, Instrument, Instruments, Symbol};
+use veloz_core::instrument::{Bounds, Instrument, Instruments, OrderRules, Symbol};
 use veloz_core::units::{E8, Grid};
 
 /// Number of instruments in [`instruments`].
@@ -24,6 +24,7 @@ pub(crate) fn instruments() -> Instruments {
         },
         notional_min: None,
         notional_max: None,
+        order_rules: OrderRules::UNRESTRICTED,
         trading: true,
     };
     Instruments::new(vec![instrument("BTC", 1_000), instrument("ETH", 10_000)])

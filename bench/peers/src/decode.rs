@@ -10,7 +10,7 @@ use serde::de::{Deserialize, Deserializer, Error, Visitor};
 use std::fmt::Write;
 use std::hint::black_box;
 use veloz_core::event::PayloadBuf;
-use veloz_core::instrument::{Bounds, Instrument, Instruments, Symbol};
+use veloz_core::instrument::{Bounds, Instrument, Instruments, OrderRules, Symbol};
 use veloz_core::units::{E8, Grid, Level};
 use veloz_core::venue::binance::codec::{Decoder, Update};
 use veloz_core::wire::json::Scanner;
@@ -233,6 +233,7 @@ fn instruments() -> Instruments {
         },
         notional_min: None,
         notional_max: None,
+        order_rules: OrderRules::UNRESTRICTED,
         trading: true,
     };
     Instruments::new(vec![instrument]).expect("one instrument")

@@ -8,7 +8,7 @@
 use libfuzzer_sys::fuzz_target;
 use std::cell::RefCell;
 use veloz_core::event::Payload;
-use veloz_core::instrument::{Bounds, Instrument, InstrumentIndex, Instruments, Symbol};
+use veloz_core::instrument::{Bounds, Instrument, InstrumentIndex, Instruments, OrderRules, Symbol};
 use veloz_core::limits::{PAYLOAD_SLACK_AFTER, PAYLOAD_SLACK_BEFORE};
 use veloz_core::units::{E8, Grid};
 use veloz_core::venue::binance::codec::Decoder;
@@ -31,6 +31,7 @@ fn instrument(symbol: &str, tick: i64, lot: i64) -> Instrument {
         },
         notional_min: None,
         notional_max: None,
+        order_rules: OrderRules::UNRESTRICTED,
         trading: true,
     }
 }

@@ -9,7 +9,9 @@ use veloz_core::book::Side;
 use veloz_core::config::EngineConfig;
 use veloz_core::engine::{Engine, NoStopwatch};
 use veloz_core::event::{Command, Event, LinkDown, LinkId, LinkRole, PayloadBuf};
-use veloz_core::instrument::{Bounds, Instrument, InstrumentIndex, Instruments, Symbol};
+use veloz_core::instrument::{
+    Bounds, Instrument, InstrumentIndex, Instruments, OrderRules, Symbol,
+};
 use veloz_core::jitter::Jitter;
 use veloz_core::outbox::{Action, Outbox};
 use veloz_core::telemetry::records::Record;
@@ -324,6 +326,7 @@ pub(crate) fn instruments(symbols: &[String]) -> Instruments {
             },
             notional_min: None,
             notional_max: None,
+            order_rules: OrderRules::UNRESTRICTED,
             trading: true,
         })
         .collect();

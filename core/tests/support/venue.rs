@@ -11,7 +11,7 @@ use crate::server::{Pki, Tls, frame, read_frame, serve_websocket};
 use veloz_core::config::EngineConfig;
 use veloz_core::edge::clock::{Clock, WallOffset};
 use veloz_core::engine::{Engine, Stopwatch};
-use veloz_core::instrument::{Bounds, Instrument, Instruments, Symbol};
+use veloz_core::instrument::{Bounds, Instrument, Instruments, OrderRules, Symbol};
 use veloz_core::telemetry::{Sizes, TelemetryReader, telemetry};
 use veloz_core::units::{E8, Grid};
 
@@ -81,6 +81,7 @@ pub(crate) fn engine<S: Stopwatch>(watch: S) -> (Engine<S>, TelemetryReader) {
         },
         notional_min: None,
         notional_max: None,
+        order_rules: OrderRules::UNRESTRICTED,
         trading: true,
     };
     let instruments = Instruments::new(vec![instrument]).expect("one");

@@ -9,7 +9,7 @@ use std::io::{Read, Write};
 use veloz_core::config::{
     BookConfig, EngineConfig, LinkConfig, PartialDepth, RequestConfig, SnapshotDepth, Streams,
 };
-use veloz_core::instrument::{Bounds, Instrument, Instruments, Symbol};
+use veloz_core::instrument::{Bounds, Instrument, Instruments, OrderRules, Symbol};
 use veloz_core::limits::LEVELS_PER_SIDE_MAX;
 use veloz_core::units::{E8, Grid, Lots, Nanos, Ticks};
 
@@ -245,6 +245,7 @@ impl Body {
             qty_bounds,
             notional_min,
             notional_max,
+            order_rules: _,
             trading,
         } = instrument;
         for name in [symbol, base, quote] {
@@ -384,6 +385,7 @@ impl<'a> Fields<'a> {
             },
             notional_min: self.option()?.map(E8),
             notional_max: self.option()?.map(E8),
+            order_rules: OrderRules::UNRESTRICTED,
             trading: self.flag()?,
         })
     }

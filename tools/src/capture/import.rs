@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::path::PathBuf;
 use veloz_core::event::{Command, Event, LinkId, LinkRole, PayloadBuf};
-use veloz_core::instrument::{Bounds, Instrument, Instruments, Symbol};
+use veloz_core::instrument::{Bounds, Instrument, Instruments, OrderRules, Symbol};
 use veloz_core::outbox::{Action, Outbox};
 use veloz_core::units::Nanos;
 
@@ -106,6 +106,7 @@ pub fn instruments(survey: &Survey) -> Result<Instruments, PlayError> {
                 },
                 notional_min: None,
                 notional_max: None,
+                order_rules: OrderRules::UNRESTRICTED,
                 trading: true,
             })
         })

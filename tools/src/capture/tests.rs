@@ -8,7 +8,7 @@ use super::*;
 use proptest::prelude::*;
 use veloz_core::config::{EngineConfig, PartialDepth, SnapshotDepth};
 use veloz_core::event::{Command, Event, LinkDown, LinkId, LinkRole, PayloadBuf};
-use veloz_core::instrument::{Bounds, Instrument, Instruments, Symbol};
+use veloz_core::instrument::{Bounds, Instrument, Instruments, OrderRules, Symbol};
 use veloz_core::units::{E8, Grid, Lots, Nanos, Ticks};
 
 fn instrument(symbol: &str, tick: i64) -> Instrument {
@@ -28,6 +28,7 @@ fn instrument(symbol: &str, tick: i64) -> Instrument {
         },
         notional_min: Some(E8(500_000_000)),
         notional_max: None,
+        order_rules: OrderRules::UNRESTRICTED,
         trading: true,
     }
 }

@@ -7,7 +7,7 @@
 //! orders only, and books hold old ones that are off it (25.42618900 BTC rested at 200,000 in August
 //! 2024, when the step was 0.00001), which must still be counted exactly.
 
-use crate::instrument::{Bounds, Instrument, Symbol};
+use crate::instrument::{Bounds, Instrument, OrderRules, Symbol};
 use crate::units::{DecimalError, E8, E8_PLACES, Grid, Lots, Ticks};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -288,6 +288,7 @@ fn instrument(symbol: &str, raw: &RawValue) -> Result<Instrument, ExchangeInfoEr
         qty_bounds,
         notional_min,
         notional_max,
+        order_rules: OrderRules::UNRESTRICTED,
         trading: row.status == "TRADING",
     })
 }
@@ -377,6 +378,7 @@ mod tests {
             },
             notional_min: Some(E8(500_000_000)),
             notional_max: Some(E8(900_000_000_000_000)),
+            order_rules: OrderRules::UNRESTRICTED,
             trading: true,
         };
         assert_eq!(*tesla, expected);
