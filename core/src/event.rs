@@ -3,7 +3,11 @@
 //! Owns: [`Event`], [`LinkId`], [`Payload`]. A capture stores exactly these, so whatever the engine
 //! did, a replay does again. Does not: know how bytes arrive or where time comes from.
 
+use crate::instrument::InstrumentIndex;
 use crate::limits::{PAYLOAD_SLACK_AFTER, PAYLOAD_SLACK_BEFORE};
+use crate::order::{ClientId, Intent, OrderId};
+use crate::risk::{LimitsChange, TradingState};
+use crate::units::{Lots, Ticks};
 
 /// What a connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -11,13 +15,15 @@ use crate::limits::{PAYLOAD_SLACK_AFTER, PAYLOAD_SLACK_BEFORE};
 pub enum LinkRole {
     /// Public market-data streams.
     Market = 0,
-    /// The websocket API: depth snapshots now, orders and account with trading.
+    /// The websocket API for depth snapshots and the venue's clock; nothing on it is signed.
     Api = 1,
+    /// The websocket API for orders and user data, logged on.
+    Orders = 2,
 }
 
 impl LinkRole {
     /// All roles, in order of their discriminants.
-    pub const ALL: [Self; 2] = [Self::Market, Self::Api];
+    pub const ALL: [Self; 3] = [Self::Market, Self::Api, Self::Orders];
 }
 
 /// One connection, from the wish for it to its end. A generation is never used twice, so a late
@@ -178,11 +184,107 @@ impl PayloadBuf {
     }
 }
 
+/// Which order a command means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OrderRef {
+    /// By our number.
+    Id(OrderId),
+    /// By the client's own id.
+    Client(ClientId),
+}
+
+/// The number that a sender gives a command, and that the records which answer it carry.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(transparent)]
+pub struct Token(pub u64);
+
 /// What an operator asks of the engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "commands travel by value through a bounded channel: none may allocate"
+)]
 pub enum Command {
+    /// Trade no more: refuse new orders, cancel ours, and say in a record when none is left.
+    Stop,
     /// Close all links and become quiet; the process is ending.
     Shutdown,
+    /// A new order.
+    Place {
+        /// Answered under this number.
+        token: Token,
+        /// The client's own id, if it has one.
+        client_id: Option<ClientId>,
+        /// What is wanted.
+        intent: Intent,
+    },
+    /// Take an order back.
+    Cancel {
+        /// Answered under this number.
+        token: Token,
+        /// Which one.
+        order: OrderRef,
+    },
+    /// Take an order back and place another in its stead.
+    Replace {
+        /// Answered under this number.
+        token: Token,
+        /// Which one goes.
+        order: OrderRef,
+        /// The new one's own id, if it has one.
+        client_id: Option<ClientId>,
+        /// The new price.
+        price: Ticks,
+        /// The new quantity.
+        qty: Lots,
+    },
+    /// Make an order smaller; it keeps its place in the queue.
+    Amend {
+        /// Answered under this number.
+        token: Token,
+        /// Which one.
+        order: OrderRef,
+        /// The new quantity, below the present one and above what traded.
+        qty: Lots,
+    },
+    /// Take all our orders back.
+    CancelAll {
+        /// Answered under this number.
+        token: Token,
+        /// Of this instrument alone, or of all.
+        instrument: Option<InstrumentIndex>,
+    },
+    /// Change what may be traded.
+    SetTradingState {
+        /// Answered under this number.
+        token: Token,
+        /// From now on.
+        state: TradingState,
+    },
+    /// Halt, cancel everything, and stay so, also across restarts.
+    TripKillSwitch {
+        /// Answered under this number.
+        token: Token,
+    },
+    /// Unlatch the kill switch.
+    ResetKillSwitch {
+        /// Answered under this number.
+        token: Token,
+    },
+    /// Change limits, between two events.
+    SetLimits {
+        /// Answered under this number.
+        token: Token,
+        /// To what.
+        change: LimitsChange,
+    },
+    /// Let the strategy act, or not; its orders stay.
+    RunStrategy {
+        /// Answered under this number.
+        token: Token,
+        /// Whether it may act.
+        running: bool,
+    },
 }
 
 /// Everything that can wake the engine.
@@ -207,6 +309,13 @@ pub enum Event<'a> {
         link: LinkId,
         /// Its bytes.
         payload: Payload<'a>,
+    },
+    /// An order link has bytes that the kernel did not take (`true`), or has them no longer.
+    LinkBlocked {
+        /// Which one.
+        link: LinkId,
+        /// Whether new orders would wait behind them.
+        blocked: bool,
     },
     /// An operator's command.
     Command(Command),

@@ -5,6 +5,7 @@
 
 use crate::event::{LinkDown, LinkId};
 use crate::limits::{ACTIONS_PER_EVENT_MAX, OUTBOX_BYTES_MAX};
+use crate::units::Nanos;
 
 /// One thing for the edge to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +56,8 @@ enum Entry {
 pub struct Outbox {
     entries: Vec<Entry>,
     bytes: Vec<u8>,
+    /// When the last new order among the messages was encoded.
+    order_encoded: Option<Nanos>,
 }
 
 impl Default for Outbox {
@@ -69,6 +72,7 @@ impl Outbox {
         Self {
             entries: Vec::with_capacity(ACTIONS_PER_EVENT_MAX),
             bytes: Vec::with_capacity(OUTBOX_BYTES_MAX),
+            order_encoded: None,
         }
     }
 
@@ -108,6 +112,19 @@ impl Outbox {
         })
     }
 
+    /// Notes that a new order is among the messages, encoded at `stamp` of the engine's stopwatch; the edge
+    /// measures from there to the kernel.
+    #[inline]
+    pub fn note_order(&mut self, stamp: Nanos) {
+        self.order_encoded = Some(stamp);
+    }
+
+    /// When the last new order among the messages was encoded, if there is one.
+    #[inline]
+    pub fn order_encoded(&self) -> Option<Nanos> {
+        self.order_encoded
+    }
+
     /// The actions, in the order they were asked for.
     pub fn actions(&self) -> impl Iterator<Item = Action<'_>> {
         self.entries.iter().map(|entry| match *entry {
@@ -130,6 +147,7 @@ impl Outbox {
     pub fn clear(&mut self) {
         self.entries.clear();
         self.bytes.clear();
+        self.order_encoded = None;
     }
 
     fn push(&mut self, entry: Entry) -> Result<(), Full> {

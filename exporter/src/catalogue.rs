@@ -746,6 +746,7 @@ pub const fn role_label(role: LinkRole) -> &'static str {
     match role {
         LinkRole::Market => "market",
         LinkRole::Api => "api",
+        LinkRole::Orders => "orders",
     }
 }
 

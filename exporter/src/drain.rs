@@ -21,6 +21,7 @@ use veloz_core::telemetry::histograms::{HistogramReader, Stage};
 use veloz_core::telemetry::records::{Record, RecordBody, RecordReader};
 use veloz_core::telemetry::samples::{Sample, SampleReader};
 use veloz_core::units::Nanos;
+use veloz_core::venue::binance;
 
 /// How often the drain looks at the rings: a record is at most this old when it is seen.
 pub const DRAIN_EVERY: std::time::Duration = std::time::Duration::from_millis(1);
@@ -99,7 +100,11 @@ impl Drain {
             at_window_start: Counts::read(&reader.counters, &instruments),
             counters: reader.counters,
             gauges: reader.gauges,
-            log: RecordLog::new(exchange, Arc::clone(&instruments)),
+            log: RecordLog::new(
+                exchange,
+                Arc::clone(&instruments),
+                Arc::new(binance::assets(&instruments)),
+            ),
             instruments,
             heartbeat_age_max,
             totals: LatencyTotals::default(),

@@ -102,6 +102,8 @@ pub struct ConnectorConfig {
     pub market: Endpoint,
     /// Where links of the websocket API go.
     pub api: Endpoint,
+    /// Where order links go.
+    pub orders: Endpoint,
     /// One attempt, from resolving to the upgrade.
     pub timeout: Nanos,
     /// The core's clock: deadlines, the links' first stamps, the wall offset.
@@ -115,6 +117,7 @@ impl ConnectorConfig {
         match role {
             LinkRole::Market => &self.market,
             LinkRole::Api => &self.api,
+            LinkRole::Orders => &self.orders,
         }
     }
 }

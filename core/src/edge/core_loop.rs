@@ -12,7 +12,7 @@
 mod links;
 mod thread;
 
-pub use thread::{CommandSender, Core, EdgeConfig, EngineBusy, StartError, spawn};
+pub use thread::{CommandSender, Core, EdgeConfig, Endpoints, EngineBusy, StartError, spawn};
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -295,18 +295,23 @@ impl<E: EventHandler, S: Stopwatch, T: Tap> CoreLoop<E, S, T> {
         self.settle(now);
     }
 
-    /// Performs what the last event caused, and handles what that causes in turn: ends of links, and
-    /// a records ring above its mark. Bounded: each end takes a link or a wish away, the mark is
-    /// passed once.
+    /// Performs what the last event caused, and handles what that causes in turn: ends of links, order
+    /// links that the kernel blocks, and a records ring above its mark. Bounded: each end takes a link or a
+    /// wish away, a blocked link takes no new order, the mark is passed once.
     #[inline]
     fn settle(&mut self, now: Nanos) {
         loop {
             if !self.outbox.is_empty() {
                 self.links.perform(&self.outbox);
+                if let Some(encoded) = self.outbox.order_encoded() {
+                    self.stamp_sent(now, encoded);
+                }
                 self.outbox.clear();
             }
             let event = if let Some((link, cause)) = self.links.next_fallen() {
                 Event::LinkDown { link, cause }
+            } else if let Some((link, blocked)) = self.links.next_block_change() {
+                Event::LinkBlocked { link, blocked }
             } else if let Some(above) = self.engine.telemetry().records.backlog_change() {
                 Event::Backlog(above)
             } else {
@@ -315,6 +320,14 @@ impl<E: EventHandler, S: Stopwatch, T: Tap> CoreLoop<E, S, T> {
             self.tap.see(now, &event);
             self.engine.handle(now, event, &mut self.outbox);
         }
+    }
+
+    /// An order caused by an event of `now` went to the kernel.
+    fn stamp_sent(&mut self, now: Nanos, encoded: Nanos) {
+        let sent = self.watch.stamp();
+        let histograms = &mut self.engine.telemetry().histograms;
+        histograms.record(Stage::EncodedToSent, encoded, sent);
+        histograms.record(Stage::TickToOrder, now, sent);
     }
 
     /// One job; whether there was anything to do.
@@ -330,13 +343,18 @@ impl<E: EventHandler, S: Stopwatch, T: Tap> CoreLoop<E, S, T> {
                 true
             }
             Job::Connector => self.links.say_again(),
-            Job::Unsent => self.drop_links_that(now, |link| {
-                if link.has_unsent() {
-                    link.flush().err()
-                } else {
-                    None
-                }
-            }),
+            Job::Unsent => {
+                let any = self.drop_links_that(now, |link| {
+                    if link.has_unsent() {
+                        link.flush().err()
+                    } else {
+                        None
+                    }
+                });
+                self.links.look_for_blocks();
+                self.settle(now);
+                any
+            }
             Job::Silence => {
                 let silence_max = self.silence_max;
                 self.drop_links_that(now, |link| {

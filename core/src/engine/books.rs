@@ -25,7 +25,7 @@ pub(super) struct Origin {
     pub(super) source: Source,
 }
 
-impl Brain {
+impl<T: Strategy> Brain<T> {
     /// A diff; returns whether it changed a live book.
     #[inline]
     pub(super) fn depth(

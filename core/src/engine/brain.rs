@@ -136,7 +136,7 @@ pub(super) struct Brain {
     fault_records: u32,
 }
 
-impl Brain {
+impl<T: Strategy> Brain<T> {
     pub(super) fn new(
         config: EngineConfig,
         instruments: Instruments,

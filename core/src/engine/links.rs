@@ -17,7 +17,7 @@ use crate::venue::binance::session::{Notice, SubscribeReply};
 use super::brain::Brain;
 use super::requests::Question;
 
-impl Brain {
+impl<T: Strategy> Brain<T> {
     /// Handles everything that the session has told.
     pub(super) fn serve_notices(&mut self, now: Nanos, decoder: &mut Decoder) {
         // Nothing here makes the session tell more.

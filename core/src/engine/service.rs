@@ -40,7 +40,7 @@ enum NotSent {
     Until(Nanos),
 }
 
-impl Brain {
+impl<T: Strategy> Brain<T> {
     /// Gives every book whose time has come what it wants, as far as it can be had.
     pub(super) fn serve_books(&mut self, now: Nanos, decoder: &mut Decoder, out: &mut Outbox) {
         let (mut served, mut probes) = (0, 0);

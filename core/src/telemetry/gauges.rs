@@ -1,15 +1,20 @@
 //! Current values with one writer, and the published state of every book.
 //!
-//! Owns: [`Gauge`], [`BookGauges`], [`GaugeWriter`], [`GaugeReader`]. Does not: name metrics.
+//! Owns: [`Gauge`], [`BookGauges`], [`PositionGauges`], [`GaugeWriter`], [`GaugeReader`]. Does not: name metrics.
 //! Invariants: a single value is one relaxed store. What belongs to one book is written as one
 //! seqlock snapshot that contains the book's state, so nobody can read a price of a book that is
 //! not `Live`: [`BookGauges::touch`] is `None` then.
+
+mod position;
+
+pub use position::{Marked, PositionGauges};
 
 use crate::event::LinkRole;
 use crate::instrument::InstrumentIndex;
 use crate::telemetry::records::BookState;
 use crate::telemetry::seqlock::{SeqlockReader, SeqlockWriter, seqlock};
 use crate::units::{Lots, Nanos, Ticks};
+use position::POSITION_WORDS;
 use crossbeam_utils::CachePadded;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
@@ -27,6 +32,42 @@ labelled! {
         MemoryReservedBytes = "memory_reserved_bytes",
         /// Bytes of those that hold something now.
         MemoryUsedBytes = "memory_used_bytes",
+        /// How far trading has come: the position of a `TradingPhase` in its list.
+        TradingPhase = "trading_phase",
+        /// What may be traded: the position of a `TradingState` in its list.
+        TradingState = "trading_state",
+        /// 1 while the kill switch is latched.
+        KillSwitch = "kill_switch",
+        /// 1 while the strategy may act.
+        StrategyRunning = "strategy_running",
+        /// Orders that are not over.
+        OpenOrders = "open_orders",
+        /// Orders whose outcome is unknown.
+        UnresolvedOrders = "unresolved_orders",
+        /// Since when the oldest of those is so, on the engine's clock in nanoseconds; [`NOT_MEASURED`] for none.
+        OldestUnresolvedNs = "oldest_unresolved_ns",
+        /// Highest use of any limit, in hundredths of a percent.
+        RiskUtilizationBps = "risk_utilization_bps",
+        /// Equity in the account currency, 1e-8 units; [`NOT_MEASURED`] before every asset has a mark.
+        Equity = "equity",
+        /// Change of equity since the venue's midnight, deposits and withdrawals taken out, 1e-8 units.
+        DayChange = "day_change",
+        /// Fall of equity from its peak, in hundredths of a percent of the peak.
+        DrawdownBps = "drawdown_bps",
+        /// Sum of the values of long positions, account currency, 1e-8 units.
+        ExposureLong = "exposure_long",
+        /// Sum of the values of short positions without their sign, account currency, 1e-8 units.
+        ExposureShort = "exposure_short",
+        /// Realised profit and loss of all positions, account currency, 1e-8 units.
+        RealizedTotal = "realized_total",
+        /// Unrealised profit and loss of all positions, account currency, 1e-8 units.
+        UnrealizedTotal = "unrealized_total",
+        /// Request weight that may still be spent in this minute of the venue.
+        WeightHeadroom = "weight_headroom",
+        /// Orders that may still be placed in these ten seconds of the venue.
+        OrdersHeadroom = "orders_headroom",
+        /// Orders that may still be placed on this day of the venue.
+        OrdersDayHeadroom = "orders_day_headroom",
     }
 }
 
@@ -208,6 +249,7 @@ struct Shared {
 pub struct GaugeWriter {
     shared: Arc<Shared>,
     books: Box<[SeqlockWriter<BOOK_WORDS>]>,
+    positions: Box<[SeqlockWriter<POSITION_WORDS>]>,
 }
 
 /// The sidecar's end.
@@ -215,30 +257,54 @@ pub struct GaugeWriter {
 pub struct GaugeReader {
     shared: Arc<Shared>,
     books: Arc<[SeqlockReader<BOOK_WORDS>]>,
+    positions: Arc<[SeqlockReader<POSITION_WORDS>]>,
 }
 
 /// Gauges for `instrument_count` instruments: values zero, books [`BookState::Waiting`].
 pub fn gauges(instrument_count: usize) -> (GaugeWriter, GaugeReader) {
     let shared = Arc::new(Shared {
         plain: CachePadded::new(Gauge::ALL.map(|gauge| match gauge {
-            Gauge::VenueClockOffsetNs => AtomicI64::new(NOT_MEASURED),
+            Gauge::VenueClockOffsetNs | Gauge::OldestUnresolvedNs | Gauge::Equity => {
+                AtomicI64::new(NOT_MEASURED)
+            }
             Gauge::HeartbeatNs
             | Gauge::PendingTasks
             | Gauge::MemoryReservedBytes
-            | Gauge::MemoryUsedBytes => AtomicI64::new(0),
+            | Gauge::MemoryUsedBytes
+            | Gauge::TradingPhase
+            | Gauge::TradingState
+            | Gauge::KillSwitch
+            | Gauge::StrategyRunning
+            | Gauge::OpenOrders
+            | Gauge::UnresolvedOrders
+            | Gauge::RiskUtilizationBps
+            | Gauge::DayChange
+            | Gauge::DrawdownBps
+            | Gauge::ExposureLong
+            | Gauge::ExposureShort
+            | Gauge::RealizedTotal
+            | Gauge::UnrealizedTotal
+            | Gauge::WeightHeadroom
+            | Gauge::OrdersHeadroom
+            | Gauge::OrdersDayHeadroom => AtomicI64::new(0),
         })),
         links_up: CachePadded::new(std::array::from_fn(|_| AtomicI64::new(0))),
     });
     let waiting = BookGauges::not_live(BookState::Waiting, Nanos::ZERO).to_words();
     let (writers, readers): (Vec<_>, Vec<_>) =
         (0..instrument_count).map(|_| seqlock(waiting)).unzip();
+    let flat = PositionGauges::default().to_words();
+    let (position_writers, position_readers): (Vec<_>, Vec<_>) =
+        (0..instrument_count).map(|_| seqlock(flat)).unzip();
     let reader = GaugeReader {
         shared: Arc::clone(&shared),
         books: readers.into(),
+        positions: position_readers.into(),
     };
     let writer = GaugeWriter {
         shared,
         books: writers.into(),
+        positions: position_writers.into(),
     };
     (writer, reader)
 }
@@ -267,6 +333,12 @@ impl GaugeWriter {
     pub fn book(&mut self, instrument: InstrumentIndex, book: BookGauges) {
         self.books[instrument.as_usize()].write(&book.to_words());
     }
+
+    /// Publishes a position.
+    #[inline]
+    pub fn position(&mut self, instrument: InstrumentIndex, position: PositionGauges) {
+        self.positions[instrument.as_usize()].write(&position.to_words());
+    }
 }
 
 impl GaugeReader {
@@ -294,6 +366,12 @@ impl GaugeReader {
     pub fn book(&self, instrument: InstrumentIndex) -> Option<BookGauges> {
         let words = self.books[instrument.as_usize()].read()?;
         Some(BookGauges::from_words(&words))
+    }
+
+    /// A position as last published; `None` when the core stands still in the middle of publishing it.
+    pub fn position(&self, instrument: InstrumentIndex) -> Option<PositionGauges> {
+        let words = self.positions[instrument.as_usize()].read()?;
+        Some(PositionGauges::from_words(&words))
     }
 }
 

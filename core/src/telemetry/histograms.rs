@@ -22,6 +22,18 @@ labelled! {
         RecvToBook = "recv_to_book",
         /// A turn of the core's loop that handled at least one event.
         LoopTurn = "loop_turn",
+        /// Updated book to the strategy's wishes, every book update that a strategy saw.
+        BookToDecided = "book_to_decided",
+        /// The strategy's wish to risk's consent.
+        DecidedToAdmitted = "decided_to_admitted",
+        /// Risk's consent to the encoded, signed order.
+        AdmittedToEncoded = "admitted_to_encoded",
+        /// Encoded order to the kernel.
+        EncodedToSent = "encoded_to_sent",
+        /// Bytes in user space to the order that they caused in the kernel's hands.
+        TickToOrder = "tick_to_order",
+        /// An order in the kernel's hands to the venue's first word on it.
+        OrderAck = "order_ack",
         /// A depth snapshot, from the request handed to the edge to the answer received.
         SnapshotRoundTrip = "snapshot_round_trip",
     }

@@ -4,10 +4,12 @@
 //! record writes more than [`LINES_PER_WINDOW_MAX`] lines a second, because a venue that sends nothing
 //! but faults must not fill a disk; what is left out is counted and told once a second.
 
+mod trading;
+
 use std::sync::Arc;
 use tracing::{error, info, warn};
 use veloz_core::event::{LinkDown, LinkId};
-use veloz_core::instrument::{InstrumentIndex, Instruments};
+use veloz_core::instrument::{AssetIndex, Assets, InstrumentIndex, Instruments};
 use veloz_core::telemetry::records::{BookState, Record, RecordBody};
 use veloz_core::units::Nanos;
 use veloz_core::venue::binance::fault::{Fault, VenueFault};
@@ -28,25 +30,35 @@ enum Kind {
     Request,
     Engine,
     Hole,
+    Order,
+    Rejection,
+    Account,
+    Trading,
 }
 
-const KINDS: usize = 7;
+const KINDS: usize = 11;
 
 /// Writes records to the log.
 pub struct RecordLog {
     exchange: &'static str,
     instruments: Arc<Instruments>,
+    assets: Arc<Assets>,
     lines: [u32; KINDS],
     suppressed_in_window: u64,
     suppressed: u64,
 }
 
 impl RecordLog {
-    /// A log of records about these instruments.
-    pub fn new(exchange: &'static str, instruments: Arc<Instruments>) -> Self {
+    /// A log of records about these instruments and assets.
+    pub fn new(
+        exchange: &'static str,
+        instruments: Arc<Instruments>,
+        assets: Arc<Assets>,
+    ) -> Self {
         Self {
             exchange,
             instruments,
+            assets,
             lines: [0; KINDS],
             suppressed_in_window: 0,
             suppressed: 0,
@@ -149,6 +161,19 @@ impl RecordLog {
                     info!(component = "engine", links_closed, "engine is shut down");
                 }
             }
+            RecordBody::OrderAdmitted { .. }
+            | RecordBody::OrderAlias { .. }
+            | RecordBody::OrderState { .. }
+            | RecordBody::Fill { .. }
+            | RecordBody::OrderRejected { .. }
+            | RecordBody::VenueRefused { .. }
+            | RecordBody::CommandDone { .. }
+            | RecordBody::Position { .. }
+            | RecordBody::Balance { .. }
+            | RecordBody::TradingPhase { .. }
+            | RecordBody::TradingState { .. }
+            | RecordBody::KillSwitch { .. }
+            | RecordBody::Limits { .. } => self.trading(&record.body),
         }
     }
 
@@ -241,6 +266,10 @@ impl RecordLog {
         );
     }
 
+    fn asset(&self, asset: AssetIndex) -> String {
+        self.assets.get(asset).as_str().to_owned()
+    }
+
     fn symbol(&self, instrument: InstrumentIndex) -> &str {
         self.instruments.get(instrument).symbol.as_str()
     }
@@ -288,7 +317,11 @@ mod tests {
             .flatten_event(true)
             .with_writer(move || writer.clone())
             .finish();
-        let mut log = RecordLog::new("binance", Arc::new(instruments()));
+        let mut log = RecordLog::new(
+            "binance",
+            Arc::new(instruments()),
+            Arc::new(Assets::new(&instruments(), &[])),
+        );
         tracing::subscriber::with_default(subscriber, || write(&mut log));
         let bytes = captured.0.lock().expect("one thread").clone();
         String::from_utf8(bytes)

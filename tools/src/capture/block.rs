@@ -4,13 +4,16 @@
 //! its own marks events that a recorder lost. Invariant: `decode` of what [`EventBlock::push`] wrote
 //! gives the same event; nothing that `decode` is given makes it panic or read past its input.
 
+mod command;
+
 use super::BLOCK_BYTES_TARGET;
-use veloz_core::event::{Command, Event, LinkDown, LinkId, LinkRole, Payload};
+use veloz_core::event::{Event, LinkDown, LinkId, LinkRole, Payload};
 use veloz_core::limits::{MESSAGE_BYTES_MAX, PAYLOAD_SLACK_AFTER, PAYLOAD_SLACK_BEFORE};
 use veloz_core::units::Nanos;
 
-/// Bytes of the largest event beside its message: tag, time, link, length.
-pub const EVENT_HEAD_BYTES_MAX: usize = 1 + 8 + 5 + 4;
+/// Bytes of the largest event beside its message. A command that changes limits is the longest: tag, time,
+/// kind, token, scope, and nine limits of nine bytes.
+pub const EVENT_HEAD_BYTES_MAX: usize = 1 + 8 + 1 + 8 + 1 + 9 * 9;
 
 const LINK_UP: u8 = 0;
 const LINK_DOWN: u8 = 1;
@@ -19,6 +22,7 @@ const COMMAND: u8 = 3;
 const TICK: u8 = 4;
 const BACKLOG: u8 = 5;
 const WALL_CLOCK: u8 = 6;
+const LINK_BLOCKED: u8 = 7;
 const LOST: u8 = 255;
 
 /// What a block holds.
@@ -86,9 +90,14 @@ impl EventBlock {
                 self.raw.extend((bytes.len() as u32).to_le_bytes());
                 self.raw.extend_from_slice(bytes);
             }
-            Event::Command(Command::Shutdown) => {
+            Event::LinkBlocked { link, blocked } => {
+                self.start(LINK_BLOCKED, now);
+                self.link(link);
+                self.raw.push(u8::from(blocked));
+            }
+            Event::Command(command) => {
                 self.start(COMMAND, now);
-                self.raw.push(0);
+                command::write(&mut self.raw, &command);
             }
             Event::Tick => self.start(TICK, now),
             Event::Backlog(on) => {
@@ -203,10 +212,15 @@ pub fn decode(buffer: &[u8], at: usize, end: usize) -> Result<(Entry<'_>, usize)
                 payload: Payload::new(buffer, start, cursor.at),
             }
         }
-        COMMAND => match cursor.u8()? {
-            0 => Event::Command(Command::Shutdown),
-            _ => return Err("unknown command"),
+        LINK_BLOCKED => Event::LinkBlocked {
+            link: cursor.link()?,
+            blocked: match cursor.u8()? {
+                0 => false,
+                1 => true,
+                _ => return Err("a link that is neither blocked nor free"),
+            },
         },
+        COMMAND => Event::Command(command::read(&mut cursor)?),
         TICK => Event::Tick,
         BACKLOG => match cursor.u8()? {
             0 => Event::Backlog(false),

@@ -12,7 +12,7 @@ use rtrb::{Producer, PushError};
 
 use crate::edge::connector::ToConnector;
 use crate::edge::link::Link;
-use crate::event::{LinkDown, LinkId};
+use crate::event::{LinkDown, LinkId, LinkRole};
 use crate::limits::{CONNECTOR_MESSAGES_MAX, ENDS_PER_EVENT_MAX, LINKS_MAX};
 use crate::outbox::{Action, Outbox};
 use crate::wire::websocket::CloseCode;
@@ -28,6 +28,8 @@ pub(super) struct Slot {
     pub(super) link: Box<Link>,
     /// Readiness was seen since the link was last dry. Readiness comes once: only a dry link clears it.
     pub(super) ready: bool,
+    /// Whether the engine believes that the kernel has not taken everything.
+    blocked: bool,
 }
 
 pub(super) struct Links {
@@ -40,6 +42,8 @@ pub(super) struct Links {
     unsaid: VecDeque<ToConnector>,
     poll: Poll,
     poll_events: Events,
+    /// An order link may be blocked, or free again, and the engine does not know.
+    block_changed: bool,
     /// Bytes received and sent by links that are gone.
     bytes_of_retired: (u64, u64),
 }
@@ -54,6 +58,7 @@ impl Links {
             unsaid: VecDeque::with_capacity(CONNECTOR_MESSAGES_MAX),
             poll,
             poll_events: Events::with_capacity(2 * LINKS_MAX),
+            block_changed: false,
             bytes_of_retired: (0, 0),
         }
     }
@@ -64,10 +69,14 @@ impl Links {
             match action {
                 Action::Send { link, message } => {
                     // A link that is gone has its end waiting in `fallen`: the engine will hear.
-                    if let Some(slot) = self.find(link)
-                        && let Err(cause) = slot.link.send(message)
-                    {
-                        self.fall(link, cause);
+                    if let Some(slot) = self.find(link) {
+                        match slot.link.send(message) {
+                            Ok(()) => {
+                                let differs = slot.link.has_unsent() != slot.blocked;
+                                self.block_changed |= differs && link.role == LinkRole::Orders;
+                            }
+                            Err(cause) => self.fall(link, cause),
+                        }
                     }
                 }
                 Action::Connect { link } => {
@@ -105,6 +114,28 @@ impl Links {
         self.fallen.pop_front()
     }
 
+    /// The next order link that the kernel blocks, or blocks no longer, and of which the engine has not heard.
+    #[inline]
+    pub(super) fn next_block_change(&mut self) -> Option<(LinkId, bool)> {
+        if !self.block_changed {
+            return None;
+        }
+        for slot in self.slots.iter_mut().flatten() {
+            let (id, blocked) = (slot.link.id(), slot.link.has_unsent());
+            if id.role == LinkRole::Orders && slot.blocked != blocked {
+                slot.blocked = blocked;
+                return Some((id, blocked));
+            }
+        }
+        self.block_changed = false;
+        None
+    }
+
+    /// Has the next call of [`Links::next_block_change`] look at every order link.
+    pub(super) fn look_for_blocks(&mut self) {
+        self.block_changed = true;
+    }
+
     /// Takes in a link whose wish was just taken back; `false` when the poll does not take its socket.
     pub(super) fn adopt(&mut self, mut link: Box<Link>) -> bool {
         let token = Token(link.id().generation as usize);
@@ -118,7 +149,11 @@ impl Links {
             return false;
         }
         let free = self.slots.iter_mut().find(|slot| slot.is_none());
-        *free.expect("the wish held a slot") = Some(Slot { link, ready: true });
+        *free.expect("the wish held a slot") = Some(Slot {
+            link,
+            ready: true,
+            blocked: false,
+        });
         // Links that were read directly so far may have readiness that nobody asked for.
         for slot in self.slots.iter_mut().flatten() {
             slot.ready = true;

@@ -26,8 +26,10 @@ use crate::units::Nanos;
 pub struct EdgeConfig {
     /// Market-data endpoint: `wss://host[:port]/path`, or `ws://` without TLS.
     pub market_url: String,
-    /// Websocket API endpoint, likewise.
+    /// Websocket API endpoint for snapshots and the venue's clock, likewise.
     pub api_url: String,
+    /// Websocket API endpoint for orders and user data, likewise.
+    pub orders_url: String,
     /// PEM files with CAs that are trusted beside the web's.
     pub ca_files: Vec<PathBuf>,
     /// More such CAs, as PEM text: a venue inside this process has no file.
@@ -48,17 +50,29 @@ pub struct EdgeConfig {
 }
 
 impl EdgeConfig {
-    /// The endpoints of market data and of the websocket API.
+    /// The endpoints of every role.
     ///
     /// # Errors
     /// [`StartError`] names the URL or the CA file.
-    pub fn endpoints(&self) -> Result<(Endpoint, Endpoint), StartError> {
+    pub fn endpoints(&self) -> Result<Endpoints, StartError> {
         let tls = client_config(&self.ca_files, &self.ca_pems)?;
-        Ok((
-            Endpoint::new(&self.market_url, &tls)?,
-            Endpoint::new(&self.api_url, &tls)?,
-        ))
+        Ok(Endpoints {
+            market: Endpoint::new(&self.market_url, &tls)?,
+            api: Endpoint::new(&self.api_url, &tls)?,
+            orders: Endpoint::new(&self.orders_url, &tls)?,
+        })
     }
+}
+
+/// Where links go, by role.
+#[derive(Clone)]
+pub struct Endpoints {
+    /// Market data.
+    pub market: Endpoint,
+    /// Snapshots and the venue's clock.
+    pub api: Endpoint,
+    /// Orders and user data.
+    pub orders: Endpoint,
 }
 
 /// Why the edge did not start.
@@ -166,7 +180,7 @@ where
     E: EventHandler + Send + 'static,
     T: Tap + Send + 'static,
 {
-    let (market, api) = config.endpoints()?;
+    let endpoints = config.endpoints()?;
     let poll = mio::Poll::new()?;
     let waker = Arc::new(mio::Waker::new(poll.registry(), WAKER)?);
     let unix_ns_at_zero = Arc::new(AtomicI64::new(WALL_UNKNOWN));
@@ -179,8 +193,9 @@ where
 
     let connector_thread = connector::spawn(
         ConnectorConfig {
-            market,
-            api,
+            market: endpoints.market,
+            api: endpoints.api,
+            orders: endpoints.orders,
             timeout: config.connect_timeout,
             clock,
             core_cpu: config.cpu,

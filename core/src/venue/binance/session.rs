@@ -1,7 +1,8 @@
 //! Connections to the venue: wished for, subscribed, watched, replaced.
 //!
-//! Owns: [`Session`], which keeps one market link and one API link up. Does not: touch a socket
-//! (it asks through the outbox), decode, or know books; what changed is told as [`Notice`]s.
+//! Owns: [`Session`], which keeps one market link, one API link and, where there is an account, one order
+//! link up. Does not: touch a socket (it asks through the outbox), decode, log on or know books; what changed
+//! is told as [`Notice`]s.
 //!
 //! Each role has two slots, so that a link and its successor run side by side while one replaces the
 //! other. One slot is the **main** one; the link in the other is its successor until it is ready,
@@ -9,10 +10,14 @@
 //!
 //! | link | up | reply | refused, reply overdue | silent | down | rotation due, venue will close |
 //! | --- | --- | --- | --- | --- | --- | --- |
-//! | `Connecting` | market: `Subscribing`; API: `Ready` | – | – | given up after the time-out | back-off | – |
+//! | `Connecting` | market: `Subscribing`; orders: `LoggingOn`; API: `Ready` | – | – | given up after the time-out | back-off | – |
 //! | `Subscribing` | – | all in: `Ready` | closed, back-off | – | back-off | noted |
+//! | `LoggingOn` | – | the engine says so: `Ready` | closed, back-off | – | back-off | noted |
 //! | `Ready` | – | ignored | – | market: closed, at once | back-off | a successor is asked for |
 //! | `Ready`, retiring | – | ignored | – | – | gone | – |
+//!
+//! An order link that is to retire stays while the engine keeps it ([`Session::keep_retiring`]): something on
+//! it is unanswered. Both then hear the same user data, which the order machine recognises by its ids.
 //!
 //! A dash cannot happen or changes nothing. When the main link goes while another is there, that one
 //! becomes the main link, be it a successor or one that was to retire. Events of links that we closed
@@ -58,7 +63,12 @@ pub enum Notice {
         /// Which one.
         link: LinkId,
     },
-    /// A link does its work: it is subscribed, or takes requests.
+    /// An order link is up and wants to be logged on.
+    LogOn {
+        /// Which one.
+        link: LinkId,
+    },
+    /// A link does its work: it is subscribed, logged on, or takes requests.
     Ready {
         /// Which one.
         link: LinkId,
@@ -122,18 +132,24 @@ pub struct Session {
 }
 
 impl Session {
-    /// A session without links, which wants both at once.
+    /// A session without links, which wants them all at once; an order link only where `orders` says that
+    /// there is an account.
     pub fn new(
         config: LinkConfig,
         reply_timeout: Nanos,
         subscriptions: Subscriptions,
+        orders: bool,
         jitter: Jitter,
     ) -> Self {
+        let mut roles = LinkRole::ALL.map(|_| Role::new());
+        if !orders {
+            roles[LinkRole::Orders as usize].connect_at = Nanos::MAX;
+        }
         Self {
             config,
             reply_timeout,
             subscriptions,
-            roles: LinkRole::ALL.map(|_| Role::new()),
+            roles,
             attempts: Attempts::default(),
             generation: 0,
             request_id: 0,
@@ -193,7 +209,36 @@ impl Session {
                 self.tick_link(now, link.role, slot, out, notices);
             }
             LinkRole::Api => self.ready(now, link.role, slot, notices),
+            LinkRole::Orders => {
+                held.phase = Phase::LoggingOn {
+                    reply_by: now.plus(self.reply_timeout),
+                };
+                notices.push(Notice::LogOn { link });
+            }
         }
+    }
+
+    /// An order link is logged on and hears user data.
+    pub fn logged_on(&mut self, now: Nanos, link: LinkId, notices: &mut Vec<Notice>) {
+        if let Some(slot) = self.role(link.role).slot_of(link)
+            && self.role(link.role).slots[slot]
+                .is_some_and(|held| matches!(held.phase, Phase::LoggingOn { .. }))
+        {
+            self.ready(now, link.role, slot, notices);
+        }
+    }
+
+    /// Whether the old order link has something unanswered on it and must not retire yet.
+    pub fn keep_retiring(&mut self, kept: bool) {
+        self.roles[LinkRole::Orders as usize].kept = kept;
+    }
+
+    /// The order link that is to retire, if there is one.
+    pub fn retiring(&self) -> Option<LinkId> {
+        let role = self.role(LinkRole::Orders);
+        (role.retire_at != Nanos::MAX)
+            .then(|| role.slots[role.other()].map(|link| link.id))
+            .flatten()
     }
 
     /// A connection ended or did not come up; the edge has forgotten it.
@@ -327,7 +372,18 @@ impl Session {
 
     /// The link that takes requests now.
     pub fn api(&self) -> Option<LinkId> {
-        let role = self.role(LinkRole::Api);
+        self.ready_link(LinkRole::Api)
+    }
+
+    /// The link that takes orders now.
+    #[inline]
+    pub fn orders(&self) -> Option<LinkId> {
+        self.ready_link(LinkRole::Orders)
+    }
+
+    #[inline]
+    fn ready_link(&self, role: LinkRole) -> Option<LinkId> {
+        let role = self.role(role);
         role.slots[role.main]
             .filter(Link::is_ready)
             .map(|link| link.id)
@@ -379,6 +435,7 @@ impl Session {
             let Some(link) = link else { continue };
             let at = match link.phase {
                 Phase::Connecting { until } => until,
+                Phase::LoggingOn { reply_by } => reply_by,
                 Phase::Subscribing {
                     sent,
                     next_at,
@@ -409,8 +466,8 @@ impl Session {
     fn silent_at(&self, link: &Link) -> Nanos {
         match link.id.role {
             LinkRole::Market => link.heard_at.plus(self.config.silence_max),
-            // Our own requests show whether an API link answers.
-            LinkRole::Api => Nanos::MAX,
+            // Our own requests show whether a link of the API answers.
+            LinkRole::Api | LinkRole::Orders => Nanos::MAX,
         }
     }
 

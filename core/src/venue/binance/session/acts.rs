@@ -33,6 +33,12 @@ impl Session {
                     self.close(now, role, slot, LinkDown::Connect, out, notices);
                 }
             }
+            Phase::LoggingOn { reply_by } => {
+                if now >= reply_by {
+                    notices.push(Notice::SubscribeOverdue { link: link.id });
+                    self.close(now, role, slot, LinkDown::Requested, out, notices);
+                }
+            }
             Phase::Subscribing {
                 sent,
                 next_at,
@@ -132,8 +138,13 @@ impl Session {
         out: &mut Outbox,
         notices: &mut Vec<Notice>,
     ) {
+        let overlap = self.config.overlap;
         let held = &mut self.roles[role as usize];
         if now < held.retire_at {
+            return;
+        }
+        if held.kept {
+            held.retire_at = now.plus(overlap);
             return;
         }
         let other = held.other();

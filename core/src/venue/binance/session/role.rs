@@ -21,6 +21,10 @@ pub(super) enum Phase {
         next_at: Nanos,
         reply_by: Nanos,
     },
+    /// Orders: the log-on and the subscription to user data are under way.
+    LoggingOn {
+        reply_by: Nanos,
+    },
     Ready {
         since: Nanos,
     },
@@ -57,6 +61,8 @@ pub(super) struct Role {
     pub(super) connect_at: Nanos,
     pub(super) failures: u32,
     pub(super) was_up: bool,
+    /// Whether the old link still has something unanswered on it and must not retire yet.
+    pub(super) kept: bool,
 }
 
 impl Role {
@@ -69,6 +75,7 @@ impl Role {
             connect_at: Nanos::ZERO,
             failures: 0,
             was_up: false,
+            kept: false,
         }
     }
 
