@@ -1,7 +1,11 @@
 //! What the engine may be told: plain values, checked elsewhere, read once at start.
 //!
-//! Owns: [`EngineConfig`] and its parts, each with unit, range and default. Does not: parse files,
-//! environment or flags; know addresses or keys, which belong to the edge.
+//! Owns: [`EngineConfig`] and its parts, each with unit, range and default, and [`TradingConfig`]. Does not:
+//! parse files, environment or flags; know addresses, which belong to the edge.
+
+mod trading;
+
+pub use trading::{OrderLimits, TradingConfig};
 
 use crate::units::Nanos;
 

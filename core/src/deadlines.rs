@@ -17,11 +17,19 @@ pub enum Timer {
     Requests = 2,
     /// When to ask the venue for its time.
     VenueClock = 3,
+    /// When to look at trading: cancels, questions and time-outs of orders, the strategy's timer, the account.
+    Orders = 4,
 }
 
 impl Timer {
     /// All timers, in order of their discriminants.
-    pub const ALL: [Self; 4] = [Self::Links, Self::Books, Self::Requests, Self::VenueClock];
+    pub const ALL: [Self; 5] = [
+        Self::Links,
+        Self::Books,
+        Self::Requests,
+        Self::VenueClock,
+        Self::Orders,
+    ];
 }
 
 /// One deadline a timer; [`Nanos::MAX`] where it does not run.

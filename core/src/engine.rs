@@ -9,7 +9,9 @@
 //!
 //! | event | what happens |
 //! | --- | --- |
-//! | message | decoded; a fault is answered by the table of `venue::binance::fault` |
+//! | message | decoded; a fault is answered by the table of `venue::binance::fault`; a book that changed is shown to the strategy |
+//! | link blocked | new orders are refused until the kernel takes more |
+//! | command | carried out and answered by a record |
 //! | link up, link down | the session moves; books and requests follow its notices |
 //! | tick | due timers are served |
 //! | backlog | remembered |
@@ -23,24 +25,34 @@ mod books;
 mod brain;
 mod links;
 mod newest;
+mod orders;
 mod requests;
 mod service;
+mod trading;
+
+pub use trading::Account;
 
 use crate::book::Book;
 use crate::config::EngineConfig;
 use crate::deadlines::Timer;
 use crate::event::{Command, Event, LinkId, LinkRole, Payload};
-use crate::instrument::{InstrumentIndex, Instruments};
+use crate::instrument::{Assets, InstrumentIndex, Instruments, Symbol};
 use crate::limits::SETTLING_ROUNDS_MAX;
+use crate::oms::Oms;
 use crate::outbox::Outbox;
+use crate::portfolio::{NoConversion, Portfolio};
+use crate::risk::{LimitsError, Risk};
+use crate::strategy::{Funnel, NoStrategy, PublicTrade, Strategy};
 use crate::telemetry::Telemetry;
 use crate::telemetry::counters::{Counter, InstrumentCounter, MessageKind};
 use crate::telemetry::histograms::Stage;
-use crate::telemetry::records::{EngineState, RecordBody};
+use crate::telemetry::records::{EngineState, RecordBody, TradingPhase};
 use crate::telemetry::samples::Sample;
 use crate::telemetry::trace::TraceEvent;
 use crate::units::Nanos;
 use crate::venue::binance::codec::{ApiOutcome, Decoder, Update};
+use crate::venue::binance::order_entry::client_ids::PrefixError;
+use crate::venue::binance::order_entry::{ClientOrderIds, OrderEntryError};
 use crate::venue::binance::resync::SyncState;
 use crate::venue::binance::session::subscriptions::TooManyStreams;
 use books::Origin;
@@ -63,29 +75,76 @@ impl Stopwatch for NoStopwatch {
     }
 }
 
-/// The trading engine: books now, orders with trading.
-pub struct Engine<S: Stopwatch> {
+/// Why there is no engine.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// One market connection cannot carry what is configured.
+    #[error(transparent)]
+    Streams(#[from] TooManyStreams),
+    /// An instrument cannot be valued.
+    #[error(transparent)]
+    Conversion(#[from] NoConversion),
+    /// No instrument has to do with the account currency.
+    #[error("no instrument is bought, sold or paid in {0}, the account currency")]
+    AccountCurrency(Symbol),
+    /// A limit outside its range.
+    #[error(transparent)]
+    Limits(#[from] LimitsError),
+    /// Requests cannot be written.
+    #[error(transparent)]
+    OrderEntry(#[from] OrderEntryError),
+    /// The instance's prefix.
+    #[error(transparent)]
+    Prefix(#[from] PrefixError),
+}
+
+/// The trading engine: books, and where there is an account, orders.
+pub struct Engine<S: Stopwatch, T = NoStrategy> {
     decoder: Decoder,
-    brain: Brain,
+    brain: Brain<T>,
     stopwatch: S,
     /// Messages that the decoder's tolerant parser had read when last counted.
     tolerant_counted: u64,
 }
 
 impl<S: Stopwatch> Engine<S> {
-    /// An engine without links, whose first deadline is at once. All memory is reserved here.
+    /// An engine for market data alone; see [`Engine::with_account`].
     ///
     /// # Errors
-    /// [`TooManyStreams`] when one market connection cannot carry what is configured.
+    /// [`EngineError::Streams`].
     pub fn new(
         config: EngineConfig,
         instruments: Instruments,
         telemetry: Telemetry,
         stopwatch: S,
-    ) -> Result<Self, TooManyStreams> {
+    ) -> Result<Self, EngineError> {
+        Self::with_account(config, instruments, telemetry, stopwatch, None)
+    }
+}
+
+impl<S: Stopwatch, T: Strategy> Engine<S, T> {
+    /// An engine without links, whose first deadline is at once; it trades where there is an account. All memory
+    /// is reserved here.
+    ///
+    /// # Errors
+    /// [`EngineError`] says what cannot be.
+    pub fn with_account(
+        config: EngineConfig,
+        instruments: Instruments,
+        telemetry: Telemetry,
+        stopwatch: S,
+        account: Option<Account<T>>,
+    ) -> Result<Self, EngineError> {
+        let decoder = match &account {
+            Some(account) => Decoder::with_orders(
+                &instruments,
+                ClientOrderIds::new(&account.config.prefix)?,
+            ),
+            None => Decoder::new(&instruments),
+        };
         Ok(Self {
-            decoder: Decoder::new(&instruments),
-            brain: Brain::new(config, instruments, telemetry)?,
+            decoder,
+            brain: Brain::new(config, instruments, telemetry, account)?,
             stopwatch,
             tolerant_counted: 0,
         })
@@ -117,6 +176,12 @@ impl<S: Stopwatch> Engine<S> {
                 self.shut_down(now, out);
                 return;
             }
+            Event::Command(command) => self.command(now, &command, out),
+            Event::LinkBlocked { link, blocked } => {
+                if let Some(trading) = &mut self.brain.trading {
+                    trading.link_blocked(link, blocked);
+                }
+            }
             Event::Tick => self.tick(now, out),
             Event::Backlog(above) => {
                 self.brain.backlog = above;
@@ -130,7 +195,10 @@ impl<S: Stopwatch> Engine<S> {
                 self.brain.clocks_changed();
             }
         }
-        if !self.brain.notices.is_empty() || self.brain.deadlines.is_due(Timer::Books, now) {
+        if !self.brain.notices.is_empty()
+            || self.brain.deadlines.is_due(Timer::Books, now)
+            || self.brain.deadlines.is_due(Timer::Orders, now)
+        {
             self.settle(now, out);
         }
     }
@@ -168,6 +236,39 @@ impl<S: Stopwatch> Engine<S> {
         &self.brain.instruments
     }
 
+    /// Orders and what became of them; `None` for market data alone.
+    pub fn oms(&self) -> Option<&Oms> {
+        self.brain.trading.as_ref().map(trading::Trading::oms)
+    }
+
+    /// The account; `None` for market data alone.
+    pub fn portfolio(&self) -> Option<&Portfolio> {
+        self.brain.trading.as_ref().map(trading::Trading::portfolio)
+    }
+
+    /// Limits and trading state; `None` for market data alone.
+    pub fn risk(&self) -> Option<&Risk> {
+        self.brain.trading.as_ref().map(trading::Trading::risk)
+    }
+
+    /// Counts from signal to fill; `None` for market data alone.
+    pub fn funnel(&self) -> Option<&Funnel> {
+        self.brain.trading.as_ref().map(trading::Trading::funnel)
+    }
+
+    /// The assets of the account; `None` for market data alone.
+    pub fn assets(&self) -> Option<&Assets> {
+        self.brain.trading.as_ref().map(|trading| &trading.assets)
+    }
+
+    /// How far trading has come.
+    pub fn trading_phase(&self) -> TradingPhase {
+        self.brain
+            .trading
+            .as_ref()
+            .map_or(TradingPhase::Off, trading::Trading::phase)
+    }
+
     /// The core's telemetry, for the edge's own counts and for a panic's dump.
     pub fn telemetry(&mut self) -> &mut Telemetry {
         &mut self.brain.telemetry
@@ -181,6 +282,10 @@ impl<S: Stopwatch> Engine<S> {
             stopwatch,
             tolerant_counted,
         } = self;
+        if link.role == LinkRole::Orders {
+            self.order_message(now, link, payload, out);
+            return;
+        }
         let Some(source) = brain.session.heard(now, link) else {
             // A link that we gave up; what it still says is nothing to us.
             brain.telemetry.counters.increment(Counter::Ignored);
@@ -234,12 +339,17 @@ impl<S: Stopwatch> Engine<S> {
                         decoded: decoded_at,
                         book: book_at,
                     });
+                    brain.market_moved(now, diff.instrument, book_at, stopwatch, out);
                 }
             }
             // The diffs are the truth about a book; a partial one is counted, no more.
             Update::PartialDepth(_) => {}
             Update::BookTicker(ticker) => brain.book_ticker(now, origin, &ticker, out),
-            Update::Trade(trade) => brain.trade(now, origin, &trade, out),
+            Update::Trade(trade) => {
+                if brain.trade(now, origin, &trade, out) {
+                    brain.traded(now, &trade, stopwatch, out);
+                }
+            }
             Update::AggTrade(trade) => brain.agg_trade(now, origin, &trade, out),
             Update::SubscribeReply { id, error } => {
                 brain.subscribe_reply(now, link, id, error, out);
@@ -268,7 +378,12 @@ impl<S: Stopwatch> Engine<S> {
     /// Works off what the event set going.
     #[cold]
     fn settle(&mut self, now: Nanos, out: &mut Outbox) {
-        let Self { decoder, brain, .. } = self;
+        let Self {
+            decoder,
+            brain,
+            stopwatch,
+            ..
+        } = self;
         for _ in 0..SETTLING_ROUNDS_MAX {
             if !brain.notices.is_empty() {
                 brain.serve_notices(now, decoder);
@@ -277,7 +392,15 @@ impl<S: Stopwatch> Engine<S> {
             if brain.deadlines.take_due(Timer::Books, now) {
                 brain.serve_books(now, decoder, out);
             }
-            if brain.notices.is_empty() && !brain.deadlines.is_due(Timer::Books, now) {
+            if brain.deadlines.take_due(Timer::Orders, now)
+                && let Some(mut desk) = brain.desk(now, stopwatch, out)
+            {
+                desk.serve();
+            }
+            if brain.notices.is_empty()
+                && !brain.deadlines.is_due(Timer::Books, now)
+                && !brain.deadlines.is_due(Timer::Orders, now)
+            {
                 break;
             }
         }

@@ -278,6 +278,11 @@ pub enum Command {
         /// To what.
         change: LimitsChange,
     },
+    /// The dead-man cancelled our orders while the core stood still: halt, and ask the venue what is left.
+    DeadManFired {
+        /// Answered under this number.
+        token: Token,
+    },
     /// Let the strategy act, or not; its orders stay.
     RunStrategy {
         /// Answered under this number.
@@ -285,6 +290,26 @@ pub enum Command {
         /// Whether it may act.
         running: bool,
     },
+}
+
+impl Command {
+    /// The number under which it is answered; `None` for those that end the run.
+    pub const fn token(&self) -> Option<Token> {
+        match self {
+            Self::Stop | Self::Shutdown => None,
+            Self::Place { token, .. }
+            | Self::Cancel { token, .. }
+            | Self::Replace { token, .. }
+            | Self::Amend { token, .. }
+            | Self::CancelAll { token, .. }
+            | Self::SetTradingState { token, .. }
+            | Self::TripKillSwitch { token }
+            | Self::ResetKillSwitch { token }
+            | Self::SetLimits { token, .. }
+            | Self::DeadManFired { token }
+            | Self::RunStrategy { token, .. } => Some(*token),
+        }
+    }
 }
 
 /// Everything that can wake the engine.

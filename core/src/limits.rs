@@ -127,8 +127,9 @@ pub const CONNECTS_ASKED_MAX: usize = 150;
 /// Notices of the session in one event: every link goes, and both roles ask anew.
 pub const NOTICES_PER_EVENT_MAX: usize = 16;
 
-/// Actions that one event may cause. A link coming up sends `ceil(1,024 / 200)` subscriptions; the rest is housekeeping.
-pub const ACTIONS_PER_EVENT_MAX: usize = 32;
+/// Actions that one event may cause. A link coming up sends `ceil(1,024 / 200)` subscriptions; the others are
+/// housekeeping, a strategy's wishes, and cancels and questions about orders.
+pub const ACTIONS_PER_EVENT_MAX: usize = 80;
 
 /// Bytes of all messages that one event may send: six subscriptions of 200 stream names each, at most 60 bytes a name.
 pub const OUTBOX_BYTES_MAX: usize = 128 << 10;
@@ -143,8 +144,17 @@ pub const STREAMS_PER_SUBSCRIBE_MAX: usize = 200;
 pub const SUBSCRIBES_PER_LINK_MAX: usize = STREAMS_PER_LINK_MAX.div_ceil(STREAMS_PER_SUBSCRIBE_MAX);
 
 const _: () = assert!(SUBSCRIBES_PER_LINK_MAX < ACTIONS_PER_EVENT_MAX);
-// Both roles close two links, ask for one and subscribe one; every window asks, probes and the clock too.
-const _: () = assert!(2 * 4 + SYNC_WINDOWS_MAX + PROBES_PER_EVENT_MAX < ACTIONS_PER_EVENT_MAX);
+// Every role closes two links, asks for one and subscribes one; every window asks, probes and the clock too; a
+// strategy says all that it may; cancels and questions have their turns.
+const _: () = assert!(
+    3 * 4
+        + SYNC_WINDOWS_MAX
+        + PROBES_PER_EVENT_MAX
+        + ACTIONS_PER_LOOK_MAX
+        + CANCELS_PER_EVENT_MAX
+        + QUESTIONS_PER_EVENT_MAX
+        < ACTIONS_PER_EVENT_MAX
+);
 const _: () = assert!(REQUESTS_MAX > 2 * SYNC_WINDOWS_MAX + PROBES_PER_EVENT_MAX);
 const _: () = assert!(WINDOW_LEVELS_MAX >= 6 * 2 * LEVELS_PER_SIDE_MAX);
 const _: () = assert!(SYNC_WINDOWS_MAX <= u8::MAX as usize);
@@ -157,17 +167,23 @@ const _: () = assert!(LEVELS_PER_SIDE_MAX * 2 * 40 < MESSAGE_BYTES_MAX);
 /// Kinds of venue faults that are counted apart; a venue's fault enum asserts that it fits.
 pub const FAULT_KINDS_MAX: usize = 64;
 
+/// Kinds of refusals of requests about orders that are counted apart.
+pub const ORDER_ERROR_KINDS_MAX: usize = 32;
+
 /// Fault records in one second. A venue that sends nothing but faults would fill the ring with them and
 /// stop trading; the counters count them all.
 pub const FAULT_RECORDS_PER_SECOND_MAX: u32 = 100;
 
 /// Records that one event may cause: a link that goes down takes every book with it (its state, the
-/// resynchronisation), and tells itself, its engine state and a fault.
-pub const RECORDS_PER_EVENT_MAX: usize = 2 * INSTRUMENTS_MAX + 8;
+/// resynchronisation), and tells itself, its engine state and a fault. An answer about all open orders changes
+/// each of them: its state, a fill, a position, a fault.
+pub const RECORDS_PER_EVENT_MAX: usize = 2 * INSTRUMENTS_MAX + 8 + 4 * ORDERS_OPEN_MAX;
 
 /// Records that still fit above the high-water mark: what two such events cause, one that crosses the
-/// mark and one that the loop handles before it tells the engine.
-pub const RECORDS_HEADROOM: usize = 2 * RECORDS_PER_EVENT_MAX;
+/// mark and one that the loop handles before it tells the engine, and what the orders that are open then can
+/// still cause. An order has no bound on its fills; eight records are its cancel, its end and five fills with
+/// their positions shared. Should it fill all the same, the loss latches and trading halts.
+pub const RECORDS_HEADROOM: usize = 2 * RECORDS_PER_EVENT_MAX + 8 * ORDERS_OPEN_MAX;
 
 /// Slots of the records ring, 64 bytes each: 1 MiB. Records are state changes, not messages; this holds
 /// fourteen losses of every book while the sidecar does not run at all.
@@ -189,6 +205,33 @@ const _: () =
     assert!(RECORDS_RING_SIZE.is_power_of_two() && RECORDS_RING_SIZE > 2 * RECORDS_HEADROOM);
 const _: () = assert!(SAMPLES_RING_SIZE.is_power_of_two() && TRACE_RING_SIZE.is_power_of_two());
 const _: () = assert!(LINKS_RING_SIZE >= LINKS_MAX);
+
+// ---- trading -------------------------------------------------------------------------------
+
+/// Orders of ours that may be open at a time. The venue lets 200 stand on a symbol; an operator's and a
+/// strategy's on a handful of symbols fit. One more is refused as `max_open_orders`.
+pub const ORDERS_OPEN_MAX: usize = 256;
+
+/// Requests about orders that wait for an answer: a placement, a cancel and a question for every open order.
+/// When it is full new orders are refused as `link_backpressure`; cancels and questions wait.
+pub const ORDER_REQUESTS_MAX: usize = 3 * ORDERS_OPEN_MAX;
+
+/// Cancels that one event sends; those beyond follow in the next turns, before anything else.
+pub const CANCELS_PER_EVENT_MAX: usize = 16;
+
+/// Questions about orders that one event sends; those beyond follow in the next turns.
+pub const QUESTIONS_PER_EVENT_MAX: usize = 8;
+
+/// News of orders that wait for the strategy: it is told after each event, and one event changes every open
+/// order twice at most. News beyond is dropped: what the strategy is shown is never out of date.
+pub const ORDER_NEWS_MAX: usize = 2 * ORDERS_OPEN_MAX;
+
+/// Rounds in which a strategy may answer news of its own orders before the next event is read.
+pub const NEWS_ROUNDS_MAX: usize = 64;
+
+/// Records of refused intents in one second. A strategy that is refused at every book update would fill the
+/// ring; the counters count them all.
+pub const REJECTION_RECORDS_PER_SECOND_MAX: u32 = 100;
 
 // ---- risk ----------------------------------------------------------------------------------
 

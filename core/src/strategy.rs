@@ -12,7 +12,7 @@ mod actions;
 mod funnel;
 
 pub use actions::{Action, Actions, Quote, Suppression, Wish};
-pub use funnel::{Funnel, Identity, Leak, Stage, Standing};
+pub use funnel::{FUNNEL_ROWS, Funnel, Identity, Leak, Stage, Standing};
 
 use crate::book::Book;
 use crate::instrument::{Instrument, InstrumentIndex};

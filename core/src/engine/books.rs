@@ -17,6 +17,7 @@ use crate::venue::binance::resync::{DiffStep, SnapshotStep, Source, SyncState, W
 
 use super::brain::{Brain, LastTicker};
 use super::newest::Age;
+use crate::strategy::Strategy;
 
 /// Where a message came from.
 #[derive(Clone, Copy, Debug)]
@@ -169,6 +170,7 @@ impl<T: Strategy> Brain<T> {
         }
         let touch_changed = market.touch != touch;
         market.touch = touch;
+        market.updated_at = now;
         let gauges = BookGauges::live(touch, id, now).levels(
             market.book.level_count(Side::Bid) as u32,
             market.book.level_count(Side::Ask) as u32,
@@ -229,17 +231,23 @@ impl<T: Strategy> Brain<T> {
         }
     }
 
-    /// A trade between others.
+    /// A trade between others; returns whether it is new.
     #[inline]
-    pub(super) fn trade(&mut self, now: Nanos, origin: Origin, trade: &Trade, out: &mut Outbox) {
+    pub(super) fn trade(
+        &mut self,
+        now: Nanos,
+        origin: Origin,
+        trade: &Trade,
+        out: &mut Outbox,
+    ) -> bool {
         let index = trade.instrument;
         let market = &mut self.markets[index.as_usize()];
         match market.trades.judge(trade.trade_id, origin.source) {
             Age::New => {}
-            Age::Late => return,
+            Age::Late => return false,
             Age::WentBack { newest } => {
                 self.went_back(now, origin.link, index, newest, trade.trade_id, out);
-                return;
+                return false;
             }
         }
         self.telemetry.samples.push(Sample::Trade {
@@ -250,6 +258,7 @@ impl<T: Strategy> Brain<T> {
             qty: trade.qty,
             buyer_is_maker: trade.buyer_is_maker,
         });
+        true
     }
 
     /// Fills of one taker order.

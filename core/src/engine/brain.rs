@@ -25,11 +25,14 @@ use crate::venue::binance::fault::{Detail, Fault, OnFault, VenueFault};
 use crate::venue::binance::rate::{RequestBudget, snapshot_plan};
 use crate::venue::binance::resync::window::{WindowIndex, Windows};
 use crate::venue::binance::resync::{BookSync, SyncState};
-use crate::venue::binance::session::subscriptions::{Subscriptions, TooManyStreams};
+use crate::venue::binance::session::subscriptions::Subscriptions;
 use crate::venue::binance::session::{Notice, Session};
 
+use super::EngineError;
 use super::newest::Newest;
 use super::requests::Requests;
+use super::trading::{Account, Clocks, Desk, Trading};
+use super::Stopwatch;
 
 /// Time between two replacements of a market link because some stream on it is silent. A replacement
 /// that did not help will not help a second time, and a dead instrument must not cost a link a minute.
@@ -52,6 +55,8 @@ pub(super) struct Market {
     was_live: bool,
     published: BookState,
     pub(super) touch: Touch,
+    /// When the book was last updated.
+    pub(super) updated_at: Nanos,
     pub(super) ticker: LastTicker,
     pub(super) tickers: Newest,
     pub(super) trades: Newest,
@@ -72,6 +77,7 @@ impl Market {
             was_live: false,
             published: BookState::Waiting,
             touch: NO_TOUCH,
+            updated_at: Nanos::ZERO,
             ticker: LastTicker::default(),
             tickers: Newest::default(),
             trades: Newest::default(),
@@ -110,7 +116,7 @@ impl Market {
 }
 
 /// See the module's text.
-pub(super) struct Brain {
+pub(super) struct Brain<T> {
     pub(super) config: EngineConfig,
     pub(super) instruments: Instruments,
     pub(super) telemetry: Telemetry,
@@ -132,6 +138,8 @@ pub(super) struct Brain {
     pub(super) state: EngineState,
     pub(super) live_count: usize,
     pub(super) backlog: bool,
+    /// Orders and the account; `None` for market data alone.
+    pub(super) trading: Option<Trading<T>>,
     fault_second: u64,
     fault_records: u32,
 }
@@ -141,7 +149,8 @@ impl<T: Strategy> Brain<T> {
         config: EngineConfig,
         instruments: Instruments,
         telemetry: Telemetry,
-    ) -> Result<Self, TooManyStreams> {
+        account: Option<Account<T>>,
+    ) -> Result<Self, EngineError> {
         let subscriptions = Subscriptions::new(&instruments, config.streams)?;
         let count = instruments.count();
         let weight_per_minute = config.requests.weight_per_minute;
@@ -150,8 +159,12 @@ impl<T: Strategy> Brain<T> {
             config.links,
             config.requests.reply_timeout,
             subscriptions,
+            account.is_some(),
             jitter.fork(),
         );
+        let trading = account
+            .map(|account| Trading::new(account, &instruments))
+            .transpose()?;
         let mut deadlines = Deadlines::default();
         deadlines.set(Timer::Links, session.due());
         let mut brain = Self {
@@ -177,11 +190,44 @@ impl<T: Strategy> Brain<T> {
             state: EngineState::Starting,
             live_count: 0,
             backlog: false,
+            trading,
             fault_second: 0,
             fault_records: 0,
         };
         brain.publish_memory();
         Ok(brain)
+    }
+
+    /// Trading with everything that it needs of the rest; `None` for market data alone.
+    #[inline]
+    pub(super) fn desk<'a, S: Stopwatch>(
+        &'a mut self,
+        now: Nanos,
+        watch: &'a S,
+        out: &'a mut Outbox,
+    ) -> Option<Desk<'a, T, S>> {
+        let venue = self.venue_clock.unix_ns_at_zero();
+        let clocks = Clocks {
+            offset_ns: venue
+                .zip(self.unix_ns_at_zero)
+                .map(|(venue, wall)| venue.saturating_sub(wall)),
+            unix_ns_at_zero: self.venue_ns_at_zero,
+        };
+        Some(Desk {
+            now,
+            trading: self.trading.as_mut()?,
+            markets: &self.markets,
+            instruments: &self.instruments,
+            session: &mut self.session,
+            session_notices: &mut self.notices,
+            budget: &mut self.budget,
+            telemetry: &mut self.telemetry,
+            deadlines: &mut self.deadlines,
+            clocks,
+            backlog: self.backlog,
+            watch,
+            out,
+        })
     }
 
     /// Counts a fault and does what the table says about its kind.
@@ -338,6 +384,10 @@ impl<T: Strategy> Brain<T> {
         }
         if from == BookState::Live {
             self.live_count -= 1;
+            if let Some(trading) = &mut self.trading {
+                trading.book_lost(instrument);
+                self.deadlines.set_earlier(Timer::Orders, now);
+            }
         }
         self.telemetry
             .trace

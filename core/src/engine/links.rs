@@ -15,6 +15,7 @@ use crate::venue::binance::resync::Source;
 use crate::venue::binance::session::{Notice, SubscribeReply};
 
 use super::brain::Brain;
+use crate::strategy::Strategy;
 use super::requests::Question;
 
 impl<T: Strategy> Brain<T> {
@@ -33,13 +34,22 @@ impl<T: Strategy> Brain<T> {
     }
 
     fn notice(&mut self, now: Nanos, notice: Notice, decoder: &mut Decoder) {
+        if let Some(trading) = &mut self.trading
+            && notice.role() == Some(LinkRole::Orders)
+        {
+            trading.notices.push(notice);
+            self.deadlines.set_earlier(Timer::Orders, now);
+        }
         match notice {
             Notice::Asked { link, again } => {
                 if again {
                     self.telemetry.counters.increment(Counter::Reconnects);
                 }
-                if link.role == LinkRole::Api {
-                    self.budget.spend_unasked(now, API_CONNECT_WEIGHT);
+                match link.role {
+                    LinkRole::Market => {}
+                    LinkRole::Api | LinkRole::Orders => {
+                        self.budget.spend_unasked(now, API_CONNECT_WEIGHT);
+                    }
                 }
             }
             Notice::Up { link } => {
@@ -48,12 +58,15 @@ impl<T: Strategy> Brain<T> {
                     .records
                     .push(now, RecordBody::LinkUp { link });
             }
+            // Trading sends it, with everything else about its links.
+            Notice::LogOn { .. } => {}
             Notice::Ready { link, .. } => match link.role {
                 LinkRole::Market => self.streams_up(now),
                 LinkRole::Api => {
                     self.deadlines.set_earlier(Timer::VenueClock, now);
                     self.wake_all(now);
                 }
+                LinkRole::Orders => {}
             },
             Notice::Down {
                 link,
@@ -65,6 +78,7 @@ impl<T: Strategy> Brain<T> {
                 match link.role {
                     LinkRole::Market => self.streams_lost(now, source, others_ready),
                     LinkRole::Api => self.requests_lost(now, link, decoder),
+                    LinkRole::Orders => {}
                 }
             }
             Notice::Retired { link, old, new } => {
@@ -76,6 +90,7 @@ impl<T: Strategy> Brain<T> {
                         }
                     }
                     LinkRole::Api => self.requests_lost(now, link, decoder),
+                    LinkRole::Orders => {}
                 }
             }
             Notice::SubscribeOverdue { link } => {

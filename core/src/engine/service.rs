@@ -19,6 +19,8 @@ use crate::venue::binance::rate::{TIME_WEIGHT, snapshot_weight};
 use crate::venue::binance::resync::{SyncState, Wish};
 use crate::wire::digits::Digits;
 
+use crate::strategy::Strategy;
+
 use super::brain::{Brain, SILENT_REPLACE_INTERVAL};
 use super::requests::{Question, Request};
 

@@ -112,6 +112,14 @@ pub struct Leak {
     pub right: u64,
 }
 
+/// Rows of [`Funnel::rows`].
+pub const FUNNEL_ROWS: usize = Stage::ALL.len()
+    + Suppression::ALL.len()
+    + Wish::ALL.len()
+    + Origin::ALL.len()
+    + Rejection::ALL.len()
+    + DoneReason::ALL.len();
+
 /// All counts; see the module's text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Funnel {

@@ -7,7 +7,9 @@
 
 use crate::event::LinkDown;
 use crate::instrument::InstrumentIndex;
-use crate::limits::FAULT_KINDS_MAX;
+use crate::limits::{FAULT_KINDS_MAX, ORDER_ERROR_KINDS_MAX};
+use crate::oms::OmsFault;
+use crate::strategy::{FUNNEL_ROWS, Funnel};
 use crate::telemetry::records::ResyncCause;
 use crossbeam_utils::CachePadded;
 use std::sync::Arc;
@@ -28,6 +30,14 @@ labelled! {
         Ignored = "ignored",
         /// Actions refused because the outbox was full.
         OutboxFull = "outbox_full",
+        /// Reports and orders that are not ours: placed by hand, or by another instance.
+        ForeignReports = "foreign_reports",
+        /// Requests about orders without an answer in time.
+        OrderRepliesLost = "order_replies_lost",
+        /// Balances that the venue tells otherwise than our fills make them: deposits, withdrawals, trades by hand.
+        BalanceFlows = "balance_flows",
+        /// User data messages without news: seen before, or of a kind that we do not read.
+        StaleUserData = "stale_user_data",
         /// Turns of the core's loop.
         LoopTurns = "loop_turns",
         /// Turns that handled at least one event.
@@ -52,6 +62,8 @@ labelled! {
         AggTrade = "agg_trade",
         /// Answers to our requests, without market data.
         Control = "control",
+        /// Answers and user data of the order link.
+        Order = "order",
     }
 }
 
@@ -75,6 +87,9 @@ struct Block {
     faults: [AtomicU64; FAULT_KINDS_MAX],
     resyncs: [AtomicU64; ResyncCause::ALL.len()],
     link_downs: [AtomicU64; LinkDown::ALL.len()],
+    order_faults: [AtomicU64; OmsFault::ALL.len()],
+    order_errors: [AtomicU64; ORDER_ERROR_KINDS_MAX],
+    funnel: [AtomicU64; FUNNEL_ROWS],
 }
 
 type InstrumentBlock = CachePadded<[AtomicU64; InstrumentCounter::ALL.len()]>;
@@ -104,6 +119,9 @@ pub fn counters(instrument_count: usize) -> (CounterWriter, CounterReader) {
             faults: zeros(),
             resyncs: zeros(),
             link_downs: zeros(),
+            order_faults: zeros(),
+            order_errors: zeros(),
+            funnel: zeros(),
         }),
         instruments: (0..instrument_count)
             .map(|_| CachePadded::new(zeros()))
@@ -154,6 +172,26 @@ impl CounterWriter {
         add(&self.shared.block.link_downs[cause as usize], 1);
     }
 
+    /// Counts what was told of an order and does not fit.
+    #[inline]
+    pub fn order_fault(&mut self, fault: OmsFault) {
+        add(&self.shared.block.order_faults[fault.index()], 1);
+    }
+
+    /// Counts a refusal of a request about orders by its kind's number; numbers past the table share its last cell.
+    #[inline]
+    pub fn order_error(&mut self, kind: u8) {
+        let cell = usize::from(kind).min(ORDER_ERROR_KINDS_MAX - 1);
+        add(&self.shared.block.order_errors[cell], 1);
+    }
+
+    /// Publishes the counts from signal to fill.
+    pub fn funnel(&mut self, funnel: &Funnel) {
+        for (cell, (_, _, count)) in self.shared.block.funnel.iter().zip(funnel.rows()) {
+            cell.store(count, Relaxed);
+        }
+    }
+
     /// Adds one to a count of an instrument.
     #[inline]
     pub fn instrument(&mut self, instrument: InstrumentIndex, counter: InstrumentCounter) {
@@ -165,6 +203,26 @@ impl CounterWriter {
 }
 
 impl CounterReader {
+    /// How often what was told of an order did not fit, by fault.
+    pub fn order_fault(&self, fault: OmsFault) -> u64 {
+        self.shared.block.order_faults[fault.index()].load(Relaxed)
+    }
+
+    /// How many requests about orders were refused, by the number of the kind.
+    pub fn order_error(&self, kind: u8) -> u64 {
+        let cell = usize::from(kind).min(ORDER_ERROR_KINDS_MAX - 1);
+        self.shared.block.order_errors[cell].load(Relaxed)
+    }
+
+    /// The counts from signal to fill as last published: family, label, count.
+    pub fn funnel(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> + '_ {
+        static LABELS: Funnel = Funnel::new();
+        LABELS
+            .rows()
+            .zip(&self.shared.block.funnel)
+            .map(|((family, label, _), cell)| (family, label, cell.load(Relaxed)))
+    }
+
     /// A count without labels.
     pub fn plain(&self, counter: Counter) -> u64 {
         self.shared.block.plain[counter.index()].load(Relaxed)

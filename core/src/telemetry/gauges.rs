@@ -14,8 +14,8 @@ use crate::instrument::InstrumentIndex;
 use crate::telemetry::records::BookState;
 use crate::telemetry::seqlock::{SeqlockReader, SeqlockWriter, seqlock};
 use crate::units::{Lots, Nanos, Ticks};
-use position::POSITION_WORDS;
 use crossbeam_utils::CachePadded;
+use position::POSITION_WORDS;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 

@@ -167,6 +167,7 @@ impl RecordLog {
             | RecordBody::Fill { .. }
             | RecordBody::OrderRejected { .. }
             | RecordBody::VenueRefused { .. }
+            | RecordBody::OrderFault { .. }
             | RecordBody::CommandDone { .. }
             | RecordBody::Position { .. }
             | RecordBody::Balance { .. }

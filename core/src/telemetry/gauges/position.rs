@@ -11,7 +11,8 @@ pub(super) const POSITION_WORDS: usize = 8;
 /// Bit of the flag word: the position has a mark, so unrealised profit and notional mean something.
 const MARKED: u64 = 1;
 
-/// One instrument's position. Quantities are in the base asset, money in the quote asset.
+/// One instrument's position. Its quantity is in the base asset, its entry in quote per whole base, money in the
+/// account currency.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PositionGauges {
     /// How much; negative when short.

@@ -5,6 +5,7 @@
 
 use crate::event::{LinkDown, LinkId, Token};
 use crate::instrument::{AssetIndex, InstrumentIndex};
+use crate::oms::OmsFault;
 use crate::order::{ClientId, Intent, OrderId, OrderKind, OrderState, Origin, Side, TimeInForce};
 use crate::risk::{Rejection, TradingState};
 use crate::units::{E8, Lots, Ticks, VenueMillis};
@@ -306,6 +307,15 @@ pub enum RecordBody {
         /// The venue's error code.
         code: i32,
     },
+    /// What was told of an order does not fit what is known of it.
+    OrderFault {
+        /// Which one.
+        order: OrderId,
+        /// What it trades.
+        instrument: InstrumentIndex,
+        /// What is wrong.
+        fault: OmsFault,
+    },
     /// What a command came to.
     CommandDone {
         /// The command's number.
@@ -323,9 +333,9 @@ pub enum RecordBody {
         instrument: InstrumentIndex,
         /// How much of the base asset; negative when short.
         qty: E8,
-        /// Average entry in the quote asset; zero when flat.
+        /// Average entry price, quote per whole base; zero when flat.
         entry: E8,
-        /// Realised profit and loss so far, in the quote asset.
+        /// Realised profit and loss so far, before fees, in the quote asset.
         realized: E8,
     },
     /// The venue told of a balance.

@@ -13,6 +13,7 @@ use super::body::{
 use super::{RECORD_BYTES, Record};
 use crate::event::{LinkDown, LinkId, LinkRole, Token};
 use crate::instrument::{AssetIndex, InstrumentIndex};
+use crate::oms::OmsFault;
 use crate::order::{
     CLIENT_ID_BYTES_MAX, ClientId, OrderId, OrderKind, OrderState, Origin, Side, TimeInForce,
 };
@@ -143,6 +144,7 @@ impl Record {
             | RecordBody::Fill { .. }
             | RecordBody::OrderRejected { .. }
             | RecordBody::VenueRefused { .. }
+            | RecordBody::OrderFault { .. }
             | RecordBody::CommandDone { .. }
             | RecordBody::Position { .. }
             | RecordBody::Balance { .. }
@@ -407,6 +409,15 @@ fn write_trading(body: &RecordBody, bytes: &mut [u8; RECORD_BYTES]) -> u8 {
             fields.u16(instrument.map_or(0, |index| index.0));
             20
         }
+        RecordBody::OrderFault {
+            order,
+            instrument,
+            fault,
+        } => {
+            fields.u64(order.to_bits()).u16(instrument.0);
+            fields.u8(fault.index());
+            21
+        }
         RecordBody::LinkUp { .. }
         | RecordBody::LinkDown { .. }
         | RecordBody::BookState { .. }
@@ -593,6 +604,11 @@ fn read_trading(kind: u8, bytes: &[u8; RECORD_BYTES]) -> Result<RecordBody, Reco
                 instrument: has_instrument.then_some(instrument),
             }
         }
+        21 => RecordBody::OrderFault {
+            order: fields.order(),
+            instrument: fields.instrument(),
+            fault: fields.one_of(&OmsFault::ALL)?,
+        },
         kind => return Err(RecordError::Kind(kind)),
     })
 }
@@ -604,7 +620,7 @@ mod tests {
     use proptest::prelude::*;
 
     /// Kinds of this version, numbered from zero.
-    const KINDS: u8 = 21;
+    const KINDS: u8 = 22;
 
     #[test]
     fn the_encoding_is_pinned() {
@@ -811,6 +827,13 @@ mod tests {
                         code,
                     }
                 }),
+            (any_order(), any::<u16>(), select(&OmsFault::ALL[..])).prop_map(
+                |(order, instrument, fault)| RecordBody::OrderFault {
+                    order,
+                    instrument: InstrumentIndex(instrument),
+                    fault,
+                }
+            ),
             (
                 any::<u64>(),
                 select(&CommandResult::ALL[..]),

@@ -104,6 +104,22 @@ pub enum Notice {
     OutboxFull,
 }
 
+impl Notice {
+    /// Which role it is about; `None` when it is about none.
+    pub const fn role(&self) -> Option<LinkRole> {
+        match self {
+            Self::Asked { link, .. }
+            | Self::Up { link }
+            | Self::LogOn { link }
+            | Self::Ready { link, .. }
+            | Self::Down { link, .. }
+            | Self::Retired { link, .. }
+            | Self::SubscribeOverdue { link } => Some(link.role),
+            Self::OutboxFull => None,
+        }
+    }
+}
+
 /// What an answer to a control message means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SubscribeReply {
@@ -403,6 +419,12 @@ impl Session {
             .flatten()
             .filter(|link| !matches!(link.phase, Phase::Connecting { .. }))
             .count()
+    }
+
+    /// How long a request may wait for its answer.
+    #[inline]
+    pub fn reply_timeout(&self) -> Nanos {
+        self.reply_timeout
     }
 
     /// The number of the next request, unique over all links.

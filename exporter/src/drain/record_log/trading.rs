@@ -156,6 +156,19 @@ impl RecordLog {
                 code,
                 "venue refused a request about an order"
             ),
+            RecordBody::OrderFault {
+                order,
+                instrument,
+                fault,
+            } => warn!(
+                component = "engine",
+                event_type = "order_fault",
+                exchange = self.exchange,
+                order_id = %order,
+                symbol = self.symbol(instrument),
+                fault = fault.label(),
+                "what was told of an order does not fit"
+            ),
             RecordBody::CommandDone {
                 token,
                 result,
@@ -276,7 +289,8 @@ fn kind_of(body: &RecordBody) -> Kind {
         | RecordBody::OrderAlias { .. }
         | RecordBody::OrderState { .. }
         | RecordBody::Fill { .. }
-        | RecordBody::VenueRefused { .. } => Kind::Order,
+        | RecordBody::VenueRefused { .. }
+        | RecordBody::OrderFault { .. } => Kind::Order,
         RecordBody::OrderRejected { .. } => Kind::Rejection,
         RecordBody::Position { .. } | RecordBody::Balance { .. } => Kind::Account,
         RecordBody::CommandDone { .. }

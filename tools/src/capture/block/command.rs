@@ -26,6 +26,7 @@ const TRIP_KILL_SWITCH: u8 = 8;
 const RESET_KILL_SWITCH: u8 = 9;
 const SET_LIMITS: u8 = 10;
 const RUN_STRATEGY: u8 = 11;
+const DEAD_MAN_FIRED: u8 = 12;
 
 /// Appends a command.
 pub(super) fn write(out: &mut Vec<u8>, command: &Command) {
@@ -78,6 +79,7 @@ pub(super) fn write(out: &mut Vec<u8>, command: &Command) {
             fields.head(SET_LIMITS, token);
             fields.limits(&change);
         }
+        Command::DeadManFired { token } => fields.head(DEAD_MAN_FIRED, token),
         Command::RunStrategy { token, running } => {
             fields.head(RUN_STRATEGY, token);
             fields.u8(u8::from(running));
@@ -134,6 +136,7 @@ pub(super) fn read(cursor: &mut Cursor<'_>) -> Result<Command, &'static str> {
             token,
             change: cursor.limits()?,
         },
+        DEAD_MAN_FIRED => Command::DeadManFired { token },
         RUN_STRATEGY => Command::RunStrategy {
             token,
             running: cursor.one_of(&[false, true])?,

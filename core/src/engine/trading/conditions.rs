@@ -1,0 +1,182 @@
+//! What risk is told of the moment.
+//!
+//! Owns: the gathering of [`Conditions`] from books, orders, account, links and budgets. Does not: judge.
+//! Invariants: everything open counts in full; an order that is to be replaced does not count beside its
+//! replacement, because the venue takes that only when the old one is gone; exposures are those of the last
+//! mark, fill and order change.
+
+use crate::instrument::{AssetIndex, InstrumentIndex};
+use crate::order::{ClientId, OrderId, Side};
+use crate::risk::{Conditions, OpenOrders, Ratio, Touch, worst_position};
+use crate::strategy::Strategy;
+use crate::telemetry::records::TradingPhase;
+use crate::units::{E8, E8_ONE, Lots};
+use crate::venue::binance::resync::SyncState;
+
+use super::{Desk, Stopwatch, Trading};
+use crate::engine::brain::Market;
+
+/// Base and quote of an instrument.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pair {
+    pub(super) base: AssetIndex,
+    pub(super) quote: AssetIndex,
+    /// 1e-8 units of base in one lot.
+    pub(super) lot_e8: i64,
+    /// 1e-8 units of quote in one tick for one whole unit of base.
+    pub(super) tick_e8: i64,
+}
+
+impl Pair {
+    /// Base of so many lots.
+    fn base_e8(&self, lots: i128) -> i128 {
+        lots * i128::from(self.lot_e8)
+    }
+
+    /// Quote of so many ticks x lots, rounded up.
+    fn quote_e8(&self, ticks_lots: i128) -> i128 {
+        let product = ticks_lots * i128::from(self.tick_e8) * i128::from(self.lot_e8);
+        product.div_euclid(i128::from(E8_ONE))
+            + i128::from(product.rem_euclid(i128::from(E8_ONE)) != 0)
+    }
+}
+
+/// As an amount, at the end of its range where it would leave it: more than anybody has.
+fn amount(e8: i128) -> E8 {
+    E8(i64::try_from(e8).unwrap_or(i64::MAX))
+}
+
+impl<T: Strategy> Trading<T> {
+    /// Follows what one instrument's position and open orders may come to, in the account currency.
+    pub(super) fn refresh_exposure(&mut self, index: InstrumentIndex) {
+        let pair = self.pairs[index.as_usize()];
+        let totals = self.oms.totals(index);
+        let worst = worst_position(
+            self.portfolio.position(index).qty(),
+            pair.base_e8(totals.buy_remaining_lots),
+            pair.base_e8(totals.sell_remaining_lots),
+        );
+        let exposure = if worst == 0 {
+            E8(0)
+        } else {
+            // Without a mark nothing is admitted either: the quote has no worth then.
+            self.portfolio
+                .in_account_currency(pair.base, amount(worst))
+                .unwrap_or_default()
+        };
+        let held = &mut self.exposures[index.as_usize()];
+        self.gross_exposure += i128::from(exposure.0) - i128::from(held.0);
+        *held = exposure;
+    }
+
+    /// What open orders, without `replaced`, need of an asset.
+    fn reserved(&self, asset: AssetIndex, replaced: Option<OrderId>, markets: &[Market]) -> E8 {
+        let mut sum = 0i128;
+        for (position, pair) in self.pairs.iter().enumerate() {
+            let totals = self.oms.totals(InstrumentIndex(position as u16));
+            if totals.open_count == 0 {
+                continue;
+            }
+            if pair.quote == asset {
+                let ask = markets[position].touch.ask.map_or(0, |(price, _)| price.0);
+                let unpriced = totals.buy_unpriced_lots * i128::from(ask);
+                sum += pair.quote_e8(totals.buy_notional + unpriced);
+            }
+            if pair.base == asset {
+                sum += pair.base_e8(totals.sell_remaining_lots);
+            }
+        }
+        if let Some(order) = replaced.and_then(|id| self.oms.order(id)) {
+            let pair = &self.pairs[order.instrument().as_usize()];
+            let lots = i128::from(order.remaining().0);
+            match order.side() {
+                Side::Buy if pair.quote == asset => {
+                    sum -= pair.quote_e8(lots * i128::from(order.price().0));
+                }
+                Side::Sell if pair.base == asset => sum -= pair.base_e8(lots),
+                Side::Buy | Side::Sell => {}
+            }
+        }
+        amount(sum.max(0))
+    }
+
+    /// The open orders of one side, without `replaced`.
+    fn open_orders(
+        &self,
+        index: InstrumentIndex,
+        side: Side,
+        replaced: Option<OrderId>,
+    ) -> OpenOrders {
+        let totals = self.oms.totals(index);
+        let replaced = replaced
+            .and_then(|id| self.oms.order(id))
+            .filter(|order| order.side() == side);
+        let (remaining, best_price) = match side {
+            Side::Buy => (totals.buy_remaining_lots, totals.best_bid),
+            Side::Sell => (totals.sell_remaining_lots, totals.best_ask),
+        };
+        let without = replaced.map_or(0, |order| i128::from(order.remaining().0));
+        OpenOrders {
+            remaining: Lots(i64::try_from(remaining - without).unwrap_or(i64::MAX)),
+            count: self
+                .oms
+                .open(index)
+                .filter(|order| order.side() == side)
+                .count() as u32
+                - u32::from(replaced.is_some()),
+            best_price,
+        }
+    }
+}
+
+impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
+    /// The conditions for an order of an instrument, in place of `replaced`.
+    pub(super) fn conditions(
+        &self,
+        index: InstrumentIndex,
+        client_id: Option<&ClientId>,
+        replaced: Option<OrderId>,
+    ) -> Conditions {
+        let trading = &*self.trading;
+        let market = &self.markets[index.as_usize()];
+        let pair = trading.pairs[index.as_usize()];
+        let link = self.session.orders();
+        let one_quote = trading
+            .portfolio
+            .in_account_currency(pair.quote, E8(E8_ONE))
+            .and_then(|worth| Ratio::new(worth.0, E8_ONE));
+        Conditions {
+            ready: trading.phase == TradingPhase::Ready && one_quote.is_some(),
+            backlog: self.backlog,
+            link_backpressure: link.is_none_or(|link| trading.blocked.contains(&link))
+                || !trading.requests.has_room(),
+            duplicate_client_id: client_id
+                .is_some_and(|client_id| trading.oms.find_client(client_id).is_some()),
+            venue_budget_ready: self.budget.takes_order(self.now),
+            clock_offset_ns: self.clocks.offset_ns,
+            touch: (market.sync.state() == SyncState::Live).then(|| Touch {
+                bid: market.touch.bid.map(|(price, _)| price),
+                ask: market.touch.ask.map(|(price, _)| price),
+                updated_at: market.updated_at,
+            }),
+            position: trading.portfolio.position(index).qty(),
+            open_buys: trading.open_orders(index, Side::Buy, replaced),
+            open_sells: trading.open_orders(index, Side::Sell, replaced),
+            open_orders_total: trading.oms.open_count() as u32 - u32::from(replaced.is_some()),
+            available_base: trading.portfolio.available(
+                pair.base,
+                trading.reserved(pair.base, replaced, self.markets),
+            ),
+            available_quote: trading.portfolio.available(
+                pair.quote,
+                trading.reserved(pair.quote, replaced, self.markets),
+            ),
+            equity: trading.portfolio.equity().unwrap_or_default(),
+            gross_exposure: amount(trading.gross_exposure),
+            instrument_exposure: trading.exposures[index.as_usize()],
+            quote_to_account: one_quote.unwrap_or(Ratio::ONE),
+            day_change: trading.portfolio.day_change().unwrap_or_default(),
+            drawdown_bps: trading.portfolio.drawdown_bps(),
+        }
+    }
+}

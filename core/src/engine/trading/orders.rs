@@ -1,0 +1,395 @@
+//! Orders on their way out: placed, cancelled, replaced, made smaller.
+//!
+//! Does not: judge an intent (risk does) or write bytes (`venue` does). Invariants: an order passes risk, then
+//! enters the table, then its bytes enter the outbox, in this order, and what fails on the way leaves the order
+//! rejected in the table; only risk makes an [`Admitted`](crate::risk::Admitted), and nothing else is encoded.
+
+use crate::event::Token;
+use crate::oms::{Input, Order};
+use crate::order::{ClientId, Intent, OrderId, OrderKind, OrderState, TimeInForce};
+use crate::outbox::Full;
+use crate::risk::Rejection;
+use crate::strategy::{Stage as FunnelStage, Strategy};
+use crate::telemetry::counters::Counter;
+use crate::telemetry::histograms::Stage;
+use crate::telemetry::records::RecordBody;
+use crate::units::{Lots, Nanos, Ticks};
+use crate::venue::binance::order_entry::{OrderTarget, RequestKind};
+
+use super::requests::{OrderRequest, Purpose};
+use super::{Desk, Stopwatch};
+
+/// Why nothing was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refused {
+    /// Risk refused.
+    Risk(Rejection),
+    /// The table of orders is full.
+    TableFull,
+    /// No such order.
+    UnknownOrder,
+    /// The order is over, or a change of it is under way.
+    NotOpen,
+    /// The new quantity is not smaller, or not above what traded.
+    NotSmaller,
+    /// There is no order link, or no room for a request.
+    NoLink,
+}
+
+impl Refused {
+    /// Whether a replacement did not even reach risk.
+    pub(super) const fn is_in_vain(self) -> bool {
+        match self {
+            Self::UnknownOrder | Self::NotOpen | Self::NotSmaller | Self::NoLink => true,
+            Self::Risk(_) | Self::TableFull => false,
+        }
+    }
+}
+
+/// How requests name an order.
+pub(super) fn target_of(order: &Order) -> OrderTarget {
+    OrderTarget {
+        instrument: order.instrument(),
+        order: order.id(),
+        venue_order_id: order.venue_order_id(),
+    }
+}
+
+impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
+    /// Asks risk for an order and sends it. `decided` is the stopwatch's stamp of the wish.
+    pub(super) fn submit(
+        &mut self,
+        intent: &Intent,
+        client_id: Option<ClientId>,
+        token: Token,
+        decided: Nanos,
+    ) -> Result<OrderId, Refused> {
+        let id = self.admit(intent, client_id, token, None)?;
+        let admitted_at = self.watch.stamp();
+        self.telemetry
+            .histograms
+            .record(Stage::DecidedToAdmitted, decided, admitted_at);
+        self.place(id, admitted_at, false);
+        Ok(id)
+    }
+
+    /// Asks risk for an order and takes it into the table.
+    fn admit(
+        &mut self,
+        intent: &Intent,
+        client_id: Option<ClientId>,
+        token: Token,
+        replaced: Option<OrderId>,
+    ) -> Result<OrderId, Refused> {
+        self.trading.funnel.count_intent(intent.origin);
+        let conditions = self.conditions(intent.instrument, client_id.as_ref(), replaced);
+        let instrument = self.instruments.get(intent.instrument);
+        let admitted = self
+            .trading
+            .risk
+            .admit(self.now, intent, instrument, &conditions);
+        let admitted = match admitted {
+            Ok(admitted) => admitted,
+            Err(reason) => {
+                self.rejected(intent, reason, token);
+                return Err(Refused::Risk(reason));
+            }
+        };
+        let Ok(id) = self.trading.oms.admit(self.now, admitted, client_id) else {
+            // The table's bound is one of the limits on open orders.
+            self.rejected(intent, Rejection::MaxOpenOrders, token);
+            return Err(Refused::TableFull);
+        };
+        self.trading.funnel.count(FunnelStage::Admitted);
+        self.telemetry
+            .records
+            .push(self.now, RecordBody::admitted(id, intent, token));
+        if let Some(client_id) = client_id {
+            let alias = RecordBody::OrderAlias {
+                order: id,
+                client_id,
+            };
+            self.telemetry.records.push(self.now, alias);
+        }
+        self.trading.refresh_exposure(intent.instrument);
+        Ok(id)
+    }
+
+    /// Counts a refusal, and records it unless there are too many or the ring has no room for them.
+    #[cold]
+    fn rejected(&mut self, intent: &Intent, reason: Rejection, token: Token) {
+        let trading = &mut *self.trading;
+        trading.funnel.count_rejected(reason);
+        if reason == Rejection::TelemetryBacklog {
+            return;
+        }
+        let second = self.now.0 / Nanos::from_secs(1).0;
+        if second != trading.rejection_second {
+            trading.rejection_second = second;
+            trading.rejection_records = 0;
+        }
+        // What a command asked for is always told: somebody waits for it.
+        if token == Token::default() {
+            if trading.rejection_records >= crate::limits::REJECTION_RECORDS_PER_SECOND_MAX {
+                return;
+            }
+            trading.rejection_records += 1;
+        }
+        self.telemetry
+            .records
+            .push(self.now, RecordBody::rejected(intent, reason, token));
+    }
+
+    /// Writes an admitted order into the outbox. `retried` after the venue did not like the clock.
+    pub(super) fn place(&mut self, id: OrderId, admitted_at: Nanos, retried: bool) {
+        let Some(link) = self.session.orders() else {
+            self.not_encoded(id);
+            return;
+        };
+        let Some(at) = self.clocks.venue(self.now) else {
+            self.not_encoded(id);
+            return;
+        };
+        if !self.trading.requests.has_room() {
+            self.not_encoded(id);
+            return;
+        }
+        let trading = &mut *self.trading;
+        let order = trading.oms.order(id).expect("the caller admitted it");
+        let admitted = *order.admitted().expect("orders of this run are admitted");
+        let request = trading.entry.place(at, id, &admitted);
+        let (request_id, weight) = (request.id, request.weight);
+        if self.out.send(link, &[request.message]) == Err(Full) {
+            self.telemetry.counters.increment(Counter::OutboxFull);
+            self.not_encoded(id);
+            return;
+        }
+        let encoded = self.watch.stamp();
+        self.telemetry
+            .histograms
+            .record(Stage::AdmittedToEncoded, admitted_at, encoded);
+        self.out.note_order(encoded);
+        self.budget.spend(self.now, RequestKind::Place, weight);
+        trading.requests.push(OrderRequest {
+            id: request_id,
+            link,
+            purpose: Purpose::Place(id),
+            weight,
+            sent_at: self.now,
+            stamp: encoded,
+            retried,
+        });
+        if !retried {
+            self.trading.funnel.count(FunnelStage::Encoded);
+            self.trading.funnel.count(FunnelStage::Sent);
+            self.tell(id, Input::Sent);
+        }
+        self.wake_for_answers();
+    }
+
+    /// An admitted order that could not be written.
+    fn not_encoded(&mut self, id: OrderId) {
+        self.trading.funnel.count(FunnelStage::Unencoded);
+        self.tell(id, Input::NotSent);
+    }
+
+    /// Takes an order back; a cancel that cannot go now waits, and goes before anything else.
+    pub(super) fn cancel(&mut self, id: OrderId) -> Result<(), Refused> {
+        let order = self.trading.oms.order(id).ok_or(Refused::UnknownOrder)?;
+        match order.state() {
+            OrderState::Done(_) | OrderState::CancelSent => return Err(Refused::NotOpen),
+            OrderState::Admitted
+            | OrderState::Sent
+            | OrderState::Live
+            | OrderState::PartiallyFilled
+            | OrderState::ReplaceSent
+            | OrderState::Unresolved => {}
+        }
+        if !self.trading.cancels.contains(&id) {
+            self.trading.cancels.push_back(id);
+        }
+        self.wake();
+        Ok(())
+    }
+
+    /// Takes all orders back, or those of one instrument.
+    pub(super) fn cancel_all(
+        &mut self,
+        instrument: Option<crate::instrument::InstrumentIndex>,
+    ) -> usize {
+        let trading = &mut *self.trading;
+        let (mut count, mut fresh) = (0, false);
+        for order in trading.oms.cancellable(instrument) {
+            count += 1;
+            if !trading.cancels.contains(&order.id()) {
+                trading.cancels.push_back(order.id());
+                fresh = true;
+            }
+        }
+        if fresh {
+            self.wake();
+        }
+        count
+    }
+
+    /// Sends one cancel; `false` when it cannot go now.
+    pub(super) fn send_cancel(&mut self, id: OrderId) -> bool {
+        let Some(link) = self.session.orders() else {
+            return false;
+        };
+        let Some(at) = self.clocks.venue(self.now) else {
+            return false;
+        };
+        let trading = &mut *self.trading;
+        if !trading.requests.has_room() || !self.budget.takes(self.now, RequestKind::Cancel, 1) {
+            return false;
+        }
+        let Some(order) = trading.oms.order(id) else {
+            return true;
+        };
+        let request = trading.entry.cancel(at, target_of(order));
+        let (request_id, weight) = (request.id, request.weight);
+        if self.out.send(link, &[request.message]) == Err(Full) {
+            self.telemetry.counters.increment(Counter::OutboxFull);
+            return false;
+        }
+        self.budget.spend(self.now, RequestKind::Cancel, weight);
+        trading.requests.push(OrderRequest {
+            id: request_id,
+            link,
+            purpose: Purpose::Cancel(id),
+            weight,
+            sent_at: self.now,
+            stamp: Nanos::ZERO,
+            retried: false,
+        });
+        self.tell(id, Input::CancelSent);
+        self.wake_for_answers();
+        true
+    }
+
+    /// Takes an order back and places another of the same kind and side in its stead.
+    pub(super) fn replace(
+        &mut self,
+        old: OrderId,
+        price: Ticks,
+        qty: Lots,
+        client_id: Option<ClientId>,
+        token: Token,
+    ) -> Result<OrderId, Refused> {
+        let intent = self.replacement(old, price, qty)?;
+        let (Some(link), Some(at)) = (self.session.orders(), self.clocks.venue(self.now)) else {
+            return Err(Refused::NoLink);
+        };
+        if !self.trading.requests.has_room() {
+            return Err(Refused::NoLink);
+        }
+        let new = self.admit(&intent, client_id, token, Some(old))?;
+        let trading = &mut *self.trading;
+        let target = target_of(trading.oms.order(old).expect("looked at above"));
+        let order = trading.oms.order(new).expect("admitted above");
+        let admitted = *order.admitted().expect("orders of this run are admitted");
+        let request = trading.entry.cancel_replace(at, target, new, &admitted);
+        let (request_id, weight) = (request.id, request.weight);
+        if self.out.send(link, &[request.message]) == Err(Full) {
+            self.telemetry.counters.increment(Counter::OutboxFull);
+            self.not_encoded(new);
+            return Err(Refused::NoLink);
+        }
+        let encoded = self.watch.stamp();
+        self.out.note_order(encoded);
+        trading
+            .budget
+            .spend(self.now, RequestKind::CancelReplace, weight);
+        trading.requests.push(OrderRequest {
+            id: request_id,
+            link,
+            purpose: Purpose::Replace { old, new },
+            weight,
+            sent_at: self.now,
+            stamp: encoded,
+            retried: false,
+        });
+        trading.funnel.count(FunnelStage::Encoded);
+        trading.funnel.count(FunnelStage::Sent);
+        self.tell(old, Input::ReplaceSent);
+        self.tell(new, Input::Sent);
+        self.wake_for_answers();
+        Ok(new)
+    }
+
+    /// The intent that takes the place of an order.
+    fn replacement(&self, old: OrderId, price: Ticks, qty: Lots) -> Result<Intent, Refused> {
+        let order = self.trading.oms.order(old).ok_or(Refused::UnknownOrder)?;
+        match order.state() {
+            OrderState::Live | OrderState::PartiallyFilled => {}
+            OrderState::Admitted
+            | OrderState::Sent
+            | OrderState::CancelSent
+            | OrderState::ReplaceSent
+            | OrderState::Unresolved
+            | OrderState::Done(_) => return Err(Refused::NotOpen),
+        }
+        let admitted = order.admitted().map(crate::risk::Admitted::intent);
+        Ok(Intent {
+            instrument: order.instrument(),
+            side: order.side(),
+            kind: admitted.map_or(OrderKind::Limit, |intent| intent.kind),
+            time_in_force: admitted.map_or(TimeInForce::Gtc, |intent| intent.time_in_force),
+            price,
+            qty,
+            self_trade_prevention: admitted.map_or(
+                self.instruments
+                    .get(order.instrument())
+                    .order_rules
+                    .self_trade_prevention,
+                |intent| intent.self_trade_prevention,
+            ),
+            origin: order.origin(),
+        })
+    }
+
+    /// Makes an order smaller; it keeps its place.
+    pub(super) fn amend(&mut self, id: OrderId, qty: Lots) -> Result<(), Refused> {
+        let order = self.trading.oms.order(id).ok_or(Refused::UnknownOrder)?;
+        match order.state() {
+            OrderState::Live | OrderState::PartiallyFilled => {}
+            OrderState::Admitted
+            | OrderState::Sent
+            | OrderState::CancelSent
+            | OrderState::ReplaceSent
+            | OrderState::Unresolved
+            | OrderState::Done(_) => return Err(Refused::NotOpen),
+        }
+        if qty >= order.qty() || qty <= order.executed() {
+            return Err(Refused::NotSmaller);
+        }
+        let (Some(link), Some(at)) = (self.session.orders(), self.clocks.venue(self.now)) else {
+            return Err(Refused::NoLink);
+        };
+        let trading = &mut *self.trading;
+        if !trading.requests.has_room() || !self.budget.takes(self.now, RequestKind::Amend, 4) {
+            return Err(Refused::NoLink);
+        }
+        let target = target_of(trading.oms.order(id).expect("looked at above"));
+        let request = trading.entry.amend(at, target, qty);
+        let (request_id, weight) = (request.id, request.weight);
+        if self.out.send(link, &[request.message]) == Err(Full) {
+            self.telemetry.counters.increment(Counter::OutboxFull);
+            return Err(Refused::NoLink);
+        }
+        self.budget.spend(self.now, RequestKind::Amend, weight);
+        trading.requests.push(OrderRequest {
+            id: request_id,
+            link,
+            purpose: Purpose::Amend(id),
+            weight,
+            sent_at: self.now,
+            stamp: Nanos::ZERO,
+            retried: false,
+        });
+        self.tell(id, Input::ReplaceSent);
+        self.wake_for_answers();
+        Ok(())
+    }
+}

@@ -1,0 +1,149 @@
+//! What the venue holds of us, asked when a link comes up and from time to time.
+//!
+//! Owns: [`Reconcile`], the steps of one round: open orders, then balances, then every question that these
+//! raised. Does not: judge an order; the machine does. Invariants: trading is not ready before a round is over and no
+//! order is unresolved; a round that is not answered takes its link down, and the next link starts another.
+
+use crate::oms::Input;
+use crate::order::{OrderKey, OrderStatus};
+use crate::strategy::Strategy;
+use crate::telemetry::counters::Counter;
+use crate::telemetry::records::TradingPhase;
+use crate::units::{Nanos, VenueMillis};
+use crate::order::Balance;
+
+use super::requests::Purpose;
+use super::{Desk, Stopwatch};
+
+/// How far a round is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Step {
+    /// No round is under way.
+    #[default]
+    Idle,
+    /// Open orders are to be asked for, or asked for.
+    OpenOrders,
+    /// Balances are to be asked for, or asked for.
+    Account,
+    /// Orders are still unresolved.
+    Settling,
+}
+
+/// One round after another.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Reconcile {
+    step: Step,
+    /// When the next round begins by itself.
+    next_at: Nanos,
+    /// Whether a round was ever over.
+    done: bool,
+}
+
+impl Reconcile {
+    /// Begins a round.
+    pub(super) fn begin(&mut self) {
+        self.step = Step::OpenOrders;
+    }
+
+    /// The link is gone: the round is not finished.
+    pub(super) fn abandon(&mut self) {
+        self.step = Step::Idle;
+    }
+
+    /// Whether a round was over and none is under way.
+    pub(super) fn is_over(&self) -> bool {
+        self.done && self.step == Step::Idle
+    }
+
+    /// When the next step is due.
+    pub(super) fn due(&self) -> Nanos {
+        match self.step {
+            Step::Idle => self.next_at,
+            // Waits for an answer, or is moved by one.
+            Step::OpenOrders | Step::Account | Step::Settling => Nanos::MAX,
+        }
+    }
+}
+
+impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
+    /// Asks what the round needs next; `false` when it cannot be asked now.
+    pub(super) fn serve_reconcile(&mut self) -> bool {
+        if self.session.orders().is_none() {
+            return true;
+        }
+        if self.trading.reconcile.step == Step::Idle && self.trading.reconcile.next_at <= self.now {
+            self.trading.reconcile.begin();
+        }
+        match self.trading.reconcile.step {
+            Step::Idle => true,
+            Step::OpenOrders => {
+                let asked = |purpose| purpose == Purpose::OpenOrders;
+                self.trading.requests.any(asked) || self.ask(Purpose::OpenOrders)
+            }
+            Step::Account => {
+                let asked = |purpose| purpose == Purpose::Account;
+                self.trading.requests.any(asked) || self.ask(Purpose::Account)
+            }
+            Step::Settling => {
+                self.finish_reconcile();
+                true
+            }
+        }
+    }
+
+    /// The venue's list of open orders.
+    pub(super) fn open_orders_told(&mut self, list: &[OrderStatus], asked_at: Nanos) {
+        for status in list {
+            match status.key {
+                OrderKey::Ours(id) if self.trading.oms.order(id).is_some() => {
+                    self.tell(id, Input::Status { status, asked_at });
+                }
+                OrderKey::Ours(_) => {
+                    self.adopt(status, asked_at);
+                }
+                OrderKey::Foreign => self
+                    .telemetry
+                    .counters
+                    .increment(Counter::ForeignReports),
+            }
+        }
+        self.trading
+            .oms
+            .end_of_open_orders(self.now, None, asked_at);
+        self.serve_overdue();
+        if self.trading.reconcile.step == Step::OpenOrders {
+            self.trading.reconcile.step = Step::Account;
+        }
+        self.wake();
+    }
+
+    /// The venue's list of balances.
+    pub(super) fn account_told(&mut self, balances: &[Balance], as_of: VenueMillis) {
+        self.balances(balances, as_of);
+        if !self.trading.portfolio.is_started() {
+            self.trading.portfolio.start(as_of);
+        }
+        if self.trading.reconcile.step == Step::Account {
+            self.trading.reconcile.step = Step::Settling;
+        }
+        self.wake();
+    }
+
+    /// Ends the round when nothing is left to find out.
+    fn finish_reconcile(&mut self) {
+        if !self.trading.questions.is_empty() {
+            return;
+        }
+        let first = self.trading.phase == TradingPhase::Reconciling;
+        // While trading goes on, one unresolved order must not hold up the next round.
+        if first && self.unresolved_count() > 0 {
+            return;
+        }
+        self.trading.reconcile.step = Step::Idle;
+        self.trading.reconcile.done = true;
+        self.trading.reconcile.next_at = self.now.plus(self.trading.config.reconcile_every);
+        if first {
+            self.set_phase(TradingPhase::Ready);
+        }
+    }
+}

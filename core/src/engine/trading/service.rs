@@ -1,0 +1,373 @@
+//! What trading does when its time has come: links, time-outs, questions, cancels, the end.
+//!
+//! Does not: decide about orders. Invariants: cancels go first; one call sends a bounded number of messages, and
+//! what is left has its time set.
+
+use crate::deadlines::Timer;
+use crate::event::{LinkDown, LinkId, LinkRole};
+use crate::limits::{CANCELS_PER_EVENT_MAX, QUESTIONS_PER_EVENT_MAX};
+use crate::oms::{Ask, Input};
+use crate::outbox::Full;
+use crate::strategy::Strategy;
+use crate::telemetry::counters::Counter;
+use crate::telemetry::records::{HaltCause, TradingPhase};
+use crate::units::Nanos;
+use crate::venue::binance::order_entry::{RequestKind, TradesQuery};
+use crate::venue::binance::session::Notice;
+
+use super::account::PUBLISH_EVERY;
+use super::requests::{OrderRequest, Purpose};
+use super::orders::target_of;
+use super::{Desk, Stopwatch, Trading};
+
+/// How long something waits for which there was no room or no budget.
+const NO_ROOM_WAIT: Nanos = Nanos::from_ms(100);
+
+// Weights of the questions, looked at before they are written (venue rules).
+const STATUS_WEIGHT: u32 = 4;
+const TRADES_WEIGHT: u32 = 5;
+const OPEN_ORDERS_WEIGHT: u32 = 80;
+const ACCOUNT_WEIGHT: u32 = 20;
+
+impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
+    /// Does everything that is due, and sets the timer for the rest.
+    pub(in crate::engine) fn serve(&mut self) {
+        self.serve_notices();
+        self.watch_records();
+        self.serve_time_outs();
+        self.serve_overdue();
+        let cancels_go = self.serve_cancels();
+        let steps_go = self.serve_reconcile();
+        let questions_go = self.serve_questions();
+        self.tell_lost_books();
+        self.serve_strategy_timer();
+        self.tell_news();
+        self.serve_stop();
+        if self.now.since(self.trading.published_at) >= PUBLISH_EVERY {
+            self.publish_account();
+        }
+        self.keep_busy_link();
+        if !(cancels_go && steps_go && questions_go) {
+            self.deadlines
+                .set_earlier(Timer::Orders, self.now.plus(NO_ROOM_WAIT));
+        }
+        let due = self.due();
+        self.deadlines.set_earlier(Timer::Orders, due);
+    }
+
+    /// When something comes due by itself.
+    fn due(&self) -> Nanos {
+        let trading = &*self.trading;
+        let time_out = trading
+            .requests
+            .oldest()
+            .map_or(Nanos::MAX, |at| at.plus(self.session.reply_timeout()));
+        let strategy = if trading.strategy_acts() {
+            trading.strategy.next_timer()
+        } else {
+            Nanos::MAX
+        };
+        let reconcile = if self.session.orders().is_some() {
+            trading.reconcile.due()
+        } else {
+            Nanos::MAX
+        };
+        trading
+            .published_at
+            .plus(PUBLISH_EVERY)
+            .min(time_out)
+            .min(trading.oms.due())
+            .min(strategy)
+            .min(reconcile)
+    }
+
+    /// Something was sent: its time-out must be seen.
+    pub(super) fn wake_for_answers(&mut self) {
+        let due = self.due();
+        self.deadlines.set_earlier(Timer::Orders, due);
+    }
+
+    /// Follows what the session told of order links.
+    fn serve_notices(&mut self) {
+        for position in 0..self.trading.notices.len() {
+            match self.trading.notices[position] {
+                Notice::LogOn { link } => self.log_on(link),
+                Notice::Ready { .. } => self.link_ready(),
+                Notice::Down { link, cause, .. } => self.link_lost(link, cause),
+                Notice::Retired { link, .. } => self.link_lost(link, LinkDown::Requested),
+                Notice::Asked { .. }
+                | Notice::Up { .. }
+                | Notice::SubscribeOverdue { .. }
+                | Notice::OutboxFull => {}
+            }
+        }
+        self.trading.notices.clear();
+    }
+
+    /// Logs a link on, or subscribes it with a signature where the key cannot log on.
+    fn log_on(&mut self, link: LinkId) {
+        if self.trading.entry.logs_on() {
+            self.introduce(link, Purpose::LogOn);
+        } else {
+            self.introduce(link, Purpose::Subscribe);
+        }
+    }
+
+    /// Sends the log-on or the subscription of a link that does not take orders yet. What cannot be sent is not
+    /// tried again: the link ends at its time-out, and the next one tries.
+    pub(super) fn introduce(&mut self, link: LinkId, purpose: Purpose) {
+        let Some(at) = self.clocks.venue(self.now) else {
+            return;
+        };
+        let trading = &mut *self.trading;
+        if !trading.requests.has_room() {
+            return;
+        }
+        let request = if purpose == Purpose::LogOn {
+            trading.entry.log_on(at).expect("the caller looked")
+        } else {
+            trading.entry.subscribe(at)
+        };
+        let (id, weight) = (request.id, request.weight);
+        if self.out.send(link, &[request.message]) == Err(Full) {
+            self.telemetry.counters.increment(Counter::OutboxFull);
+            return;
+        }
+        self.budget.spend(self.now, id.kind, weight);
+        trading.requests.push(OrderRequest {
+            id,
+            link,
+            purpose,
+            weight,
+            sent_at: self.now,
+            stamp: Nanos::ZERO,
+            retried: false,
+        });
+        self.wake_for_answers();
+    }
+
+    /// A link takes orders.
+    fn link_ready(&mut self) {
+        if self.trading.phase == TradingPhase::Starting {
+            self.set_phase(TradingPhase::Reconciling);
+        }
+        // What happened between two links was told to nobody.
+        self.trading.reconcile.begin();
+        self.wake();
+    }
+
+    /// A link is gone: what was sent on it and not answered is unknown.
+    fn link_lost(&mut self, link: LinkId, cause: LinkDown) {
+        self.trading.blocked.retain(|blocked| *blocked != link);
+        while let Some(request) = self.trading.requests.take_of(link) {
+            self.budget.settle(request.weight);
+            self.unanswered(&request);
+        }
+        if self.session.orders().is_none() {
+            self.trading.reconcile.abandon();
+            match self.trading.phase {
+                TradingPhase::Reconciling | TradingPhase::Ready => {
+                    self.set_phase(TradingPhase::Starting);
+                }
+                TradingPhase::Off
+                | TradingPhase::Starting
+                | TradingPhase::Stopping
+                | TradingPhase::Stopped => {}
+            }
+        } else if cause != LinkDown::Requested {
+            self.trading.reconcile.begin();
+        }
+        self.wake();
+    }
+
+    /// A request that nobody will answer.
+    fn unanswered(&mut self, request: &OrderRequest) {
+        match request.purpose {
+            Purpose::Place(order) => self.tell(order, Input::OutcomeUnknown),
+            Purpose::Cancel(order) => self.tell(order, Input::CancelUnknown),
+            Purpose::Amend(order) => self.tell(order, Input::ReplaceUnknown),
+            Purpose::Replace { old, new } => {
+                self.tell(old, Input::ReplaceUnknown);
+                self.tell(new, Input::OutcomeUnknown);
+            }
+            Purpose::Status(order) => self.question(Ask::Status(order)),
+            Purpose::Trades(order, _) => self.question(Ask::Trades(order)),
+            Purpose::LogOn | Purpose::Subscribe | Purpose::OpenOrders | Purpose::Account => {}
+        }
+    }
+
+    /// Gives up on requests that were not answered in time.
+    fn serve_time_outs(&mut self) {
+        let timeout = self.session.reply_timeout();
+        while self.now >= timeout
+            && let Some(request) = self
+                .trading
+                .requests
+                .take_sent_before(self.now.since(timeout))
+        {
+            self.budget.settle(request.weight);
+            self.telemetry.counters.increment(Counter::OrderRepliesLost);
+            self.unanswered(&request);
+            if request.purpose.proves_the_link() {
+                self.session.fail(
+                    self.now,
+                    request.link,
+                    LinkDown::Silent,
+                    self.out,
+                    self.session_notices,
+                );
+            }
+        }
+    }
+
+    /// Sends cancels that wait; `false` when some cannot go now.
+    fn serve_cancels(&mut self) -> bool {
+        let ending = self.trading.phase == TradingPhase::Stopping;
+        if ending || self.trading.risk.is_killed() {
+            // Also what turned out to be alive after all, and what a lost cancel did not reach.
+            self.cancel_all(None);
+        }
+        for _ in 0..CANCELS_PER_EVENT_MAX {
+            let Some(&id) = self.trading.cancels.front() else {
+                return true;
+            };
+            if !self.send_cancel(id) {
+                return false;
+            }
+            // Telling that it was sent may have taken it out already.
+            if self.trading.cancels.front() == Some(&id) {
+                self.trading.cancels.pop_front();
+            }
+        }
+        self.wake();
+        true
+    }
+
+    /// Asks questions that wait; `false` when some cannot be asked now.
+    fn serve_questions(&mut self) -> bool {
+        if self.session.orders().is_none() {
+            return true;
+        }
+        for _ in 0..QUESTIONS_PER_EVENT_MAX {
+            let Some(&ask) = self.trading.questions.front() else {
+                return true;
+            };
+            let purpose = match ask {
+                Ask::Status(order) => Purpose::Status(order),
+                Ask::Trades(order) => match self.trading.oms.order(order) {
+                    Some(held) => Purpose::Trades(order, held.instrument()),
+                    None => {
+                        self.trading.questions.pop_front();
+                        continue;
+                    }
+                },
+            };
+            if !self.trading.requests.any(|asked| asked == purpose) && !self.ask(purpose) {
+                return false;
+            }
+            self.trading.questions.pop_front();
+        }
+        self.wake();
+        true
+    }
+
+    /// Sends one question; `false` when there is no link, budget or room.
+    pub(super) fn ask(&mut self, purpose: Purpose) -> bool {
+        let (Some(link), Some(at)) = (self.session.orders(), self.clocks.venue(self.now)) else {
+            return false;
+        };
+        let trading = &mut *self.trading;
+        if !trading.requests.has_room() {
+            return false;
+        }
+        let Trading {
+            entry, oms, budget, ..
+        } = trading;
+        let request = match purpose {
+            Purpose::Status(order) => {
+                let Some(order) = oms.order(order) else {
+                    return true;
+                };
+                if !budget.takes(self.now, RequestKind::Status, STATUS_WEIGHT) {
+                    return false;
+                }
+                entry.status(at, target_of(order))
+            }
+            Purpose::Trades(order, instrument) => {
+                let Some(venue_order_id) =
+                    oms.order(order).and_then(crate::oms::Order::venue_order_id)
+                else {
+                    return true;
+                };
+                if !budget.takes(self.now, RequestKind::Trades, TRADES_WEIGHT) {
+                    return false;
+                }
+                entry.my_trades(at, instrument, TradesQuery::OfOrder { venue_order_id })
+            }
+            Purpose::OpenOrders => {
+                if !budget.takes(self.now, RequestKind::OpenOrders, OPEN_ORDERS_WEIGHT) {
+                    return false;
+                }
+                entry.open_orders(at, None)
+            }
+            Purpose::Account => {
+                if !budget.takes(self.now, RequestKind::Account, ACCOUNT_WEIGHT) {
+                    return false;
+                }
+                entry.account(at)
+            }
+            Purpose::LogOn
+            | Purpose::Subscribe
+            | Purpose::Place(_)
+            | Purpose::Cancel(_)
+            | Purpose::Replace { .. }
+            | Purpose::Amend(_) => unreachable!("these have ways of their own"),
+        };
+        let (id, weight) = (request.id, request.weight);
+        if self.out.send(link, &[request.message]) == Err(Full) {
+            self.telemetry.counters.increment(Counter::OutboxFull);
+            return false;
+        }
+        budget.spend(self.now, id.kind, weight);
+        trading.requests.push(OrderRequest {
+            id,
+            link,
+            purpose,
+            weight,
+            sent_at: self.now,
+            stamp: Nanos::ZERO,
+            retried: false,
+        });
+        self.wake_for_answers();
+        true
+    }
+
+    /// Lets an old order link retire only when nothing on it is unanswered.
+    fn keep_busy_link(&mut self) {
+        let kept = self
+            .session
+            .retiring()
+            .is_some_and(|link| !self.trading.requests.is_quiet(link));
+        self.session.keep_retiring(kept);
+    }
+
+    /// Ends trading when it was asked to and no order is left.
+    fn serve_stop(&mut self) {
+        if self.trading.phase == TradingPhase::Stopping && self.trading.oms.open_count() == 0 {
+            self.set_phase(TradingPhase::Stopped);
+        }
+    }
+
+    /// Halts when records were lost: the sidecar no longer knows everything.
+    fn watch_records(&mut self) {
+        if !self.trading.records_lost && self.telemetry.records.loss().is_some() {
+            self.trading.records_lost = true;
+            self.kill(HaltCause::RecordsLost);
+        }
+    }
+
+    /// Whether a role is that of orders: its notices are for trading.
+    pub(in crate::engine) const fn concerns(role: LinkRole) -> bool {
+        matches!(role, LinkRole::Orders)
+    }
+}
