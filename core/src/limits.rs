@@ -247,3 +247,17 @@ const _: () = assert!(ORDERS_PER_SECOND_MAX.is_power_of_two());
 /// Actions that a strategy may ask for in one call: both sides replaced, and a handful of leftovers cancelled.
 /// One more is counted and not done; the strategy sees at its next call that nothing changed.
 pub const ACTIONS_PER_LOOK_MAX: usize = 16;
+// Order entry and the decoder of its answers (`venue/binance/order_entry`, `codec/orders`).
+
+/// Own trades in one answer: the venue's most. More is a fault, never a cut list.
+pub const OWN_TRADES_MAX: usize = 1_000;
+
+/// Orders in one answer: of a message of [`MESSAGE_BYTES_MAX`] no more fit, since the venue prints one in
+/// over 512 bytes. A venue that printed shorter ones would be at fault with the next.
+pub const ORDERS_PER_ANSWER_MAX: usize = MESSAGE_BYTES_MAX / 512;
+
+/// Windows in which the venue counts orders; it has two, 10 s and a day. More in `exchangeInfo` fail the
+/// start, more in an answer are a fault.
+pub const ORDER_WINDOWS_MAX: usize = 4;
+
+const _: () = assert!(OWN_TRADES_MAX <= u16::MAX as usize);
