@@ -34,6 +34,12 @@ labelled! {
         TickToOrder = "tick_to_order",
         /// An order in the kernel's hands to the venue's first word on it.
         OrderAck = "order_ack",
+        /// A cancel to the venue's answer.
+        CancelRoundTrip = "cancel_round_trip",
+        /// A replacement or an amend to the venue's answer.
+        ReplaceRoundTrip = "replace_round_trip",
+        /// A question about orders, trades or the account, or a log-on, to the venue's answer.
+        QueryRoundTrip = "query_round_trip",
         /// A depth snapshot, from the request handed to the edge to the answer received.
         SnapshotRoundTrip = "snapshot_round_trip",
     }

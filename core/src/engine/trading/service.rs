@@ -181,7 +181,7 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
     }
 
     /// A request that nobody will answer.
-    fn unanswered(&mut self, request: &OrderRequest) {
+    pub(super) fn unanswered(&mut self, request: &OrderRequest) {
         match request.purpose {
             Purpose::Place(order) => self.tell(order, Input::OutcomeUnknown),
             Purpose::Cancel(order) => self.tell(order, Input::CancelUnknown),

@@ -103,8 +103,10 @@ labelled! {
         DeadMan = "dead_man",
         /// It was so when the last run ended.
         Restored = "restored",
-        /// The account's money is not what our fills make it.
+        /// What the venue tells of our orders cannot be made to agree with what we know.
         Books = "books_disagree",
+        /// The venue does not let the account trade, or takes our key for wrong.
+        Venue = "venue",
     }
 }
 

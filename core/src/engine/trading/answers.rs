@@ -1,0 +1,459 @@
+//! What the venue says on the order link: answers to our requests, and user data.
+//!
+//! Does not: decode. Invariants: an answer is matched to its request by id and link, and frees its budget; a
+//! refusal goes by the one table of `order_error`, and whatever that does not call definite leaves an order
+//! unresolved.
+
+use crate::event::{LinkDown, LinkId, LinkRole};
+use crate::oms::Input;
+use crate::order::OrderId;
+use crate::deadlines::Timer;
+use crate::risk::TradingState;
+use crate::strategy::Strategy;
+use crate::telemetry::counters::Counter;
+use crate::telemetry::histograms::Stage;
+use crate::telemetry::records::{HaltCause, OrderRequest as OrderRequestKind, RecordBody};
+use crate::units::{Nanos, VenueMillis};
+use crate::venue::binance::codec::orders::{
+    CancelLeg, Limits, NewLeg, OrderMessage, OrderOutcome, Placed,
+};
+use crate::venue::binance::order_entry::RequestId;
+use crate::venue::binance::order_error::{ErrorKind, OnError, Refusal};
+
+use super::requests::{OrderRequest, Purpose};
+use super::{Desk, Stopwatch};
+
+impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
+    /// One message of an order link.
+    pub(in crate::engine) fn order_message(&mut self, link: LinkId, message: &OrderMessage<'_>) {
+        match message {
+            OrderMessage::Reply {
+                id,
+                status: _,
+                limits,
+                outcome,
+            } => self.reply(link, *id, limits, outcome),
+            OrderMessage::Report(report) => self.report(report),
+            OrderMessage::Account {
+                event: _,
+                updated,
+                balances,
+            } => self.balances(balances, *updated),
+            OrderMessage::BalanceDelta {
+                asset,
+                delta,
+                event: _,
+                cleared,
+            } => {
+                self.trading.portfolio.flow(*asset, *delta, *cleared);
+                self.telemetry.counters.increment(Counter::BalanceFlows);
+            }
+            // The account's balances tell of it too.
+            OrderMessage::ExternalLock { .. } | OrderMessage::ListStatus => {
+                self.telemetry.counters.increment(Counter::StaleUserData);
+            }
+            // Whatever happens now is not told on this link any more.
+            OrderMessage::StreamTerminated { .. } | OrderMessage::SessionRevoked { .. } => {
+                self.fail_link(link);
+            }
+            OrderMessage::ServerShutdown { .. } => {
+                self.session.venue_closes(link);
+                self.deadlines.set_earlier(Timer::Links, self.now);
+            }
+            OrderMessage::Ignored => self.telemetry.counters.increment(Counter::Ignored),
+        }
+    }
+
+    fn reply(
+        &mut self,
+        link: LinkId,
+        id: Option<RequestId>,
+        limits: &Limits,
+        outcome: &OrderOutcome<'_>,
+    ) {
+        if let Some(weight) = limits.weight {
+            self.budget.correct(self.now, weight.used, weight.limit);
+        }
+        for count in limits.orders.iter().flatten() {
+            self.trading
+                .order_budget
+                .correct(self.now, count.window, count.used, count.limit);
+        }
+        let Some(request) = id.and_then(|id| self.trading.requests.take(link, id)) else {
+            // Given up already; what it says is asked for, or told by a report.
+            self.telemetry.counters.increment(Counter::Ignored);
+            return;
+        };
+        let refused = matches!(outcome, OrderOutcome::Error { .. });
+        self.budget
+            .answered(self.now, request.id.kind, request.weight, !refused);
+        self.measure(&request);
+        match *outcome {
+            OrderOutcome::Error {
+                refusal,
+                retry_after,
+            } => self.refused(&request, refusal, retry_after),
+            OrderOutcome::LoggedOn { .. } if request.purpose == Purpose::LogOn => {
+                self.introduce(link, Purpose::Subscribe);
+            }
+            OrderOutcome::Subscribed { .. } if request.purpose == Purpose::Subscribe => {
+                self.subscribed(link);
+            }
+            OrderOutcome::Placed(placed) => self.placed(&request, &placed),
+            OrderOutcome::Cancelled(status) => {
+                if let Purpose::Cancel(order) = request.purpose {
+                    self.status(order, &status, request.sent_at);
+                }
+            }
+            OrderOutcome::CancelReplaced { cancel, new } => {
+                self.replaced(&request, &cancel, &new);
+            }
+            OrderOutcome::Amended(status) => {
+                if let Purpose::Amend(order) = request.purpose {
+                    self.tell(order, Input::Amended(&status));
+                }
+            }
+            OrderOutcome::OpenOrders(list) => self.open_orders_told(list, request.sent_at),
+            OrderOutcome::Status(status) => {
+                if let Purpose::Status(order) = request.purpose {
+                    self.status(order, &status, request.sent_at);
+                }
+            }
+            OrderOutcome::Account {
+                balances,
+                updated,
+                can_trade,
+            } => self.account_answered(balances, updated, can_trade),
+            OrderOutcome::Trades(trades) => {
+                for trade in trades {
+                    self.own_trade(trade);
+                }
+                if let Purpose::Trades(order, _) = request.purpose {
+                    self.tell(
+                        order,
+                        Input::TradesComplete {
+                            asked_at: request.sent_at,
+                        },
+                    );
+                }
+            }
+            // Answers of another kind than their request; the id says what was asked, so the venue is at fault.
+            OrderOutcome::LoggedOn { .. }
+            | OrderOutcome::Subscribed { .. }
+            | OrderOutcome::AllCancelled(_)
+            | OrderOutcome::OrderCounts
+            | OrderOutcome::ServerTime(_)
+            | OrderOutcome::Empty => {
+                self.telemetry.counters.increment(Counter::Ignored);
+                self.unanswered(&request);
+            }
+        }
+    }
+
+    /// The venue's first word on a request, in time.
+    fn measure(&mut self, request: &OrderRequest) {
+        let (stage, from) = match request.purpose {
+            Purpose::Place(_) => (Stage::OrderAck, request.stamp),
+            Purpose::Cancel(_) => (Stage::CancelRoundTrip, request.sent_at),
+            Purpose::Replace { .. } | Purpose::Amend(_) => {
+                (Stage::ReplaceRoundTrip, request.sent_at)
+            }
+            Purpose::LogOn
+            | Purpose::Subscribe
+            | Purpose::Status(_)
+            | Purpose::Trades(..)
+            | Purpose::OpenOrders
+            | Purpose::Account => (Stage::QueryRoundTrip, request.sent_at),
+        };
+        self.telemetry.histograms.record(stage, from, self.now);
+    }
+
+    fn subscribed(&mut self, link: LinkId) {
+        self.session
+            .logged_on(self.now, link, self.session_notices);
+        self.deadlines.set_earlier(Timer::Links, self.now);
+    }
+
+    fn account_answered(
+        &mut self,
+        balances: &[crate::order::Balance],
+        updated: VenueMillis,
+        can_trade: bool,
+    ) {
+        self.account_told(balances, updated);
+        if !can_trade && self.trading.risk.state() == TradingState::Active {
+            self.halt(HaltCause::Venue);
+        }
+    }
+
+    fn placed(&mut self, request: &OrderRequest, placed: &Placed) {
+        match request.purpose {
+            Purpose::Place(order) => self.acknowledged(order, placed),
+            Purpose::Replace { new, .. } => self.acknowledged(new, placed),
+            Purpose::LogOn
+            | Purpose::Subscribe
+            | Purpose::Cancel(_)
+            | Purpose::Amend(_)
+            | Purpose::Status(_)
+            | Purpose::Trades(..)
+            | Purpose::OpenOrders
+            | Purpose::Account => self.telemetry.counters.increment(Counter::Ignored),
+        }
+    }
+
+    fn acknowledged(&mut self, order: OrderId, placed: &Placed) {
+        self.tell(
+            order,
+            Input::Acknowledged {
+                venue_order_id: placed.venue_order_id,
+                at: placed.at,
+            },
+        );
+    }
+
+    fn status(
+        &mut self,
+        order: OrderId,
+        status: &crate::order::OrderStatus,
+        asked_at: Nanos,
+    ) {
+        self.tell(order, Input::Status { status, asked_at });
+    }
+
+    /// What became of both halves of a replacement.
+    fn replaced(&mut self, request: &OrderRequest, cancel: &CancelLeg, leg: &NewLeg) {
+        let Purpose::Replace { old, new } = request.purpose else {
+            self.telemetry.counters.increment(Counter::Ignored);
+            return;
+        };
+        match cancel {
+            CancelLeg::Cancelled(status) => self.status(old, status, request.sent_at),
+            CancelLeg::Failed(refusal) => {
+                self.tell_refusal(old, OrderRequestKind::Cancel, *refusal);
+                self.tell(
+                    old,
+                    if refusal.kind.is_definite() {
+                        Input::ReplaceRefused {
+                            unknown_order: refusal.kind == ErrorKind::UnknownOrder,
+                        }
+                    } else {
+                        Input::ReplaceUnknown
+                    },
+                );
+            }
+            CancelLeg::NotAttempted => self.tell(
+                old,
+                Input::ReplaceRefused {
+                    unknown_order: false,
+                },
+            ),
+        }
+        match leg {
+            NewLeg::Placed(placed) => self.acknowledged(new, placed),
+            NewLeg::Failed(refusal) => {
+                self.tell_refusal(new, OrderRequestKind::Replace, *refusal);
+                self.tell(new, outcome_of(*refusal));
+            }
+            NewLeg::NotAttempted => self.tell(new, Input::Refused { code: 0 }),
+        }
+    }
+
+    /// The venue refused a request, or does not know what became of it.
+    fn refused(
+        &mut self,
+        request: &OrderRequest,
+        refusal: Refusal,
+        retry_after: Option<VenueMillis>,
+    ) {
+        self.telemetry.counters.order_error(refusal.kind as u8);
+        if self.try_again(request, refusal) {
+            return;
+        }
+        let unknown_order = refusal.kind == ErrorKind::UnknownOrder;
+        let definite = refusal.kind.is_definite();
+        match request.purpose {
+            Purpose::Place(order) => {
+                self.tell_refusal(order, OrderRequestKind::Place, refusal);
+                self.tell(order, outcome_of(refusal));
+            }
+            Purpose::Cancel(order) => {
+                self.tell_refusal(order, OrderRequestKind::Cancel, refusal);
+                self.tell(
+                    order,
+                    if definite {
+                        Input::CancelRefused { unknown_order }
+                    } else {
+                        Input::CancelUnknown
+                    },
+                );
+            }
+            Purpose::Amend(order) => {
+                self.tell_refusal(order, OrderRequestKind::Amend, refusal);
+                self.tell(
+                    order,
+                    if definite {
+                        Input::ReplaceRefused { unknown_order }
+                    } else {
+                        Input::ReplaceUnknown
+                    },
+                );
+            }
+            Purpose::Replace { old, new } => {
+                self.tell_refusal(new, OrderRequestKind::Replace, refusal);
+                self.tell(
+                    old,
+                    if definite {
+                        Input::ReplaceRefused {
+                            unknown_order: false,
+                        }
+                    } else {
+                        Input::ReplaceUnknown
+                    },
+                );
+                self.tell(new, outcome_of(refusal));
+            }
+            Purpose::Status(order) if unknown_order => self.tell(
+                order,
+                Input::StatusNotFound {
+                    asked_at: request.sent_at,
+                },
+            ),
+            // The machine asks again by itself.
+            Purpose::Status(order) => {
+                self.tell_refusal(order, OrderRequestKind::Query, refusal);
+            }
+            Purpose::Trades(order, _) => {
+                self.tell_refusal(order, OrderRequestKind::Query, refusal);
+            }
+            Purpose::Subscribe if refusal.kind == ErrorKind::AlreadySubscribed => {
+                self.subscribed(request.link);
+            }
+            Purpose::LogOn | Purpose::Subscribe | Purpose::OpenOrders | Purpose::Account => {
+                self.telemetry.records.push(
+                    self.now,
+                    RecordBody::RequestRefused {
+                        link: request.link,
+                        request_id: request.id.to_wire(),
+                        code: i64::from(refusal.code),
+                    },
+                );
+                if matches!(request.purpose, Purpose::LogOn | Purpose::Subscribe) {
+                    self.fail_link(request.link);
+                }
+            }
+        }
+        self.answer_refusal(request.link, refusal, retry_after);
+    }
+
+    /// Sends an order once more when the venue only disliked our clock; whether it will be.
+    fn try_again(&mut self, request: &OrderRequest, refusal: Refusal) -> bool {
+        let Purpose::Place(order) = request.purpose else {
+            return false;
+        };
+        if refusal.kind.answer() != OnError::ResyncClock
+            || request.retried
+            || !self
+                .trading
+                .oms
+                .order(order)
+                .is_some_and(|order| order.state() == crate::order::OrderState::Sent)
+        {
+            return false;
+        }
+        self.trading.awaiting_clock.push(order);
+        self.deadlines.set_earlier(Timer::VenueClock, self.now);
+        true
+    }
+
+    /// The venue's clock was measured: orders that waited for it go once more.
+    pub(in crate::engine) fn clock_measured(&mut self) {
+        while let Some(order) = self.trading.awaiting_clock.pop() {
+            let waits = self
+                .trading
+                .oms
+                .order(order)
+                .is_some_and(|order| order.state() == crate::order::OrderState::Sent);
+            if waits {
+                let stamp = self.watch.stamp();
+                self.place(order, stamp, true);
+            }
+        }
+    }
+
+    /// What the table says about a refusal, beside the order that it is about.
+    fn answer_refusal(
+        &mut self,
+        link: LinkId,
+        refusal: Refusal,
+        retry_after: Option<VenueMillis>,
+    ) {
+        let retry_at = retry_after.map(|at| at.0);
+        match refusal.kind.answer() {
+            OnError::Refuse | OnError::Ask | OnError::CarryOn => {}
+            OnError::ResyncClock => self.deadlines.set_earlier(Timer::VenueClock, self.now),
+            OnError::Wait => match refusal.kind {
+                ErrorKind::OrderCount => {
+                    self.trading
+                        .order_budget
+                        .block(self.now, retry_at, self.clocks.unix_ns_at_zero);
+                }
+                _ => self.budget.block_rate_limited(self.now, retry_at),
+            },
+            OnError::Halt => {
+                self.budget.block_banned(self.now, retry_at);
+                self.halt(HaltCause::Banned);
+                let until = self.budget.blocked_until();
+                self.session
+                    .close_all(self.now, until, self.out, self.session_notices);
+            }
+            OnError::Reconnect => self.fail_link(link),
+            OnError::Stop => self.halt(HaltCause::Venue),
+        }
+    }
+
+    /// Replaces an order link.
+    fn fail_link(&mut self, link: LinkId) {
+        debug_assert!(link.role == LinkRole::Orders);
+        self.session.fail(
+            self.now,
+            link,
+            LinkDown::Requested,
+            self.out,
+            self.session_notices,
+        );
+    }
+
+    /// Halts; an operator starts again.
+    #[cold]
+    fn halt(&mut self, cause: HaltCause) {
+        let from = self.trading.risk.state();
+        // Halting is always possible.
+        let _ = self.trading.risk.set_state(TradingState::Halted);
+        self.tell_trading_state(from, cause);
+    }
+
+    fn tell_refusal(&mut self, order: OrderId, request: OrderRequestKind, refusal: Refusal) {
+        let Some(held) = self.trading.oms.order(order) else {
+            return;
+        };
+        let instrument = held.instrument();
+        self.telemetry.records.push(
+            self.now,
+            RecordBody::VenueRefused {
+                order,
+                instrument,
+                request,
+                code: refusal.code,
+            },
+        );
+    }
+}
+
+/// What a refusal of a placement says about the order.
+fn outcome_of(refusal: Refusal) -> Input<'static> {
+    if refusal.kind.is_definite() {
+        Input::Refused { code: refusal.code }
+    } else {
+        Input::OutcomeUnknown
+    }
+}
