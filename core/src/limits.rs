@@ -208,10 +208,6 @@ const _: () = assert!(LINKS_RING_SIZE >= LINKS_MAX);
 
 // ---- trading -------------------------------------------------------------------------------
 
-/// Orders of ours that may be open at a time. The venue lets 200 stand on a symbol; an operator's and a
-/// strategy's on a handful of symbols fit. One more is refused as `max_open_orders`.
-pub const ORDERS_OPEN_MAX: usize = 256;
-
 /// Requests about orders that wait for an answer: a placement, a cancel and a question for every open order.
 /// When it is full new orders are refused as `link_backpressure`; cancels and questions wait.
 pub const ORDER_REQUESTS_MAX: usize = 3 * ORDERS_OPEN_MAX;
@@ -261,3 +257,27 @@ pub const ORDERS_PER_ANSWER_MAX: usize = MESSAGE_BYTES_MAX / 512;
 pub const ORDER_WINDOWS_MAX: usize = 4;
 
 const _: () = assert!(OWN_TRADES_MAX <= u16::MAX as usize);
+
+// --- oms ---
+
+/// Open orders over all instruments. The venue allows 200 an instrument; a maker quotes a few levels a side. One
+/// more is refused (`max_open_orders`, or `Full` of the table behind it).
+pub const ORDERS_OPEN_MAX: usize = 256;
+
+/// Orders that are over and still known, for late reports, duplicate client ids and cancels that lost a race. At
+/// the venue's 100 orders in ten seconds they last seven minutes. When full the oldest is forgotten; what is told
+/// of it later is a fault.
+pub const ORDERS_REMEMBERED_MAX: usize = 4_096;
+
+/// Booked trade ids of one instrument, against duplicates. Reports repeat themselves within seconds, lists of
+/// trades within one reconnect. When full the lowest is forgotten, and the floor says that it was; 16 KiB.
+pub const FILLS_REMEMBERED_MAX: usize = 1_024;
+
+/// Questions about one order that may go unsettled before that is a fault. With waits that double to
+/// 2^[`ASK_DOUBLINGS_MAX`] of the first, twelve questions at one second first take six minutes.
+pub const ASKS_MAX: u8 = 12;
+
+/// Doublings of the wait between two questions about one order.
+pub const ASK_DOUBLINGS_MAX: u8 = 6;
+
+const _: () = assert!(ORDERS_OPEN_MAX + ORDERS_REMEMBERED_MAX < u16::MAX as usize);

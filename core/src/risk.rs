@@ -198,4 +198,10 @@ impl Admitted {
     pub const fn intent(&self) -> &Intent {
         &self.0
     }
+
+    /// An intent that nothing checked, for tests of what comes after risk.
+    #[cfg(test)]
+    pub(crate) const fn unchecked(intent: Intent) -> Self {
+        Self(intent)
+    }
 }
