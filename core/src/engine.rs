@@ -42,7 +42,7 @@ use crate::oms::Oms;
 use crate::outbox::Outbox;
 use crate::portfolio::{NoConversion, Portfolio};
 use crate::risk::{LimitsError, Risk};
-use crate::strategy::{Funnel, NoStrategy, PublicTrade, Strategy};
+use crate::strategy::{Funnel, NoStrategy, Strategy};
 use crate::telemetry::Telemetry;
 use crate::telemetry::counters::{Counter, InstrumentCounter, MessageKind};
 use crate::telemetry::histograms::Stage;
@@ -51,6 +51,8 @@ use crate::telemetry::samples::Sample;
 use crate::telemetry::trace::TraceEvent;
 use crate::units::Nanos;
 use crate::venue::binance::codec::{ApiOutcome, Decoder, Update};
+use crate::venue::binance;
+use crate::venue::binance::codec::orders::OrderDecoder;
 use crate::venue::binance::order_entry::client_ids::PrefixError;
 use crate::venue::binance::order_entry::{ClientOrderIds, OrderEntryError};
 use crate::venue::binance::resync::SyncState;
@@ -101,6 +103,8 @@ pub enum EngineError {
 /// The trading engine: books, and where there is an account, orders.
 pub struct Engine<S: Stopwatch, T = NoStrategy> {
     decoder: Decoder,
+    /// Reads the order link; `None` for market data alone.
+    orders: Option<OrderDecoder>,
     brain: Brain<T>,
     stopwatch: S,
     /// Messages that the decoder's tolerant parser had read when last counted.
@@ -135,15 +139,17 @@ impl<S: Stopwatch, T: Strategy> Engine<S, T> {
         stopwatch: S,
         account: Option<Account<T>>,
     ) -> Result<Self, EngineError> {
-        let decoder = match &account {
-            Some(account) => Decoder::with_orders(
-                &instruments,
-                ClientOrderIds::new(&account.config.prefix)?,
-            ),
-            None => Decoder::new(&instruments),
+        let orders = match &account {
+            Some(account) => {
+                let ids = ClientOrderIds::new(&account.config.prefix)?;
+                let assets = binance::assets(&instruments);
+                Some(OrderDecoder::new(&instruments, &assets, ids))
+            }
+            None => None,
         };
         Ok(Self {
-            decoder,
+            decoder: Decoder::new(&instruments),
+            orders,
             brain: Brain::new(config, instruments, telemetry, account)?,
             stopwatch,
             tolerant_counted: 0,
@@ -276,16 +282,17 @@ impl<S: Stopwatch, T: Strategy> Engine<S, T> {
 
     #[inline]
     fn message(&mut self, now: Nanos, link: LinkId, payload: Payload<'_>, out: &mut Outbox) {
+        if link.role == LinkRole::Orders {
+            self.order_message(now, link, payload, out);
+            return;
+        }
         let Self {
             decoder,
             brain,
             stopwatch,
             tolerant_counted,
+            ..
         } = self;
-        if link.role == LinkRole::Orders {
-            self.order_message(now, link, payload, out);
-            return;
-        }
         let Some(source) = brain.session.heard(now, link) else {
             // A link that we gave up; what it still says is nothing to us.
             brain.telemetry.counters.increment(Counter::Ignored);

@@ -50,6 +50,7 @@ pub struct Replayed {
     faults: BTreeMap<u8, u64>,
     resyncs: BTreeMap<ResyncCause, u64>,
     links_up: u64,
+    fills: u64,
     events: u64,
     first: Option<Nanos>,
     last: Nanos,
@@ -79,6 +80,7 @@ impl Replayed {
             faults: BTreeMap::new(),
             resyncs: BTreeMap::new(),
             links_up: 0,
+            fills: 0,
             events: 0,
             first: None,
             last: Nanos::ZERO,
@@ -111,6 +113,7 @@ impl Replayed {
             faults: self.faults,
             resyncs: self.resyncs,
             links_up: self.links_up,
+            fills: self.fills,
             books,
             records: self.records,
             records_sha256: self.hash.finalize().into(),
@@ -157,7 +160,21 @@ impl Replayed {
             | RecordBody::BookState { .. }
             | RecordBody::RequestRefused { .. }
             | RecordBody::EngineState { .. }
-            | RecordBody::Shutdown { .. } => {}
+            | RecordBody::Shutdown { .. }
+            | RecordBody::OrderAdmitted { .. }
+            | RecordBody::OrderAlias { .. }
+            | RecordBody::OrderState { .. }
+            | RecordBody::OrderRejected { .. }
+            | RecordBody::VenueRefused { .. }
+            | RecordBody::OrderFault { .. }
+            | RecordBody::CommandDone { .. }
+            | RecordBody::Position { .. }
+            | RecordBody::Balance { .. }
+            | RecordBody::TradingPhase { .. }
+            | RecordBody::TradingState { .. }
+            | RecordBody::KillSwitch { .. }
+            | RecordBody::Limits { .. } => {}
+            RecordBody::Fill { .. } => self.fills += 1,
         }
         Ok(())
     }

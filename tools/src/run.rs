@@ -152,6 +152,7 @@ impl Boot {
         let silence = Nanos::from_ms(config.market_data.silence_ms);
         let edge = EdgeConfig {
             market_url,
+            orders_url: api_url.clone(),
             api_url,
             ca_files: if venue.is_some() || ca_file.as_os_str().is_empty() {
                 Vec::new()
@@ -509,7 +510,7 @@ fn ask_exchange_info(
     config: &Config,
     asked: impl Fn() -> bool,
 ) -> Result<String, NotStarted> {
-    let (_, api) = edge.endpoints().map_err(|error| error.to_string())?;
+    let api = edge.endpoints().map_err(|error| error.to_string())?.api;
     let request = serde_json::json!({
         "id": "start",
         "method": "exchangeInfo",

@@ -416,7 +416,8 @@ mod tests {
         let (core, ends) = rings();
         let config = ConnectorConfig {
             market: nowhere.clone(),
-            api: nowhere,
+            api: nowhere.clone(),
+            orders: nowhere,
             timeout: Nanos::from_secs(60),
             clock: Clock::kernel(),
             core_cpu: None,

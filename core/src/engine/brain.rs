@@ -14,6 +14,7 @@ use crate::limits::{
     BOOK_FAR_LEVELS_MAX, BOOK_WINDOW_TICKS, FAULT_RECORDS_PER_SECOND_MAX, NOTICES_PER_EVENT_MAX,
 };
 use crate::outbox::Outbox;
+use crate::strategy::Strategy;
 use crate::telemetry::Telemetry;
 use crate::telemetry::counters::InstrumentCounter;
 use crate::telemetry::gauges::{BookGauges, Gauge, Touch};
@@ -436,6 +437,10 @@ impl<T: Strategy> Brain<T> {
         self.venue_ns_at_zero = venue.or(self.unix_ns_at_zero);
         if let Some(at_zero) = self.venue_ns_at_zero {
             self.budget.set_wall_clock(at_zero);
+            if let Some(trading) = &mut self.trading {
+                trading.clock_is_fresh = true;
+                self.deadlines.set_earlier(Timer::Orders, Nanos::ZERO);
+            }
         }
         if let (Some(venue), Some(wall)) = (venue, self.unix_ns_at_zero) {
             self.telemetry

@@ -13,6 +13,7 @@ use crate::telemetry::records::{CommandResult, RecordBody};
 use crate::telemetry::trace::TraceEvent;
 use crate::units::Nanos;
 use crate::venue::binance::codec::Trade;
+use crate::venue::binance::fault::OnFault;
 
 use super::brain::Brain;
 use super::trading::Look;
@@ -101,11 +102,14 @@ impl<S: Stopwatch, T: Strategy> Engine<S, T> {
         out: &mut Outbox,
     ) {
         let Self {
-            decoder,
+            orders,
             brain,
             stopwatch,
             ..
         } = self;
+        let Some(decoder) = orders else {
+            return;
+        };
         if brain.session.heard(now, link).is_none() {
             brain.telemetry.counters.increment(Counter::Ignored);
             return;
@@ -116,10 +120,16 @@ impl<S: Stopwatch, T: Strategy> Engine<S, T> {
             .trace
             .push(now, TraceEvent::Message(link, bytes));
         brain.telemetry.counters.message(MessageKind::Order);
-        let message = match decoder.decode_orders(payload) {
+        let message = match decoder.decode(payload) {
             Ok(message) => message,
             Err(fault) => {
-                brain.order_link_fault(now, link, fault, stopwatch, out);
+                let answer = fault.response();
+                brain.fault(now, link, fault, out);
+                if answer == OnFault::Reconcile
+                    && let Some(mut desk) = brain.desk(now, stopwatch, out)
+                {
+                    desk.reconcile();
+                }
                 return;
             }
         };

@@ -47,7 +47,7 @@ use crate::telemetry::records::{HaltCause, RecordBody, TradingPhase};
 use crate::units::{E8, Nanos, VenueMillis};
 use crate::venue::binance;
 use crate::venue::binance::order_entry::{ClientOrderIds, Credentials, OrderEntry};
-use crate::venue::binance::rate::RequestBudget;
+use crate::venue::binance::rate::{OrderBudget, RequestBudget};
 use crate::venue::binance::session::{Notice, Session};
 
 use super::brain::Market;
@@ -98,6 +98,8 @@ pub(super) struct Trading<T> {
     cancels: VecDeque<OrderId>,
     /// Orders to be sent again when the clock is right.
     awaiting_clock: Vec<OrderId>,
+    /// The venue's clock was measured since those were last looked at.
+    pub(super) clock_is_fresh: bool,
     /// Order links whose unsent bytes would delay a new order.
     blocked: Vec<LinkId>,
     news: VecDeque<News>,
@@ -175,6 +177,7 @@ impl<T: Strategy> Trading<T> {
             questions: VecDeque::with_capacity(2 * ORDERS_OPEN_MAX),
             cancels: VecDeque::with_capacity(ORDERS_OPEN_MAX),
             awaiting_clock: Vec::with_capacity(ORDERS_OPEN_MAX),
+            clock_is_fresh: false,
             blocked: Vec::with_capacity(LINKS_MAX),
             news: VecDeque::with_capacity(ORDER_NEWS_MAX),
             lost_books: Vec::with_capacity(instruments.count()),

@@ -15,7 +15,7 @@
 //! | something of it traded, or nothing | `PartiallyFilled`, `Live` |
 
 use crate::instrument::InstrumentIndex;
-use crate::order::{ClientId, DoneReason, OrderId, OrderState, OrderStatus, Side};
+use crate::order::{Origin, ClientId, DoneReason, OrderId, OrderState, OrderStatus, Side};
 use crate::risk::Admitted;
 use crate::units::{Lots, Nanos, Ticks, VenueMillis};
 
@@ -185,6 +185,14 @@ impl Order {
     #[inline]
     pub fn admitted(&self) -> Option<&Admitted> {
         self.admitted.as_ref()
+    }
+
+    /// Who wanted it; an order of an earlier run counts as an operator's, because no strategy of this run knows it.
+    #[inline]
+    pub fn origin(&self) -> Origin {
+        self.admitted
+            .as_ref()
+            .map_or(Origin::Operator, |admitted| admitted.intent().origin)
     }
 
     /// What is traded.

@@ -6,8 +6,10 @@
 //! not `Live`: [`BookGauges::touch`] is `None` then.
 
 mod position;
+mod utilization;
 
 pub use position::{Marked, PositionGauges};
+pub use utilization::LimitGauges;
 
 use crate::event::LinkRole;
 use crate::instrument::InstrumentIndex;
@@ -15,7 +17,9 @@ use crate::telemetry::records::BookState;
 use crate::telemetry::seqlock::{SeqlockReader, SeqlockWriter, seqlock};
 use crate::units::{Lots, Nanos, Ticks};
 use crossbeam_utils::CachePadded;
+use crate::risk::Utilization;
 use position::POSITION_WORDS;
+use utilization::LIMIT_WORDS;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
@@ -250,6 +254,7 @@ pub struct GaugeWriter {
     shared: Arc<Shared>,
     books: Box<[SeqlockWriter<BOOK_WORDS>]>,
     positions: Box<[SeqlockWriter<POSITION_WORDS>]>,
+    limits: Box<[SeqlockWriter<LIMIT_WORDS>]>,
 }
 
 /// The sidecar's end.
@@ -258,6 +263,7 @@ pub struct GaugeReader {
     shared: Arc<Shared>,
     books: Arc<[SeqlockReader<BOOK_WORDS>]>,
     positions: Arc<[SeqlockReader<POSITION_WORDS>]>,
+    limits: Arc<[SeqlockReader<LIMIT_WORDS>]>,
 }
 
 /// Gauges for `instrument_count` instruments: values zero, books [`BookState::Waiting`].
@@ -296,15 +302,20 @@ pub fn gauges(instrument_count: usize) -> (GaugeWriter, GaugeReader) {
     let flat = PositionGauges::default().to_words();
     let (position_writers, position_readers): (Vec<_>, Vec<_>) =
         (0..instrument_count).map(|_| seqlock(flat)).unzip();
+    let unused = LimitGauges::unknown().to_words();
+    let (limit_writers, limit_readers): (Vec<_>, Vec<_>) =
+        (0..instrument_count).map(|_| seqlock(unused)).unzip();
     let reader = GaugeReader {
         shared: Arc::clone(&shared),
         books: readers.into(),
         positions: position_readers.into(),
+        limits: limit_readers.into(),
     };
     let writer = GaugeWriter {
         shared,
         books: writers.into(),
         positions: position_writers.into(),
+        limits: limit_writers.into(),
     };
     (writer, reader)
 }
@@ -339,6 +350,11 @@ impl GaugeWriter {
     pub fn position(&mut self, instrument: InstrumentIndex, position: PositionGauges) {
         self.positions[instrument.as_usize()].write(&position.to_words());
     }
+
+    /// Publishes how much of every limit an instrument uses.
+    pub fn limits(&mut self, instrument: InstrumentIndex, utilization: &Utilization) {
+        self.limits[instrument.as_usize()].write(&LimitGauges::new(utilization).to_words());
+    }
 }
 
 impl GaugeReader {
@@ -372,6 +388,13 @@ impl GaugeReader {
     pub fn position(&self, instrument: InstrumentIndex) -> Option<PositionGauges> {
         let words = self.positions[instrument.as_usize()].read()?;
         Some(PositionGauges::from_words(&words))
+    }
+
+    /// How much of every limit an instrument uses, as last published; `None` when the core stands still in the
+    /// middle of publishing it.
+    pub fn limits(&self, instrument: InstrumentIndex) -> Option<LimitGauges> {
+        let words = self.limits[instrument.as_usize()].read()?;
+        Some(LimitGauges::from_words(&words))
     }
 }
 

@@ -1,7 +1,6 @@
-//! Binance Spot: codec, book synchronisation, sessions, order entry, rate budgets.
+//! Binance Spot: codecs of market data and orders, book synchronisation, sessions, order entry, rate budgets.
 
 use crate::instrument::{Assets, Instruments, Symbol};
-//! Binance Spot: codecs of market data and orders, book synchronisation, sessions, rate budgets.
 
 pub mod clock;
 pub mod codec;

@@ -366,7 +366,7 @@ impl Venue {
                 let unix_ms = (self.unix_ns_at_zero + now.0) / 1_000_000;
                 format!("{{\"id\":{id},\"status\":200,\"result\":{{\"serverTime\":{unix_ms}}}}}")
             }
-            (LinkRole::Api, _) => format!(
+            (LinkRole::Api | LinkRole::Orders, _) => format!(
                 "{{\"id\":{id},\"status\":400,\"error\":{{\"code\":-1000,\"msg\":\"A recording has no answer to this.\"}}}}"
             ),
         };

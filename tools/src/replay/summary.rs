@@ -39,6 +39,8 @@ pub struct Summary {
     pub resyncs: BTreeMap<ResyncCause, u64>,
     /// Connections that came up.
     pub links_up: u64,
+    /// Fills of our orders.
+    pub fills: u64,
     /// The books at the end.
     pub books: Vec<BookSummary>,
     /// Records written.

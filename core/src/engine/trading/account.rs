@@ -64,7 +64,8 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
         let portfolio = &trading.portfolio;
         let figures = portfolio.figures_total();
         let exposure = portfolio.exposure();
-        let headroom = self.budget.headroom(now);
+        let weight = self.budget.headroom(now);
+        let orders = trading.order_budget.headroom(now);
         let gauges = &mut self.telemetry.gauges;
         gauges.set(Gauge::TradingPhase, trading.phase.index() as i64);
         gauges.set(Gauge::TradingState, trading.risk.state().index() as i64);
@@ -96,9 +97,9 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
         gauges.set(Gauge::ExposureShort, exposure.short.0);
         gauges.set(Gauge::RealizedTotal, figures.realized.0);
         gauges.set(Gauge::UnrealizedTotal, figures.unrealized.0);
-        gauges.set(Gauge::WeightHeadroom, i64::from(headroom.weight));
-        gauges.set(Gauge::OrdersHeadroom, i64::from(headroom.orders_ten_seconds));
-        gauges.set(Gauge::OrdersDayHeadroom, i64::from(headroom.orders_day));
+        gauges.set(Gauge::WeightHeadroom, i64::from(weight));
+        gauges.set(Gauge::OrdersHeadroom, i64::from(orders.ten_seconds));
+        gauges.set(Gauge::OrdersDayHeadroom, i64::from(orders.day));
         self.telemetry.counters.funnel(&self.trading.funnel);
         self.trading.published_at = now;
     }

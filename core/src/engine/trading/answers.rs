@@ -129,12 +129,7 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
                     self.own_trade(trade);
                 }
                 if let Purpose::Trades(order, _) = request.purpose {
-                    self.tell(
-                        order,
-                        Input::TradesComplete {
-                            asked_at: request.sent_at,
-                        },
-                    );
+                    self.tell(order, Input::TradesComplete);
                 }
             }
             // Answers of another kind than their request; the id says what was asked, so the venue is at fault.
@@ -366,7 +361,7 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
     }
 
     /// The venue's clock was measured: orders that waited for it go once more.
-    pub(in crate::engine) fn clock_measured(&mut self) {
+    pub(super) fn clock_measured(&mut self) {
         while let Some(order) = self.trading.awaiting_clock.pop() {
             let waits = self
                 .trading

@@ -11,6 +11,7 @@ use crate::risk::{Conditions, OpenOrders, Ratio, Touch, worst_position};
 use crate::strategy::Strategy;
 use crate::telemetry::records::TradingPhase;
 use crate::units::{E8, E8_ONE, Lots};
+use crate::venue::binance::order_entry::RequestKind;
 use crate::venue::binance::resync::SyncState;
 
 use super::{Desk, Stopwatch, Trading};
@@ -152,7 +153,8 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
                 || !trading.requests.has_room(),
             duplicate_client_id: client_id
                 .is_some_and(|client_id| trading.oms.find_client(client_id).is_some()),
-            venue_budget_ready: self.budget.takes_order(self.now),
+            venue_budget_ready: trading.order_budget.takes(self.now)
+                && self.budget.takes(self.now, RequestKind::Place, 1),
             clock_offset_ns: self.clocks.offset_ns,
             touch: (market.sync.state() == SyncState::Live).then(|| Touch {
                 bid: market.touch.bid.map(|(price, _)| price),

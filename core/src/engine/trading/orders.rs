@@ -169,6 +169,7 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
             .histograms
             .record(Stage::AdmittedToEncoded, admitted_at, encoded);
         self.out.note_order(encoded);
+        trading.order_budget.spend(self.now);
         self.budget.spend(self.now, RequestKind::Place, weight);
         trading.requests.push(OrderRequest {
             id: request_id,
@@ -298,8 +299,8 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
         }
         let encoded = self.watch.stamp();
         self.out.note_order(encoded);
-        trading
-            .budget
+        trading.order_budget.spend(self.now);
+        self.budget
             .spend(self.now, RequestKind::CancelReplace, weight);
         trading.requests.push(OrderRequest {
             id: request_id,

@@ -66,6 +66,12 @@ impl Reconcile {
 }
 
 impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
+    /// Something was told that could not be read: the venue is asked what it holds of us.
+    pub(in crate::engine) fn reconcile(&mut self) {
+        self.trading.reconcile.begin();
+        self.wake();
+    }
+
     /// Asks what the round needs next; `false` when it cannot be asked now.
     pub(super) fn serve_reconcile(&mut self) -> bool {
         if self.session.orders().is_none() {

@@ -4,7 +4,7 @@
 //! what is left has its time set.
 
 use crate::deadlines::Timer;
-use crate::event::{LinkDown, LinkId, LinkRole};
+use crate::event::{LinkDown, LinkId};
 use crate::limits::{CANCELS_PER_EVENT_MAX, QUESTIONS_PER_EVENT_MAX};
 use crate::oms::{Ask, Input};
 use crate::outbox::Full;
@@ -34,6 +34,9 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
     pub(in crate::engine) fn serve(&mut self) {
         self.serve_notices();
         self.watch_records();
+        if std::mem::take(&mut self.trading.clock_is_fresh) {
+            self.clock_measured();
+        }
         self.serve_time_outs();
         self.serve_overdue();
         let cancels_go = self.serve_cancels();
@@ -280,9 +283,8 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
         if !trading.requests.has_room() {
             return false;
         }
-        let Trading {
-            entry, oms, budget, ..
-        } = trading;
+        let Trading { entry, oms, .. } = trading;
+        let budget = &mut *self.budget;
         let request = match purpose {
             Purpose::Status(order) => {
                 let Some(order) = oms.order(order) else {
@@ -364,10 +366,5 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
             self.trading.records_lost = true;
             self.kill(HaltCause::RecordsLost);
         }
-    }
-
-    /// Whether a role is that of orders: its notices are for trading.
-    pub(in crate::engine) const fn concerns(role: LinkRole) -> bool {
-        matches!(role, LinkRole::Orders)
     }
 }

@@ -28,13 +28,20 @@ fn session(instruments: usize, config: LinkConfig) -> Session {
         .collect();
     let instruments = Instruments::new(list).expect("unique");
     let subscriptions = Subscriptions::new(&instruments, Streams::default()).expect("few");
-    Session::new(config, Nanos::from_secs(5), subscriptions, Jitter::new(1))
+    Session::new(
+        config,
+        Nanos::from_secs(5),
+        subscriptions,
+        false,
+        Jitter::new(1),
+    )
 }
 
 fn short(link: LinkId) -> String {
     let role = match link.role {
         LinkRole::Market => 'M',
         LinkRole::Api => 'A',
+        LinkRole::Orders => 'O',
     };
     format!("{role}{}", link.generation)
 }
@@ -43,6 +50,7 @@ fn link(text: &str) -> LinkId {
     let role = match &text[..1] {
         "M" => LinkRole::Market,
         "A" => LinkRole::Api,
+        "O" => LinkRole::Orders,
         other => panic!("no role {other}"),
     };
     LinkId {
@@ -89,6 +97,7 @@ fn notices_text(notices: &[Notice]) -> String {
                 )
             }
             Notice::Up { link } => write!(text, "up {} ", short(*link)),
+            Notice::LogOn { link } => write!(text, "log-on {} ", short(*link)),
             Notice::Ready { link, .. } => write!(text, "ready {} ", short(*link)),
             Notice::Down {
                 link, others_ready, ..
