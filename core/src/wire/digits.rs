@@ -42,11 +42,11 @@ pub(crate) const ZEROS: u64 = 0x3030_3030_3030_3030;
 #[inline]
 pub(crate) const fn eight_digits(number: u32) -> u64 {
     let number = number as u64;
-    let fours = number / 10_000 | (number % 10_000) << 32;
-    let hundreds = (fours * 10_486 >> 20) & 0x0000_007F_0000_007F;
-    let twos = hundreds | (fours - 100 * hundreds) << 16;
-    let tens = (twos * 103 >> 10) & 0x000F_000F_000F_000F;
-    (tens | (twos - 10 * tens) << 8) + ZEROS
+    let fours = (number / 10_000) | ((number % 10_000) << 32);
+    let hundreds = ((fours * 10_486) >> 20) & 0x0000_007F_0000_007F;
+    let twos = hundreds | ((fours - 100 * hundreds) << 16);
+    let tens = ((twos * 103) >> 10) & 0x000F_000F_000F_000F;
+    (tens | ((twos - 10 * tens) << 8)) + ZEROS
 }
 
 #[cfg(test)]

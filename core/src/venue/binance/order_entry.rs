@@ -13,7 +13,9 @@ pub mod client_ids;
 mod credentials;
 mod message;
 mod new_order;
+mod params;
 pub mod request_id;
+mod trading;
 
 pub use client_ids::ClientOrderIds;
 pub use credentials::{API_KEY_BYTES_MAX, ApiKey, ApiKeyError, Credentials};
@@ -21,12 +23,11 @@ pub use request_id::{RequestId, RequestKind};
 
 use crate::instrument::{InstrumentIndex, Instruments, Symbol};
 use crate::limits::OWN_TRADES_MAX;
-use crate::order::{Intent, OrderId};
-use crate::risk::Admitted;
+use crate::order::OrderId;
 use crate::units::{E8, Grid, Lots, VenueMillis};
-use crate::wire::sign::SignatureText;
-use message::{Block, Buffer, MESSAGE_BYTES_MAX, Writer, places_of};
-use new_order::{NewOrder, NewOrderTexts};
+use message::{Block, Buffer, MESSAGE_BYTES_MAX, places_of};
+use new_order::NewOrderTexts;
+use params::{Param, Proof, Value};
 
 /// Longest `recvWindow`, in milliseconds (venue rule).
 pub const RECV_WINDOW_MS_MAX: u16 = 60_000;
@@ -101,27 +102,6 @@ pub struct OrderEntry {
     sequence: u64,
     message: Box<Buffer>,
     payload: Box<Buffer>,
-}
-
-/// The value of one parameter.
-#[derive(Clone, Copy)]
-enum Value<'a> {
-    Text(&'a [u8]),
-    Number(u64),
-    Decimal(E8, u32),
-    /// The id of an order at the venue.
-    Order(OrderId),
-}
-
-type Param<'a> = (&'static str, Value<'a>);
-
-/// How a request proves who sends it.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Proof {
-    /// Not at all, or by the session that it is sent on.
-    None,
-    /// By key and signature.
-    Signature,
 }
 
 impl OrderEntry {
@@ -201,86 +181,6 @@ impl OrderEntry {
         ];
         let method = "userDataStream.subscribe.signature";
         self.request(kind, method, 2, Proof::Signature, &params)
-    }
-
-    /// A new order under our number `id`; answered as soon as the venue has it (`ACK`).
-    #[inline]
-    pub fn place(&mut self, at: VenueMillis, id: OrderId, order: &Admitted) -> OrderRequest<'_> {
-        self.write_place(at, id, order.intent())
-    }
-
-    /// Takes back `cancel` and, if that succeeded, places a new order under our number `id`.
-    #[inline]
-    pub fn cancel_replace(
-        &mut self,
-        at: VenueMillis,
-        cancel: OrderTarget,
-        id: OrderId,
-        order: &Admitted,
-    ) -> OrderRequest<'_> {
-        self.write_cancel_replace(at, cancel, id, order.intent())
-    }
-
-    /// Takes an order back.
-    #[inline]
-    pub fn cancel(&mut self, at: VenueMillis, target: OrderTarget) -> OrderRequest<'_> {
-        let id = next_id(&mut self.sequence, RequestKind::Cancel);
-        let Self {
-            rows, ids, message, ..
-        } = self;
-        let row = &rows[target.instrument.as_usize()];
-        let mut json = Writer::new(message);
-        json.literal(b"{\"id\":");
-        json.unsigned(id.to_wire());
-        json.literal(b",\"method\":\"order.cancel\",\"params\":{\"symbol\":\"");
-        json.block(&row.symbol);
-        json.literal(b"\",\"newClientOrderId\":\"");
-        json.id(|room| ids.cancel(target.order, room).len());
-        match target.venue_order_id {
-            Some(venue_order_id) => {
-                json.literal(b"\",\"orderId\":");
-                json.unsigned(venue_order_id);
-            }
-            None => {
-                json.literal(b"\",\"origClientOrderId\":\"");
-                json.id(|room| ids.order(target.order, room).len());
-                json.literal(b"\"");
-            }
-        }
-        json.literal(b",\"recvWindow\":");
-        json.unsigned(u64::from(self.recv_window_ms));
-        json.literal(b",\"timestamp\":");
-        json.unsigned(at.0);
-        let message = if self.credentials.signs_each() {
-            let mut payload = Writer::new(&mut self.payload);
-            self.credentials.begin_payload(&mut payload);
-            payload.literal(b"newClientOrderId=");
-            payload.id(|room| ids.cancel(target.order, room).len());
-            match target.venue_order_id {
-                Some(venue_order_id) => {
-                    payload.literal(b"&orderId=");
-                    payload.unsigned(venue_order_id);
-                }
-                None => {
-                    payload.literal(b"&origClientOrderId=");
-                    payload.id(|room| ids.order(target.order, room).len());
-                }
-            }
-            payload.literal(b"&recvWindow=");
-            payload.unsigned(u64::from(self.recv_window_ms));
-            payload.literal(b"&symbol=");
-            payload.block(&row.symbol);
-            payload.literal(b"&timestamp=");
-            payload.unsigned(at.0);
-            self.credentials.close_signed(json, &payload)
-        } else {
-            close(json)
-        };
-        OrderRequest {
-            id,
-            weight: 1,
-            message,
-        }
     }
 
     /// Makes an order smaller: `qty` is its new quantity, what traded included. It keeps its id.
@@ -377,91 +277,6 @@ impl OrderEntry {
         self.request(kind, kind.label(), 1, Proof::None, &[])
     }
 
-    #[inline]
-    fn write_place(&mut self, at: VenueMillis, id: OrderId, intent: &Intent) -> OrderRequest<'_> {
-        let request = next_id(&mut self.sequence, RequestKind::Place);
-        let row = &self.rows[intent.instrument.as_usize()];
-        let order = NewOrder::new(at, id, intent, row);
-        let mut json = Writer::new(&mut self.message);
-        json.literal(b"{\"id\":");
-        json.unsigned(request.to_wire());
-        json.literal(b",\"method\":\"order.place\",\"params\":{\"symbol\":\"");
-        self.texts.json(&mut json, &order, &self.ids);
-        let message = if self.credentials.signs_each() {
-            let mut payload = Writer::new(&mut self.payload);
-            self.credentials.begin_payload(&mut payload);
-            self.texts.payload(&mut payload, &order, &self.ids);
-            self.credentials.close_signed(json, &payload)
-        } else {
-            close(json)
-        };
-        OrderRequest {
-            id: request,
-            weight: 1,
-            message,
-        }
-    }
-
-    #[inline]
-    fn write_cancel_replace(
-        &mut self,
-        at: VenueMillis,
-        cancel: OrderTarget,
-        id: OrderId,
-        intent: &Intent,
-    ) -> OrderRequest<'_> {
-        debug_assert_eq!(cancel.instrument, intent.instrument, "one symbol a request");
-        let request = next_id(&mut self.sequence, RequestKind::CancelReplace);
-        let ids = &self.ids;
-        let row = &self.rows[intent.instrument.as_usize()];
-        let order = NewOrder::new(at, id, intent, row);
-        let mut json = Writer::new(&mut self.message);
-        json.literal(b"{\"id\":");
-        json.unsigned(request.to_wire());
-        json.literal(b",\"method\":\"order.cancelReplace\",\"params\":{");
-        json.literal(b"\"cancelReplaceMode\":\"STOP_ON_FAILURE\",\"cancelNewClientOrderId\":\"");
-        json.id(|room| ids.cancel(cancel.order, room).len());
-        match cancel.venue_order_id {
-            Some(venue_order_id) => {
-                json.literal(b"\",\"cancelOrderId\":");
-                json.unsigned(venue_order_id);
-                json.literal(b",\"symbol\":\"");
-            }
-            None => {
-                json.literal(b"\",\"cancelOrigClientOrderId\":\"");
-                json.id(|room| ids.order(cancel.order, room).len());
-                json.literal(b"\",\"symbol\":\"");
-            }
-        }
-        self.texts.json(&mut json, &order, ids);
-        let message = if self.credentials.signs_each() {
-            let mut payload = Writer::new(&mut self.payload);
-            self.credentials.begin_payload(&mut payload);
-            payload.literal(b"cancelNewClientOrderId=");
-            payload.id(|room| ids.cancel(cancel.order, room).len());
-            match cancel.venue_order_id {
-                Some(venue_order_id) => {
-                    payload.literal(b"&cancelOrderId=");
-                    payload.unsigned(venue_order_id);
-                }
-                None => {
-                    payload.literal(b"&cancelOrigClientOrderId=");
-                    payload.id(|room| ids.order(cancel.order, room).len());
-                }
-            }
-            payload.literal(b"&cancelReplaceMode=STOP_ON_FAILURE&");
-            self.texts.payload(&mut payload, &order, ids);
-            self.credentials.close_signed(json, &payload)
-        } else {
-            close(json)
-        };
-        OrderRequest {
-            id: request,
-            weight: 1,
-            message,
-        }
-    }
-
     fn of_account(&mut self, at: VenueMillis, kind: RequestKind, weight: u32) -> OrderRequest<'_> {
         let params = [
             ("recvWindow", Value::Number(u64::from(self.recv_window_ms))),
@@ -495,74 +310,6 @@ impl OrderEntry {
         };
         self.request(kind, kind.label(), weight, proof, params)
     }
-
-    /// Any request; `params` are sorted by name, and none of them sorts before `apiKey`.
-    fn request(
-        &mut self,
-        kind: RequestKind,
-        method: &str,
-        weight: u32,
-        proof: Proof,
-        params: &[Param<'_>],
-    ) -> OrderRequest<'_> {
-        debug_assert!(
-            params.is_sorted_by_key(|(name, _)| *name),
-            "sorted to be signed"
-        );
-        debug_assert!(params.iter().all(|(name, _)| *name > "apiKey"));
-        let id = next_id(&mut self.sequence, kind);
-        let mut json = Writer::new(&mut self.message);
-        json.literal(b"{\"id\":");
-        json.unsigned(id.to_wire());
-        json.literal(b",\"method\":\"");
-        json.bytes(method.as_bytes());
-        json.literal(b"\"");
-        for (position, (name, value)) in params.iter().enumerate() {
-            if position == 0 {
-                json.literal(b",\"params\":{\"");
-            } else {
-                json.literal(b",\"");
-            }
-            json.bytes(name.as_bytes());
-            json.literal(b"\":");
-            let quoted = match value {
-                Value::Text(_) | Value::Decimal(..) | Value::Order(_) => true,
-                Value::Number(_) => false,
-            };
-            if quoted {
-                json.literal(b"\"");
-            }
-            value.write(&mut json, &self.ids);
-            if quoted {
-                json.literal(b"\"");
-            }
-        }
-        let message = match (proof, params.is_empty()) {
-            (Proof::None, true) => {
-                json.literal(b"}");
-                json.finish()
-            }
-            (Proof::None, false) => close(json),
-            (Proof::Signature, _) => {
-                let mut payload = Writer::new(&mut self.payload);
-                self.credentials.begin_payload(&mut payload);
-                for (position, (name, value)) in params.iter().enumerate() {
-                    if position > 0 {
-                        payload.literal(b"&");
-                    }
-                    payload.bytes(name.as_bytes());
-                    payload.literal(b"=");
-                    value.write(&mut payload, &self.ids);
-                }
-                self.credentials.close_signed(json, &payload)
-            }
-        };
-        OrderRequest {
-            id,
-            weight,
-            message,
-        }
-    }
 }
 
 impl Row {
@@ -577,62 +324,6 @@ impl Row {
             .value(lots.0)
             .expect("risk bounds quantities to their range")
     }
-}
-
-impl OrderTarget {
-    /// The venue's id where it is known, else ours.
-    fn param(&self) -> Param<'static> {
-        match self.venue_order_id {
-            Some(venue_order_id) => ("orderId", Value::Number(venue_order_id)),
-            None => ("origClientOrderId", Value::Order(self.order)),
-        }
-    }
-}
-
-impl Value<'_> {
-    fn write(self, text: &mut Writer<'_>, ids: &ClientOrderIds) {
-        match self {
-            Self::Text(bytes) => text.bytes(bytes),
-            Self::Number(number) => text.unsigned(number),
-            Self::Decimal(value, places) => text.decimal(value, places),
-            Self::Order(order) => text.id(|room| ids.order(order, room).len()),
-        }
-    }
-}
-
-impl Credentials {
-    /// Whether every request is signed, because there is no session that could be logged on.
-    const fn signs_each(&self) -> bool {
-        !self.signer.can_log_on()
-    }
-
-    /// The parameter that sorts before all others.
-    #[inline]
-    fn begin_payload(&self, payload: &mut Writer<'_>) {
-        payload.literal(b"apiKey=");
-        payload.bytes(self.api_key.as_bytes());
-        payload.literal(b"&");
-    }
-
-    /// Ends a request with key and signature.
-    #[inline]
-    fn close_signed<'b>(&self, mut json: Writer<'b>, payload: &Writer<'_>) -> &'b [u8] {
-        let mut text = SignatureText::default();
-        let signature = self.signer.sign(payload.text(), &mut text);
-        json.literal(b",\"apiKey\":\"");
-        json.bytes(self.api_key.as_bytes());
-        json.literal(b"\",\"signature\":\"");
-        json.bytes(signature);
-        json.literal(b"\"}}");
-        json.finish()
-    }
-}
-
-/// Ends a request with parameters.
-#[inline]
-fn close(mut json: Writer<'_>) -> &[u8] {
-    json.literal(b"}}");
-    json.finish()
 }
 
 #[inline]

@@ -382,7 +382,7 @@ fn api_snapshot(
 
 /// The bytes up to `stop`, which is not taken, as the key of a symbol.
 #[inline(always)]
-fn symbol(cursor: &mut Cursor<'_>, stop: u8) -> Option<Key> {
+pub(super) fn symbol(cursor: &mut Cursor<'_>, stop: u8) -> Option<Key> {
     let (words, bytes) = cursor.key_until(stop)?;
     Some(Key { words, bytes })
 }

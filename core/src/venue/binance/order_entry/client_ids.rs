@@ -24,13 +24,13 @@ pub type ClientOrderIdRoom = [u8; 40];
 
 const MARK_BYTES: usize = 3;
 const HEAD_BYTES: usize = MARK_BYTES + PREFIX_BYTES_MAX + 1;
-const ORDER_MARK: &[u8; MARK_BYTES] = b"vz-";
-const CANCEL_MARK: &[u8; MARK_BYTES] = b"vc-";
+const ORDER_MARK: [u8; MARK_BYTES] = *b"vz-";
+const CANCEL_MARK: [u8; MARK_BYTES] = *b"vc-";
 const DIGITS: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
 
 // The venue's bound, and the room for a word of eight bytes after the longest id.
 const _: () = assert!(CLIENT_ORDER_ID_BYTES_MAX <= crate::order::CLIENT_ID_BYTES_MAX);
-const _: () = assert!(CLIENT_ORDER_ID_BYTES_MAX + 1 <= size_of::<ClientOrderIdRoom>());
+const _: () = assert!(CLIENT_ORDER_ID_BYTES_MAX < size_of::<ClientOrderIdRoom>());
 
 /// A prefix that cannot stand in front of ids.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -61,7 +61,7 @@ impl ClientOrderIds {
         }
         let mut head = [0; HEAD_BYTES];
         let head_bytes = MARK_BYTES + text.len() + 1;
-        head[..MARK_BYTES].copy_from_slice(ORDER_MARK);
+        head[..MARK_BYTES].copy_from_slice(&ORDER_MARK);
         head[MARK_BYTES..head_bytes - 1].copy_from_slice(text);
         head[head_bytes - 1] = b'_';
         Ok(Self { head, head_bytes })
@@ -102,14 +102,9 @@ impl ClientOrderIds {
     }
 
     #[inline]
-    fn write(
-        &self,
-        mark: &[u8; MARK_BYTES],
-        order: OrderId,
-        room: &mut ClientOrderIdRoom,
-    ) -> usize {
+    fn write(&self, mark: [u8; MARK_BYTES], order: OrderId, room: &mut ClientOrderIdRoom) -> usize {
         room[..HEAD_BYTES].copy_from_slice(&self.head);
-        room[..MARK_BYTES].copy_from_slice(mark);
+        room[..MARK_BYTES].copy_from_slice(&mark);
         let mut at = self.head_bytes;
         at += number(order.run, room, at);
         room[at] = b'_';
@@ -118,8 +113,8 @@ impl ClientOrderIds {
     }
 
     #[inline]
-    fn parse_after(&self, mark: &[u8; MARK_BYTES], id: &[u8]) -> Option<OrderId> {
-        let rest = id.strip_prefix(mark)?;
+    fn parse_after(&self, mark: [u8; MARK_BYTES], id: &[u8]) -> Option<OrderId> {
+        let rest = id.strip_prefix(&mark)?;
         let rest = rest.strip_prefix(&self.head[MARK_BYTES..self.head_bytes])?;
         let underscore = rest.iter().position(|&byte| byte == b'_')?;
         Some(OrderId {
