@@ -63,6 +63,7 @@ enum Handled {
 impl Handled {
     fn new(event: &Event<'_>) -> Self {
         Self::Plain(match *event {
+            Event::LinkBlocked { .. } => unreachable!("no capture of market data has one"),
             Event::Message { link, payload } => {
                 return Self::Message(link, PayloadBuf::new(payload.bytes()));
             }

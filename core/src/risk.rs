@@ -28,7 +28,7 @@
 //! | `max_open_orders` | one more is too many for the instrument, the venue, or all | limits, [`OrderRules::open_orders_max`] |
 //! | `price_collar` | distance to the mark > `price_collar_bps` of the mark, either way | limit, [`Conditions::touch`] |
 //! | `order_rate` | more than `orders_per_second_max` in some second | limit, times of admission |
-//! | `max_leverage` | exposure grows and gross exposure > `leverage_max_percent` of equity | limit, [`Conditions::gross_exposure`] |
+//! | `max_leverage` | exposure grows and gross exposure > `leverage_max_percent` of equity, or by more than [`E8`] holds | limit, [`Conditions::gross_exposure`] |
 //! | `max_concentration` | exposure grows, gross exposure > `concentration_from`, and this instrument's part > `concentration_max_percent` of it | limit, [`Conditions::instrument_exposure`] |
 //! | `daily_loss` | the day's loss >= `daily_loss_max`, and the order does not only reduce | limit, [`Conditions::day_change`] |
 //! | `max_drawdown` | the drawdown >= `drawdown_max_bps`, and the order does not only reduce | limit, [`Conditions::drawdown_bps`] |
@@ -38,9 +38,9 @@
 //! | `venue_rate_budget` | no room in the venue's budgets | [`Conditions::venue_budget_ready`] |
 //!
 //! **Prices.** The mark is the middle of the touch, or its only side. A limit order counts at its price. A market
-//! order counts at the touch that it meets; for a buy the collar is added wherever more money is worse. A
-//! `LIMIT_MAKER` that would take by our book is not refused here: the book may be behind, and only the venue
-//! knows; strategies keep their own quotes from crossing.
+//! order counts at the touch that it meets; it is thought to reach `price_collar_bps` farther, which counts for
+//! `self_trade`, and for a buy wherever more money is worse. A `LIMIT_MAKER` that would take by our book is not
+//! refused here: the book may be behind, and only the venue knows; strategies keep their own quotes from crossing.
 //!
 //! **Only reduces**: the order goes against the position, and with everything open on its side filled too the
 //! position has at most come to zero. That is what passes in `REDUCE_ONLY`, and after `daily_loss` and
@@ -55,6 +55,8 @@
 mod admission;
 mod bounds;
 mod conditions;
+mod exposure;
+mod pricing;
 mod rate;
 mod utilization;
 

@@ -9,12 +9,20 @@
 //! only a signal may be a float, through `libm`.
 
 mod actions;
+mod configured;
 mod funnel;
+mod imbalance;
+mod market_maker;
+mod sizing;
 
 pub use actions::{Action, Actions, Quote, Suppression, Wish};
+pub use configured::{Configured, NoStrategy, StrategyConfig};
 pub use funnel::{FUNNEL_ROWS, Funnel, Identity, Leak, Stage, Standing};
+pub use imbalance::{Imbalance, ImbalanceConfig};
+pub use market_maker::{MarketMaker, MarketMakerConfig};
+pub use sizing::OutOfRange;
 
-use crate::book::Book;
+use crate::book::{self, Book};
 use crate::instrument::{Instrument, InstrumentIndex};
 use crate::order::{Fill, OrderId, OrderState, Origin, Side};
 use crate::risk::TradingState;
@@ -65,6 +73,35 @@ pub struct View<'a> {
     pub own: &'a [OwnOrder],
     /// What may be traded.
     pub trading: TradingState,
+}
+
+impl View<'_> {
+    /// Best bid and ask of a live book that has both, not crossed, at positive prices whose sum fits 64 bits: what a
+    /// middle price can be made of.
+    pub fn touch(&self) -> Option<(Ticks, Ticks)> {
+        let live = self.book?;
+        let bid = live.book.best(book::Side::Bid)?.price;
+        let ask = live.book.best(book::Side::Ask)?.price;
+        (bid.0 > 0 && bid < ask && bid.0.checked_add(ask.0).is_some()).then_some((bid, ask))
+    }
+
+    /// Whether an order of this side and price would meet one of ours that is open on the other.
+    pub fn meets_own(&self, side: Side, price: Ticks) -> bool {
+        self.own
+            .iter()
+            .filter(|order| order.side != side && order.price.0 > 0)
+            .any(|order| (price.0 - order.price.0) * side.sign() >= 0)
+    }
+
+    /// What our open orders of a side may still fill, in 1e-8 of the base asset.
+    pub fn open_e8(&self, side: Side) -> i128 {
+        let lot_e8 = i128::from(self.rules.lot.unit().0);
+        self.own
+            .iter()
+            .filter(|order| order.side == side)
+            .map(|order| i128::from(order.remaining.0) * lot_e8)
+            .sum()
+    }
 }
 
 /// A trade between others, or of ours with others.

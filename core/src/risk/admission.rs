@@ -8,19 +8,15 @@
 //! Invariants: every product is exact (128 bits); the admitted path divides only to price a market order
 //! with a collar and where quote and account currency differ; nothing allocates after [`Risk::new`].
 
-use super::conditions::{Conditions, OpenOrders, Touch, worst_position};
+use super::conditions::Conditions;
+use super::exposure::{added_exposure, position_after, reduces};
+use super::pricing::{BPS_ONE, Market, Priced, Step, check_order, check_qty, price, twice_mark};
 use super::rate::OrderTimes;
 use super::{Admitted, GlobalLimits, InstrumentLimits, LimitsChange, LimitsError};
 use super::{Rejection, TradingState};
-use crate::instrument::{Bounds, Instrument, InstrumentIndex};
+use crate::instrument::{Instrument, InstrumentIndex};
 use crate::order::{Intent, OrderKind, Side};
-use crate::units::{E8, E8_ONE, Grid, Lots, Nanos, Ticks};
-
-/// Basis points of one.
-const BPS_ONE: i64 = 10_000;
-
-/// Largest notional that is looked at, in 1e-16 units: what an [`E8`] holds.
-const NOTIONAL_E16_MAX: i128 = i64::MAX as i128 * E8_ONE as i128;
+use crate::units::{E8, E8_ONE, Lots, Nanos, Ticks};
 
 /// The state cannot change: the kill switch is latched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -38,37 +34,12 @@ pub(super) struct LastOrder {
     pub(super) twice_mark: i64,
 }
 
-/// A step of quantities, prepared for division.
-#[derive(Clone, Copy)]
-struct Step {
-    size: i64,
-    grid: Grid,
-}
-
-impl Step {
-    fn new(size: i64) -> Self {
-        Self {
-            size,
-            grid: Grid::new(E8(size)).expect("an instrument's steps are at least 1"),
-        }
-    }
-
-    /// Whether a positive quantity is a multiple of `size`. Prepares itself when the instrument's step changed.
-    #[inline]
-    fn divides(&mut self, size: Lots, qty: Lots) -> bool {
-        if self.size != size.0 {
-            *self = Self::new(size.0);
-        }
-        self.grid.divide_exact(E8(qty.0)).is_some()
-    }
-}
-
 /// What risk keeps of one instrument.
 pub(super) struct PerInstrument {
     pub(super) limits: InstrumentLimits,
     pub(super) last: Option<LastOrder>,
-    step: Step,
-    market_step: Step,
+    pub(super) step: Step,
+    pub(super) market_step: Step,
 }
 
 /// Limits, trading state and order rate; see the module's text.
@@ -78,28 +49,6 @@ pub struct Risk {
     pub(super) times: OrderTimes,
     state: TradingState,
     latched: bool,
-}
-
-/// What the live book says to an intent.
-#[derive(Clone, Copy)]
-struct Market {
-    /// The limit price, or the touch that a market order meets.
-    price: Ticks,
-    /// Twice the mark.
-    twice_mark: i64,
-}
-
-/// An intent in money and base units.
-#[derive(Clone, Copy)]
-struct Priced {
-    /// The limit price, or the touch that a market order meets.
-    price: Ticks,
-    /// The worst price that it may trade at: the same, for market buys with the collar on it.
-    worst: Ticks,
-    /// Quantity in the base asset, positive.
-    qty_e8: i64,
-    /// Worst price x quantity, 1e-16 of quote, at most [`NOTIONAL_E16_MAX`].
-    notional_e16: i128,
 }
 
 impl Risk {
@@ -235,8 +184,8 @@ impl Risk {
     ) -> Result<Admitted, Rejection> {
         let market = self.check_engine(now, intent, instrument, conditions)?;
         let own = &mut self.instruments[intent.instrument.as_usize()];
-        check_qty(own, intent, instrument)?;
-        let priced = price(&own.limits, intent, instrument, market)?;
+        let qty = check_qty(own, intent, instrument)?;
+        let priced = price(&own.limits, intent, instrument, market, qty)?;
         check_order(&own.limits, intent, instrument, &priced)?;
         self.check_position(intent, instrument, conditions, &priced)?;
         self.check_count(intent, instrument, conditions)?;
@@ -412,193 +361,6 @@ pub(super) fn open_count(conditions: &Conditions) -> u32 {
         .saturating_add(conditions.open_sells.count)
 }
 
-/// Twice the mark in ticks: the sum of both best prices, or twice the only one.
-#[inline]
-pub(super) fn twice_mark(touch: Touch) -> Option<i64> {
-    let (bid, ask) = match (touch.bid, touch.ask) {
-        (Some(bid), Some(ask)) => (bid, ask),
-        (Some(only), None) | (None, Some(only)) => (only, only),
-        (None, None) => return None,
-    };
-    bid.0.checked_add(ask.0)
-}
-
-/// What orders of one side may still fill, in 1e-8 of the base asset.
-#[inline]
-pub(super) fn remaining_e8(orders: &OpenOrders, instrument: &Instrument) -> i128 {
-    i128::from(orders.remaining.0) * i128::from(instrument.lot.unit().0)
-}
-
-#[inline]
-fn is_within<T: PartialOrd>(bounds: &Bounds<T>, value: &T) -> bool {
-    bounds.min.as_ref().is_none_or(|min| value >= min)
-        && bounds.max.as_ref().is_none_or(|max| value <= max)
-}
-
-#[inline]
-fn check_qty(
-    own: &mut PerInstrument,
-    intent: &Intent,
-    instrument: &Instrument,
-) -> Result<(), Rejection> {
-    let rules = &instrument.order_rules;
-    let is_market = match intent.kind {
-        OrderKind::Market => true,
-        OrderKind::Limit | OrderKind::LimitMaker => false,
-    };
-    let legal = intent.qty > Lots::ZERO
-        && own.step.divides(rules.qty_step, intent.qty)
-        && is_within(&instrument.qty_bounds, &intent.qty)
-        && (!is_market
-            || (own.market_step.divides(rules.market_qty_step, intent.qty)
-                && is_within(&rules.market_qty_bounds, &intent.qty)));
-    legal.then_some(()).ok_or(Rejection::BadQuantity)
-}
-
-/// Prices an intent: limit orders at their price, market orders at the touch that they meet, buys with the collar
-/// on top as their worst price (a sale is worth the most at the touch).
-#[inline]
-fn price(
-    limits: &InstrumentLimits,
-    intent: &Intent,
-    instrument: &Instrument,
-    market: Market,
-) -> Result<Priced, Rejection> {
-    let worst = match intent.kind {
-        OrderKind::Limit | OrderKind::LimitMaker => {
-            if intent.price <= Ticks(0) || !is_within(&instrument.price_bounds, &intent.price) {
-                return Err(Rejection::BadPrice);
-            }
-            market.price
-        }
-        OrderKind::Market => {
-            if intent.price != Ticks(0) {
-                return Err(Rejection::BadPrice);
-            }
-            match intent.side {
-                Side::Buy => with_collar(market.price, limits.price_collar_bps.unwrap_or(0)),
-                Side::Sell => market.price,
-            }
-        }
-    };
-    let worst_e8 = instrument.tick.value(worst.0).ok_or(Rejection::BadPrice)?;
-    let qty_e8 = instrument
-        .lot
-        .value(intent.qty.0)
-        .ok_or(Rejection::BadQuantity)?;
-    Ok(Priced {
-        price: market.price,
-        worst,
-        qty_e8: qty_e8.0,
-        notional_e16: i128::from(worst_e8.0) * i128::from(qty_e8.0),
-    })
-}
-
-/// A price with a collar of basis points on it, rounded up.
-#[inline]
-fn with_collar(price: Ticks, collar_bps: u32) -> Ticks {
-    let collar = price
-        .0
-        .saturating_mul(i64::from(collar_bps))
-        .saturating_add(BPS_ONE - 1)
-        / BPS_ONE;
-    Ticks(price.0.saturating_add(collar))
-}
-
-/// The bounds of one order by itself: the venue's and ours.
-#[inline]
-fn check_order(
-    limits: &InstrumentLimits,
-    intent: &Intent,
-    instrument: &Instrument,
-    priced: &Priced,
-) -> Result<(), Rejection> {
-    let rules = &instrument.order_rules;
-    let (min_binds, max_binds) = match intent.kind {
-        OrderKind::Limit | OrderKind::LimitMaker => (true, true),
-        OrderKind::Market => (rules.notional_min_market, rules.notional_max_market),
-    };
-    let e16 = |amount: E8| i128::from(amount.0) * i128::from(E8_ONE);
-    if min_binds && let Some(min) = instrument.notional_min {
-        // At the price without the collar: the collar is an allowance, not what the order is worth.
-        let price_e8 = i128::from(priced.price.0) * i128::from(instrument.tick.unit().0);
-        if price_e8 * i128::from(priced.qty_e8) < e16(min) {
-            return Err(Rejection::MinNotional);
-        }
-    }
-    if limits.order_qty_max.is_some_and(|max| intent.qty > max) {
-        return Err(Rejection::MaxOrderQty);
-    }
-    if limits
-        .order_notional_max
-        .is_some_and(|max| priced.notional_e16 > e16(max))
-        || (max_binds
-            && instrument
-                .notional_max
-                .is_some_and(|max| priced.notional_e16 > e16(max)))
-        || priced.notional_e16 > NOTIONAL_E16_MAX
-    {
-        return Err(Rejection::MaxOrderNotional);
-    }
-    Ok(())
-}
-
-/// The position in the order's direction once it and everything open on its side has filled, in 1e-8 of base:
-/// positive when it is long after a buy or short after a sell.
-#[inline]
-fn position_after(
-    side: Side,
-    instrument: &Instrument,
-    conditions: &Conditions,
-    priced: &Priced,
-) -> i128 {
-    let (open, position) = match side {
-        Side::Buy => (&conditions.open_buys, i128::from(conditions.position.0)),
-        Side::Sell => (&conditions.open_sells, -i128::from(conditions.position.0)),
-    };
-    position + remaining_e8(open, instrument) + i128::from(priced.qty_e8)
-}
-
-/// Whether the order can only make the position smaller: it goes against it and, with everything open on its side,
-/// at most to zero.
-#[inline]
-fn reduces(side: Side, instrument: &Instrument, conditions: &Conditions, priced: &Priced) -> bool {
-    position_after(side, instrument, conditions, priced) <= 0
-}
-
-/// How much larger the order makes the instrument's exposure, in 1e-16 of the account currency: the growth of the
-/// worst position, valued at the mark or the order's worst price, whichever is more. `None` when that leaves the
-/// range of amounts.
-#[inline]
-fn added_exposure(
-    side: Side,
-    instrument: &Instrument,
-    conditions: &Conditions,
-    priced: &Priced,
-    market: Market,
-) -> Option<i128> {
-    let buys = remaining_e8(&conditions.open_buys, instrument);
-    let sells = remaining_e8(&conditions.open_sells, instrument);
-    let before = worst_position(conditions.position, buys, sells);
-    let qty = i128::from(priced.qty_e8);
-    let after = match side {
-        Side::Buy => worst_position(conditions.position, buys + qty, sells),
-        Side::Sell => worst_position(conditions.position, buys, sells + qty),
-    };
-    let twice_price = (2 * i128::from(priced.worst.0)).max(i128::from(market.twice_mark));
-    let twice_price_e8 = twice_price * i128::from(instrument.tick.unit().0);
-    // Growth is at most the quantity, below 2^63, and prices below 2^64 in E8.
-    if twice_price_e8 >= 1 << 64 {
-        return None;
-    }
-    let value_e16 = ((after - before) * twice_price_e8 + 1) / 2;
-    if value_e16 > NOTIONAL_E16_MAX {
-        return None;
-    }
-    let value_e16 = conditions.quote_to_account.convert_up(value_e16);
-    (value_e16 <= NOTIONAL_E16_MAX).then_some(value_e16)
-}
-
 /// What the account and the venue say about it.
 #[inline]
 fn check_account(
@@ -611,11 +373,11 @@ fn check_account(
         Side::Buy => conditions
             .open_sells
             .best_price
-            .is_some_and(|ask| priced.worst >= ask),
+            .is_some_and(|ask| priced.reach >= ask),
         Side::Sell => conditions
             .open_buys
             .best_price
-            .is_some_and(|bid| priced.worst <= bid),
+            .is_some_and(|bid| priced.reach <= bid),
     };
     if meets_own || !instrument.order_rules.allows(intent.self_trade_prevention) {
         return Err(Rejection::SelfTrade);

@@ -85,6 +85,10 @@ impl Ratio {
 /// Everything that decides about an intent and is neither in it nor a limit. Amounts of the account are in
 /// 1e-8 units of the account currency where no other asset is named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "facts of one moment, each with a rule of its own"
+)]
 pub struct Conditions {
     /// Whether the engine has reconciled with the venue and is not stopping.
     pub ready: bool,
@@ -114,7 +118,7 @@ pub struct Conditions {
     pub available_quote: E8,
     /// Equity.
     pub equity: E8,
-    /// Sum of all instruments' exposures; see [`worst_position`].
+    /// Sum of all instruments' exposures, each rounded up; see [`worst_position`].
     pub gross_exposure: E8,
     /// This instrument's part of it.
     pub instrument_exposure: E8,

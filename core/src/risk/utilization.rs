@@ -6,8 +6,9 @@
 //! position, leverage, concentration, losses). The others are shown beside it: a limit on one order is used
 //! by the last order and free for the next, and a limit on the age of data or the clock says nothing of risk taken.
 
-use super::admission::{LastOrder, Risk, open_count, remaining_e8};
+use super::admission::{LastOrder, Risk, open_count};
 use super::conditions::Conditions;
+use super::exposure::remaining_e8;
 use super::{Rejection, worst_position};
 use crate::instrument::{Instrument, InstrumentIndex};
 use crate::order::Side;

@@ -113,6 +113,8 @@ labelled! {
         WarmingUp = "warming_up",
         /// Too soon after the last request.
         CoolDown = "cool_down",
+        /// It would meet an order of ours on the other side.
+        OwnOrder = "own_order",
         /// The trading state does not allow it.
         State = "state",
     }

@@ -351,3 +351,36 @@ mod tests {
         }
     }
 }
+
+use crate::config::OrderLimits;
+use crate::venue::binance::order_entry::RequestKind;
+/// tmp
+pub struct OrderBudget {}
+/// tmp
+pub struct Headroom { /// x
+ pub ten_seconds: u32, /// x
+ pub day: u32 }
+impl OrderBudget {
+    /// tmp
+    pub fn new(_: OrderLimits) -> Self { Self {} }
+    /// tmp
+    pub fn takes(&self, _: Nanos) -> bool { true }
+    /// tmp
+    pub fn spend(&mut self, _: Nanos) {}
+    /// tmp
+    pub fn correct(&mut self, _: Nanos, _: Nanos, _: u32, _: u32) {}
+    /// tmp
+    pub fn block(&mut self, _: Nanos, _: Option<u64>, _: Option<i64>) {}
+    /// tmp
+    pub fn headroom(&self, _: Nanos) -> Headroom { todo!() }
+}
+impl RequestBudget {
+    /// tmp
+    pub fn takes(&self, _: Nanos, _: RequestKind, _: u32) -> bool { true }
+    /// tmp
+    pub fn spend(&mut self, _: Nanos, _: RequestKind, _: u32) {}
+    /// tmp
+    pub fn answered(&mut self, _: Nanos, _: RequestKind, _: u32, _: bool) {}
+    /// tmp
+    pub fn headroom(&self, _: Nanos) -> u32 { 0 }
+}

@@ -127,6 +127,8 @@ pub enum OrderOutcome<'a> {
     Account {
         /// Absolute.
         balances: &'a [Balance],
+        /// When the account last changed (`updateTime`): everything up to then is in the balances.
+        updated: VenueMillis,
         /// Whether the venue lets the account trade.
         can_trade: bool,
     },

@@ -122,9 +122,11 @@ fn result<'l>(
         RequestKind::Account => {
             let account = part(top, RESULT)?;
             let can_trade = account.boolean(CAN_TRADE)?;
+            let updated = account.millis(UPDATE_TIME)?;
             balances(&account, context, lists)?;
             Ok(OrderOutcome::Account {
                 balances: &lists.balances.items,
+                updated,
                 can_trade,
             })
         }
