@@ -63,12 +63,12 @@ enum Handled {
 impl Handled {
     fn new(event: &Event<'_>) -> Self {
         Self::Plain(match *event {
-            Event::LinkBlocked { .. } => unreachable!("no capture of market data has one"),
             Event::Message { link, payload } => {
                 return Self::Message(link, PayloadBuf::new(payload.bytes()));
             }
             Event::LinkUp { link } => Event::LinkUp { link },
             Event::LinkDown { link, cause } => Event::LinkDown { link, cause },
+            Event::LinkBlocked { link, blocked } => Event::LinkBlocked { link, blocked },
             Event::Command(command) => Event::Command(command),
             Event::Tick => Event::Tick,
             Event::Backlog(above) => Event::Backlog(above),

@@ -300,7 +300,7 @@ mod tests {
             at: Nanos::from_secs(3_723),
             engine: Some(EngineState::Ready),
             running: true,
-            links_up: [1, 1],
+            links_up: [1, 1, 0],
             books: vec![BookLine {
                 bid: Some((E8(6_183_763_000_000), E8(378_826_000))),
                 ask: Some((E8(6_183_764_000_000), E8(154_698_000))),

@@ -268,6 +268,7 @@ fn run(sessions: &[&[&str]], speed: Speed, faults: Vec<FaultRule>) -> Option<Out
     let edge = EdgeConfig {
         market_url: format!("{base}/stream"),
         api_url: format!("{base}/ws-api/v3"),
+        orders_url: format!("{base}/ws-api/v3"),
         ca_files: Vec::new(),
         ca_pems: vec![venue.ca_pem().to_owned()],
         cpu: None,

@@ -30,10 +30,10 @@ use crate::venue::binance::session::subscriptions::Subscriptions;
 use crate::venue::binance::session::{Notice, Session};
 
 use super::EngineError;
+use super::Stopwatch;
 use super::newest::Newest;
 use super::requests::Requests;
 use super::trading::{Account, Clocks, Desk, Trading};
-use super::Stopwatch;
 
 /// Time between two replacements of a market link because some stream on it is silent. A replacement
 /// that did not help will not help a second time, and a dead instrument must not cost a link a minute.

@@ -15,8 +15,8 @@ use crate::venue::binance::resync::Source;
 use crate::venue::binance::session::{Notice, SubscribeReply};
 
 use super::brain::Brain;
-use crate::strategy::Strategy;
 use super::requests::Question;
+use crate::strategy::Strategy;
 
 impl<T: Strategy> Brain<T> {
     /// Handles everything that the session has told.

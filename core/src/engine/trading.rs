@@ -127,10 +127,7 @@ pub(super) struct Trading<T> {
 
 impl<T: Strategy> Trading<T> {
     /// Trading without links; all its memory is reserved here.
-    pub(super) fn new(
-        account: Account<T>,
-        instruments: &Instruments,
-    ) -> Result<Self, EngineError> {
+    pub(super) fn new(account: Account<T>, instruments: &Instruments) -> Result<Self, EngineError> {
         let Account {
             config,
             credentials,

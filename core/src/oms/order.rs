@@ -15,7 +15,7 @@
 //! | something of it traded, or nothing | `PartiallyFilled`, `Live` |
 
 use crate::instrument::InstrumentIndex;
-use crate::order::{Origin, ClientId, DoneReason, OrderId, OrderState, OrderStatus, Side};
+use crate::order::{ClientId, DoneReason, OrderId, OrderState, OrderStatus, Origin, Side};
 use crate::risk::Admitted;
 use crate::units::{Lots, Nanos, Ticks, VenueMillis};
 

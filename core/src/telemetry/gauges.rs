@@ -13,15 +13,15 @@ pub use utilization::LimitGauges;
 
 use crate::event::LinkRole;
 use crate::instrument::InstrumentIndex;
+use crate::risk::Utilization;
 use crate::telemetry::records::BookState;
 use crate::telemetry::seqlock::{SeqlockReader, SeqlockWriter, seqlock};
 use crate::units::{Lots, Nanos, Ticks};
 use crossbeam_utils::CachePadded;
-use crate::risk::Utilization;
 use position::POSITION_WORDS;
-use utilization::LIMIT_WORDS;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+use utilization::LIMIT_WORDS;
 
 labelled! {
     /// Values without labels.

@@ -50,11 +50,7 @@ pub struct RecordLog {
 
 impl RecordLog {
     /// A log of records about these instruments and assets.
-    pub fn new(
-        exchange: &'static str,
-        instruments: Arc<Instruments>,
-        assets: Arc<Assets>,
-    ) -> Self {
+    pub fn new(exchange: &'static str, instruments: Arc<Instruments>, assets: Arc<Assets>) -> Self {
         Self {
             exchange,
             instruments,

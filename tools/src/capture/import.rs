@@ -451,7 +451,10 @@ mod tests {
                     self.heard.push((now.0, text));
                 }
                 Event::Command(_) => self.heard.push((now.0, "shutdown".to_owned())),
-                Event::LinkDown { .. } | Event::Backlog(_) | Event::WallClock { .. } => {}
+                Event::LinkDown { .. }
+                | Event::LinkBlocked { .. }
+                | Event::Backlog(_)
+                | Event::WallClock { .. } => {}
             }
             Ok(())
         }

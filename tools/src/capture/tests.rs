@@ -7,8 +7,14 @@ use super::writer::CaptureWriter;
 use super::*;
 use proptest::prelude::*;
 use veloz_core::config::{EngineConfig, PartialDepth, SnapshotDepth};
-use veloz_core::event::{Command, Event, LinkDown, LinkId, LinkRole, PayloadBuf};
-use veloz_core::instrument::{Bounds, Instrument, Instruments, OrderRules, Symbol};
+use veloz_core::event::{Command, Event, LinkDown, LinkId, LinkRole, OrderRef, PayloadBuf, Token};
+use veloz_core::instrument::{
+    Bounds, Instrument, InstrumentIndex, Instruments, OrderRules, Symbol,
+};
+use veloz_core::order::{
+    ClientId, Intent, OrderId, OrderKind, Origin, SelfTradePrevention, Side, TimeInForce,
+};
+use veloz_core::risk::{GlobalLimits, InstrumentLimits, LimitsChange, TradingState};
 use veloz_core::units::{E8, Grid, Lots, Nanos, Ticks};
 
 fn instrument(symbol: &str, tick: i64) -> Instrument {
@@ -59,7 +65,8 @@ enum Owned {
     LinkUp(LinkId),
     LinkDown(LinkId, LinkDown),
     Message(LinkId, Vec<u8>),
-    Shutdown,
+    LinkBlocked(LinkId, bool),
+    Command(Command),
     Tick,
     Backlog(bool),
     WallClock(i64),
@@ -81,7 +88,11 @@ impl Owned {
                     payload: buffer.payload(),
                 }
             }
-            Self::Shutdown => Event::Command(Command::Shutdown),
+            Self::LinkBlocked(link, blocked) => Event::LinkBlocked {
+                link: *link,
+                blocked: *blocked,
+            },
+            Self::Command(command) => Event::Command(*command),
             Self::Tick => Event::Tick,
             Self::Backlog(on) => Event::Backlog(*on),
             Self::WallClock(unix_ns_at_zero) => Event::WallClock {
@@ -96,7 +107,8 @@ impl Owned {
             Event::LinkUp { link } => Self::LinkUp(link),
             Event::LinkDown { link, cause } => Self::LinkDown(link, cause),
             Event::Message { link, payload } => Self::Message(link, payload.bytes().to_vec()),
-            Event::Command(Command::Shutdown) => Self::Shutdown,
+            Event::LinkBlocked { link, blocked } => Self::LinkBlocked(link, blocked),
+            Event::Command(command) => Self::Command(command),
             Event::Tick => Self::Tick,
             Event::Backlog(on) => Self::Backlog(on),
             Event::WallClock { unix_ns_at_zero } => Self::WallClock(unix_ns_at_zero),
@@ -111,6 +123,136 @@ fn any_link() -> impl Strategy<Value = LinkId> {
     })
 }
 
+fn any_order() -> impl Strategy<Value = OrderRef> {
+    prop_oneof![
+        any::<u64>().prop_map(|bits| OrderRef::Id(OrderId::from_bits(bits))),
+        any_client_id().prop_map(OrderRef::Client),
+    ]
+}
+
+fn any_client_id() -> impl Strategy<Value = ClientId> {
+    "[A-Za-z0-9_-]{1,36}".prop_map(|text| ClientId::new(&text).expect("legal"))
+}
+
+fn any_intent() -> impl Strategy<Value = Intent> {
+    use proptest::sample::select;
+    (
+        any::<u16>(),
+        select(&Side::ALL[..]),
+        select(&OrderKind::ALL[..]),
+        select(&TimeInForce::ALL[..]),
+        (any::<i64>(), any::<i64>()),
+        select(&SelfTradePrevention::ALL[..]),
+        select(&Origin::ALL[..]),
+    )
+        .prop_map(
+            |(instrument, side, kind, time_in_force, (price, qty), prevention, origin)| Intent {
+                instrument: InstrumentIndex(instrument),
+                side,
+                kind,
+                time_in_force,
+                price: Ticks(price),
+                qty: Lots(qty),
+                self_trade_prevention: prevention,
+                origin,
+            },
+        )
+}
+
+fn any_limits() -> impl Strategy<Value = LimitsChange> {
+    use proptest::option::of;
+    let number = || of(any::<u32>());
+    let amount = || of(any::<i64>().prop_map(E8));
+    prop_oneof![
+        (
+            (number(), number(), number(), number()),
+            (any::<i64>(), amount(), number()),
+            (of(any::<u64>()), of(any::<u64>())),
+        )
+            .prop_map(
+                |((open, rate, leverage, concentration), (from, loss, drawdown), (age, offset))| {
+                    LimitsChange::Global(GlobalLimits {
+                        open_orders_max: open,
+                        orders_per_second_max: rate,
+                        leverage_max_percent: leverage,
+                        concentration_max_percent: concentration,
+                        concentration_from: E8(from),
+                        daily_loss_max: loss,
+                        drawdown_max_bps: drawdown,
+                        market_data_age_max: age.map(Nanos),
+                        clock_offset_max: offset.map(Nanos),
+                    })
+                }
+            ),
+        (
+            any::<u16>(),
+            of(any::<i64>()),
+            amount(),
+            amount(),
+            number(),
+            number()
+        )
+            .prop_map(|(instrument, qty, notional, position, open, collar)| {
+                LimitsChange::Instrument(
+                    InstrumentIndex(instrument),
+                    InstrumentLimits {
+                        order_qty_max: qty.map(Lots),
+                        order_notional_max: notional,
+                        position_max: position,
+                        open_orders_max: open,
+                        price_collar_bps: collar,
+                    },
+                )
+            }),
+    ]
+}
+
+fn any_command() -> impl Strategy<Value = Command> {
+    use proptest::option::of;
+    let token = || any::<u64>().prop_map(Token);
+    prop_oneof![
+        Just(Command::Stop),
+        Just(Command::Shutdown),
+        (token(), of(any_client_id()), any_intent()).prop_map(|(token, client_id, intent)| {
+            Command::Place {
+                token,
+                client_id,
+                intent,
+            }
+        }),
+        (token(), any_order()).prop_map(|(token, order)| Command::Cancel { token, order }),
+        (
+            token(),
+            any_order(),
+            of(any_client_id()),
+            any::<i64>(),
+            any::<i64>()
+        )
+            .prop_map(|(token, order, client_id, price, qty)| Command::Replace {
+                token,
+                order,
+                client_id,
+                price: Ticks(price),
+                qty: Lots(qty),
+            }),
+        (token(), any_order(), any::<i64>()).prop_map(|(token, order, qty)| Command::Amend {
+            token,
+            order,
+            qty: Lots(qty),
+        }),
+        (token(), of(any::<u16>().prop_map(InstrumentIndex)))
+            .prop_map(|(token, instrument)| Command::CancelAll { token, instrument }),
+        (token(), proptest::sample::select(&TradingState::ALL[..]))
+            .prop_map(|(token, state)| Command::SetTradingState { token, state }),
+        token().prop_map(|token| Command::TripKillSwitch { token }),
+        token().prop_map(|token| Command::ResetKillSwitch { token }),
+        token().prop_map(|token| Command::DeadManFired { token }),
+        (token(), any_limits()).prop_map(|(token, change)| Command::SetLimits { token, change }),
+        (token(), any::<bool>())
+            .prop_map(|(token, running)| Command::RunStrategy { token, running }),
+    ]
+}
+
 fn any_event() -> impl Strategy<Value = Owned> {
     prop_oneof![
         any_link().prop_map(Owned::LinkUp),
@@ -118,7 +260,8 @@ fn any_event() -> impl Strategy<Value = Owned> {
             .prop_map(|(link, cause)| Owned::LinkDown(link, LinkDown::ALL[cause])),
         (any_link(), proptest::collection::vec(any::<u8>(), 0..300))
             .prop_map(|(link, message)| Owned::Message(link, message)),
-        Just(Owned::Shutdown),
+        (any_link(), any::<bool>()).prop_map(|(link, blocked)| Owned::LinkBlocked(link, blocked)),
+        any_command().prop_map(Owned::Command),
         Just(Owned::Tick),
         any::<bool>().prop_map(Owned::Backlog),
         any::<i64>().prop_map(Owned::WallClock),

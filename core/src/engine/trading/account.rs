@@ -117,12 +117,10 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
                 realized: figures.realized,
                 realized_profit: figures.realized_profit,
                 realized_loss: figures.realized_loss,
-                marked: portfolio
-                    .position_value(instrument)
-                    .map(|notional| Marked {
-                        unrealized: figures.unrealized,
-                        notional,
-                    }),
+                marked: portfolio.position_value(instrument).map(|notional| Marked {
+                    unrealized: figures.unrealized,
+                    notional,
+                }),
             },
         );
     }
@@ -131,10 +129,10 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
     fn publish_limits_of(&mut self, index: InstrumentIndex) {
         let conditions = self.conditions(index, None, None);
         let instrument = self.instruments.get(index);
-        let utilization =
-            self.trading
-                .risk
-                .utilization(self.now, index, instrument, &conditions);
+        let utilization = self
+            .trading
+            .risk
+            .utilization(self.now, index, instrument, &conditions);
         self.trading.utilizations[index.as_usize()] = utilization.highest_bps;
         self.telemetry.gauges.limits(index, &utilization);
     }

@@ -4,10 +4,10 @@
 //! refusal goes by the one table of `order_error`, and whatever that does not call definite leaves an order
 //! unresolved.
 
+use crate::deadlines::Timer;
 use crate::event::{LinkDown, LinkId, LinkRole};
 use crate::oms::Input;
 use crate::order::OrderId;
-use crate::deadlines::Timer;
 use crate::risk::TradingState;
 use crate::strategy::Strategy;
 use crate::telemetry::counters::Counter;
@@ -164,8 +164,7 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
     }
 
     fn subscribed(&mut self, link: LinkId) {
-        self.session
-            .logged_on(self.now, link, self.session_notices);
+        self.session.logged_on(self.now, link, self.session_notices);
         self.deadlines.set_earlier(Timer::Links, self.now);
     }
 
@@ -206,12 +205,7 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
         );
     }
 
-    fn status(
-        &mut self,
-        order: OrderId,
-        status: &crate::order::OrderStatus,
-        asked_at: Nanos,
-    ) {
+    fn status(&mut self, order: OrderId, status: &crate::order::OrderStatus, asked_at: Nanos) {
         self.tell(order, Input::Status { status, asked_at });
     }
 
@@ -376,21 +370,18 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
     }
 
     /// What the table says about a refusal, beside the order that it is about.
-    fn answer_refusal(
-        &mut self,
-        link: LinkId,
-        refusal: Refusal,
-        retry_after: Option<VenueMillis>,
-    ) {
+    fn answer_refusal(&mut self, link: LinkId, refusal: Refusal, retry_after: Option<VenueMillis>) {
         let retry_at = retry_after.map(|at| at.0);
         match refusal.kind.answer() {
             OnError::Refuse | OnError::Ask | OnError::CarryOn => {}
             OnError::ResyncClock => self.deadlines.set_earlier(Timer::VenueClock, self.now),
             OnError::Wait => match refusal.kind {
                 ErrorKind::OrderCount => {
-                    self.trading
-                        .order_budget
-                        .block(self.now, retry_at, self.clocks.unix_ns_at_zero);
+                    self.trading.order_budget.block(
+                        self.now,
+                        retry_at,
+                        self.clocks.unix_ns_at_zero,
+                    );
                 }
                 _ => self.budget.block_rate_limited(self.now, retry_at),
             },

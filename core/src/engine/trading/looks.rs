@@ -96,8 +96,7 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
                 let _ = self.submit(&intent, None, Token::default(), decided);
             }
             Action::Replace { order, price, qty } => {
-                let replaced =
-                    self.replace(*order, *price, *qty, None, Token::default());
+                let replaced = self.replace(*order, *price, *qty, None, Token::default());
                 if replaced.is_err_and(|refused| refused.is_in_vain()) {
                     self.trading.funnel.count(FunnelStage::ReplacedInVain);
                 }

@@ -5,12 +5,12 @@
 //! order is unresolved; a round that is not answered takes its link down, and the next link starts another.
 
 use crate::oms::Input;
+use crate::order::Balance;
 use crate::order::{OrderKey, OrderStatus};
 use crate::strategy::Strategy;
 use crate::telemetry::counters::Counter;
 use crate::telemetry::records::TradingPhase;
 use crate::units::{Nanos, VenueMillis};
-use crate::order::Balance;
 
 use super::requests::Purpose;
 use super::{Desk, Stopwatch};
@@ -107,10 +107,7 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
                 OrderKey::Ours(_) => {
                     self.adopt(status, asked_at);
                 }
-                OrderKey::Foreign => self
-                    .telemetry
-                    .counters
-                    .increment(Counter::ForeignReports),
+                OrderKey::Foreign => self.telemetry.counters.increment(Counter::ForeignReports),
             }
         }
         self.trading

@@ -16,8 +16,8 @@ use crate::venue::binance::order_entry::{RequestKind, TradesQuery};
 use crate::venue::binance::session::Notice;
 
 use super::account::PUBLISH_EVERY;
-use super::requests::{OrderRequest, Purpose};
 use super::orders::target_of;
+use super::requests::{OrderRequest, Purpose};
 use super::{Desk, Stopwatch, Trading};
 
 /// How long something waits for which there was no room or no budget.

@@ -357,14 +357,21 @@ use crate::venue::binance::order_entry::RequestKind;
 /// tmp
 pub struct OrderBudget {}
 /// tmp
-pub struct Headroom { /// x
- pub ten_seconds: u32, /// x
- pub day: u32 }
+pub struct Headroom {
+    /// x
+    pub ten_seconds: u32,
+    /// x
+    pub day: u32,
+}
 impl OrderBudget {
     /// tmp
-    pub fn new(_: OrderLimits) -> Self { Self {} }
+    pub fn new(_: OrderLimits) -> Self {
+        Self {}
+    }
     /// tmp
-    pub fn takes(&self, _: Nanos) -> bool { true }
+    pub fn takes(&self, _: Nanos) -> bool {
+        true
+    }
     /// tmp
     pub fn spend(&mut self, _: Nanos) {}
     /// tmp
@@ -372,15 +379,21 @@ impl OrderBudget {
     /// tmp
     pub fn block(&mut self, _: Nanos, _: Option<u64>, _: Option<i64>) {}
     /// tmp
-    pub fn headroom(&self, _: Nanos) -> Headroom { todo!() }
+    pub fn headroom(&self, _: Nanos) -> Headroom {
+        todo!()
+    }
 }
 impl RequestBudget {
     /// tmp
-    pub fn takes(&self, _: Nanos, _: RequestKind, _: u32) -> bool { true }
+    pub fn takes(&self, _: Nanos, _: RequestKind, _: u32) -> bool {
+        true
+    }
     /// tmp
     pub fn spend(&mut self, _: Nanos, _: RequestKind, _: u32) {}
     /// tmp
     pub fn answered(&mut self, _: Nanos, _: RequestKind, _: u32, _: bool) {}
     /// tmp
-    pub fn headroom(&self, _: Nanos) -> u32 { 0 }
+    pub fn headroom(&self, _: Nanos) -> u32 {
+        0
+    }
 }

@@ -7,7 +7,7 @@ use super::super::{CancelLeg, Context, Limits, Lists, NewLeg, OrderMessage, Orde
 use super::keys::{
     AMENDED_ORDER, CAN_TRADE, CANCEL_RESPONSE, CANCEL_RESULT, CODE, DATA, ERROR, Key, MESSAGE,
     NEW_ORDER_RESPONSE, NEW_ORDER_RESULT, Object, RATE_LIMITS, REQUEST_ID, RESULT, RETRY_AFTER,
-    SERVER_TIME, STATUS, SUBSCRIPTION_ID, TRANSACT_TIME, object,
+    SERVER_TIME, STATUS, SUBSCRIPTION_ID, TRANSACT_TIME, UPDATE_TIME, object,
 };
 use super::rows::{
     AMENDED, CANCEL_REPORT, QUERIED, balances, limits, order, order_at, orders, placed, trades,
