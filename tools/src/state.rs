@@ -422,9 +422,9 @@ fn lock(directory: &Path, instance: &str) -> Result<File, StateError> {
         .map_err(failed(&path, "open the lock"))?;
     match file.try_lock() {
         Ok(()) => {
-            // For the sentence that another process would print; the lock itself is the kernel's.
-            file.set_len(0)
-                .and_then(|()| writeln!(file, "{}", std::process::id()))
+            // For the sentence that another process would print; the lock itself is the kernel's. Always as
+            // long, so that nothing is left of the last one.
+            writeln!(file, "{:<10}", std::process::id())
                 .map_err(failed(&path, "write the lock"))?;
             Ok(file)
         }
