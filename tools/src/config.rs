@@ -12,6 +12,7 @@ pub mod keys;
 pub mod kind;
 pub mod layers;
 pub mod limits;
+pub mod private_file;
 pub mod secret;
 pub mod trading;
 
@@ -291,13 +292,23 @@ impl<'de> Deserialize<'de> for Speed {
 }
 
 /// A configuration with its history.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Loaded {
     /// The values.
     pub config: Config,
     /// Variables that had no effect, each with what replaced it.
     pub warnings: Vec<String>,
     entries: Entries,
+}
+
+/// Without the entries, which hold the secrets' text.
+impl std::fmt::Debug for Loaded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Loaded")
+            .field("config", &self.config)
+            .field("warnings", &self.warnings)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Everything that stopped the start, a line each.

@@ -4,6 +4,7 @@
 pub mod capture;
 pub mod cli;
 pub mod config;
+pub mod keys;
 pub mod logging;
 pub mod machine_check;
 pub mod placement;

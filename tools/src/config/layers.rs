@@ -8,6 +8,7 @@
 use super::environment::{self, Resolved};
 use super::keys::{self, KEYS};
 use super::kind::Kind;
+use super::private_file::{self, PrivateFileFault};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -57,6 +58,14 @@ pub enum Fault {
         path: PathBuf,
         /// The operating system's words, or what is wrong with the file.
         cause: String,
+    },
+    /// The file that a variable names for a secret must not be read.
+    #[error("{fault} (named by environment variable {variable})")]
+    SecretFile {
+        /// The variable.
+        variable: String,
+        /// What is wrong with the file.
+        fault: PrivateFileFault,
     },
     /// The file is not TOML. Its text is not repeated: it may hold a secret.
     #[error("{}:{line}:{column}: not valid TOML: {message}", path.display())]
@@ -286,16 +295,13 @@ impl Layers {
 
     fn add_secret_file(&mut self, key: &'static str, variable: String, path: &str) {
         let known = keys::find(key).expect("resolved to a key of the table");
-        let path = Path::new(path);
-        match std::fs::read_to_string(path) {
-            Ok(text) => {
-                let value = known.kind.value_of_text(&text);
+        match private_file::read(Path::new(path)) {
+            Ok(content) => {
+                // What is not UTF-8 is no graphic ASCII either, which the key expects.
+                let value = known.kind.value_of_text(&String::from_utf8_lossy(&content));
                 self.check(known, key, &value, Origin::Variable(variable));
             }
-            Err(error) => self.faults.push(Fault::Unreadable {
-                path: path.to_owned(),
-                cause: format!("{error} (named by environment variable {variable})"),
-            }),
+            Err(fault) => self.faults.push(Fault::SecretFile { variable, fault }),
         }
     }
 

@@ -349,6 +349,8 @@ fn a_secret_comes_from_the_file_that_a_variable_names() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let path = directory.path().join("key");
     std::fs::write(&path, "hunter2hunter2\n").expect("written");
+    let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(&path, private).expect("set");
     let path = path.to_str().expect("UTF-8").to_owned();
     let loaded = with(&[], &[("VELOZ_BINANCE_API_KEY_FILE", &path)], &[]).expect("valid");
     assert!(loaded.config.venue.api_key.is_set());
