@@ -189,3 +189,18 @@ const _: () =
     assert!(RECORDS_RING_SIZE.is_power_of_two() && RECORDS_RING_SIZE > 2 * RECORDS_HEADROOM);
 const _: () = assert!(SAMPLES_RING_SIZE.is_power_of_two() && TRACE_RING_SIZE.is_power_of_two());
 const _: () = assert!(LINKS_RING_SIZE >= LINKS_MAX);
+
+// Order entry and the decoder of its answers (`venue/binance/order_entry`, `codec/orders`).
+
+/// Own trades in one answer: the venue's most. More is a fault, never a cut list.
+pub const OWN_TRADES_MAX: usize = 1_000;
+
+/// Orders in one answer: of a message of [`MESSAGE_BYTES_MAX`] no more fit, since the venue prints one in
+/// over 512 bytes. A venue that printed shorter ones would be at fault with the next.
+pub const ORDERS_PER_ANSWER_MAX: usize = MESSAGE_BYTES_MAX / 512;
+
+/// Windows in which the venue counts orders; it has two, 10 s and a day. More in `exchangeInfo` fail the
+/// start, more in an answer are a fault.
+pub const ORDER_WINDOWS_MAX: usize = 4;
+
+const _: () = assert!(OWN_TRADES_MAX <= u16::MAX as usize);

@@ -201,6 +201,8 @@ impl Brain {
                 self.session
                     .fail(now, link, LinkDown::Requested, out, &mut self.notices);
             }
+            // Only faults of the orders link are answered so, and none of them comes from here.
+            OnFault::Reconcile => {}
             OnFault::Halt => {
                 let until = self.budget.blocked_until();
                 self.session.close_all(now, until, out, &mut self.notices);
@@ -450,5 +452,15 @@ const fn resync_cause(kind: VenueFault) -> ResyncCause {
         VenueFault::CrossedBook => ResyncCause::Crossed,
         VenueFault::TouchMismatch => ResyncCause::TouchMismatch,
         VenueFault::StreamBehind | VenueFault::StreamSilent => ResyncCause::Silent,
+        // Of the orders link: no book hears of them.
+        VenueFault::UnknownWord
+        | VenueFault::TooManyItems
+        | VenueFault::OrderInconsistent
+        | VenueFault::OutcomeUnknown
+        | VenueFault::ClockRefused
+        | VenueFault::CredentialsRefused
+        | VenueFault::SessionRevoked
+        | VenueFault::StreamTerminated
+        | VenueFault::LinkUnusable => ResyncCause::Unreadable,
     }
 }

@@ -67,6 +67,26 @@ pub enum VenueFault {
     RateLimited,
     /// The venue has banned our address: HTTP-like status 418. Whatever we send prolongs it.
     Banned,
+    /// A word where the venue documents a closed set, and it is none of them: a side, a status, what a
+    /// report tells.
+    UnknownWord,
+    /// More orders, trades or balances in one answer than there is room for.
+    TooManyItems,
+    /// An order's numbers contradict each other: more traded than ordered, or a fill of a key that the
+    /// report does not have.
+    OrderInconsistent,
+    /// A request was sent, and whether the venue carried it out is unknown.
+    OutcomeUnknown,
+    /// The venue refused a request for its time: our idea of its clock is wrong.
+    ClockRefused,
+    /// The venue refused our key or signature.
+    CredentialsRefused,
+    /// The venue ended the session, or the key's permission.
+    SessionRevoked,
+    /// The user data events of a link have ended.
+    StreamTerminated,
+    /// The venue says that this connection serves no more such requests.
+    LinkUnusable,
 }
 
 /// What a fault makes the engine do. Every fault is counted; this is what happens besides.
@@ -79,16 +99,19 @@ pub enum OnFault {
     Resync,
     /// The link is replaced, and every book that it fed resyncs.
     Reconnect,
+    /// What the venue holds of ours is in doubt: open orders, account and trades are asked for.
+    Reconcile,
     /// All links are closed, and nothing is asked or connected before the time that the venue named.
     Halt,
 }
 
 impl OnFault {
     /// All answers, in order of their discriminants.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::CountAndDrop,
         Self::Resync,
         Self::Reconnect,
+        Self::Reconcile,
         Self::Halt,
     ];
 
@@ -98,6 +121,7 @@ impl OnFault {
             Self::CountAndDrop => "drop",
             Self::Resync => "resync",
             Self::Reconnect => "reconnect",
+            Self::Reconcile => "reconcile",
             Self::Halt => "halt",
         }
     }
@@ -105,7 +129,7 @@ impl OnFault {
 
 impl VenueFault {
     /// All kinds, in order of their discriminants.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 35] = [
         Self::Malformed,
         Self::DuplicateKey,
         Self::MissingField,
@@ -132,6 +156,15 @@ impl VenueFault {
         Self::RequestRefused,
         Self::RateLimited,
         Self::Banned,
+        Self::UnknownWord,
+        Self::TooManyItems,
+        Self::OrderInconsistent,
+        Self::OutcomeUnknown,
+        Self::ClockRefused,
+        Self::CredentialsRefused,
+        Self::SessionRevoked,
+        Self::StreamTerminated,
+        Self::LinkUnusable,
     ];
 
     /// The stable label of metrics and logs.
@@ -163,6 +196,15 @@ impl VenueFault {
             Self::RequestRefused => "request_refused",
             Self::RateLimited => "rate_limited",
             Self::Banned => "banned",
+            Self::UnknownWord => "unknown_word",
+            Self::TooManyItems => "too_many_items",
+            Self::OrderInconsistent => "order_inconsistent",
+            Self::OutcomeUnknown => "outcome_unknown",
+            Self::ClockRefused => "clock_refused",
+            Self::CredentialsRefused => "credentials_refused",
+            Self::SessionRevoked => "session_revoked",
+            Self::StreamTerminated => "stream_terminated",
+            Self::LinkUnusable => "link_unusable",
         }
     }
 
@@ -199,6 +241,50 @@ impl VenueFault {
             Self::RequestRefused => OnFault::Resync,
             Self::RateLimited => OnFault::CountAndDrop,
             Self::Banned => OnFault::Halt,
+            Self::UnknownWord => OnFault::Reconcile,
+            Self::TooManyItems => OnFault::Reconcile,
+            Self::OrderInconsistent => OnFault::Reconcile,
+            Self::OutcomeUnknown => OnFault::Reconcile,
+            Self::ClockRefused => OnFault::CountAndDrop,
+            // Trading stops ([`OnError::Stop`](super::order_error::OnError)); market data goes on.
+            Self::CredentialsRefused => OnFault::CountAndDrop,
+            Self::SessionRevoked => OnFault::Reconnect,
+            Self::StreamTerminated => OnFault::Reconnect,
+            Self::LinkUnusable => OnFault::Reconnect,
+        }
+    }
+
+    /// Whether only the orders link can show it.
+    pub const fn is_of_orders(self) -> bool {
+        matches!(
+            self,
+            Self::UnknownWord
+                | Self::TooManyItems
+                | Self::OrderInconsistent
+                | Self::OutcomeUnknown
+                | Self::ClockRefused
+                | Self::CredentialsRefused
+                | Self::SessionRevoked
+                | Self::StreamTerminated
+                | Self::LinkUnusable
+        )
+    }
+
+    /// The answer to this kind of fault in a message of the orders link.
+    ///
+    /// What cannot be read there is a hole in what we know of our orders and not in a book: where a
+    /// market-data message would resynchronise its book, the venue is asked for the account.
+    pub const fn response_to_orders(self) -> OnFault {
+        match self.response() {
+            // Ours alone: the venue processed nothing.
+            OnFault::Resync if matches!(self, Self::RequestRefused) => OnFault::CountAndDrop,
+            OnFault::Resync => OnFault::Reconcile,
+            // A filler in the public stream, a lost fill here.
+            OnFault::CountAndDrop if matches!(self, Self::EmptyTrade) => OnFault::Reconcile,
+            response @ (OnFault::CountAndDrop
+            | OnFault::Reconnect
+            | OnFault::Reconcile
+            | OnFault::Halt) => response,
         }
     }
 }
@@ -292,6 +378,13 @@ impl Fault {
     }
 }
 
+impl Fault {
+    /// The answer to this fault in a message of the orders link.
+    pub const fn response_to_orders(&self) -> OnFault {
+        self.kind.response_to_orders()
+    }
+}
+
 /// One line without the instrument's name, which only the table of instruments knows.
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -326,6 +419,23 @@ mod tests {
                 answer.label()
             );
         }
+    }
+
+    #[test]
+    fn a_hole_in_what_we_know_of_our_orders_asks_the_venue() {
+        for kind in VenueFault::ALL {
+            let answer = kind.response_to_orders();
+            assert_ne!(answer, OnFault::Resync, "{}", kind.label());
+        }
+        let fault = Fault::field(VenueFault::MissingField, "i");
+        assert_eq!(fault.response_to_orders(), OnFault::Reconcile);
+        let fault = Fault::new(VenueFault::EmptyTrade);
+        assert_eq!(fault.response(), OnFault::CountAndDrop);
+        assert_eq!(fault.response_to_orders(), OnFault::Reconcile);
+        let fault = Fault::new(VenueFault::RequestRefused);
+        assert_eq!(fault.response_to_orders(), OnFault::CountAndDrop);
+        let fault = Fault::new(VenueFault::Malformed);
+        assert_eq!(fault.response_to_orders(), OnFault::Reconnect);
     }
 
     #[test]
