@@ -18,6 +18,7 @@ pub mod limits;
 pub mod order;
 pub mod outbox;
 pub mod risk;
+pub mod strategy;
 pub mod telemetry;
 pub mod units;
 pub mod venue;

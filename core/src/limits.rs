@@ -204,3 +204,18 @@ pub const ORDERS_PER_ANSWER_MAX: usize = MESSAGE_BYTES_MAX / 512;
 pub const ORDER_WINDOWS_MAX: usize = 4;
 
 const _: () = assert!(OWN_TRADES_MAX <= u16::MAX as usize);
+
+// ---- risk ----------------------------------------------------------------------------------
+
+/// Admissions whose times are kept, so the most that `orders_per_second_max` may be. The venue takes 100
+/// orders in ten seconds by default; this is a hundred times as much, in 8 KiB. A power of two. The ring is
+/// never full: the oldest time is forgotten.
+pub const ORDERS_PER_SECOND_MAX: usize = 1 << 10;
+
+const _: () = assert!(ORDERS_PER_SECOND_MAX.is_power_of_two());
+
+// ---- strategy ------------------------------------------------------------------------------
+
+/// Actions that a strategy may ask for in one call: both sides replaced, and a handful of leftovers cancelled.
+/// One more is counted and not done; the strategy sees at its next call that nothing changed.
+pub const ACTIONS_PER_LOOK_MAX: usize = 16;

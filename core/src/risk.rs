@@ -1,11 +1,76 @@
 //! Pre-trade risk: what may become an order.
 //!
-//! Owns: the limits, the trading state, the reasons of refusal.
+//! Owns: the limits, the trading state, the reasons of refusal, and [`Risk::admit`], the only maker of
+//! [`Admitted`]. Does not: know orders, books or accounts ([`Conditions`] tells of them), cancel, or change the
+//! trading state by itself; whoever finds an overfill or a lost record halts through [`Risk::set_state`].
 //!
 //! Limits are integers in the unit of their name; a limit that is `None` does not bind. Global limits are
-//! in the account currency.
+//! in the account currency. Orders of a strategy and of an operator obey the same rules.
+//!
+//! **Precedence.** The first rule that an intent breaks is its reason; rules are tried in this order, which is
+//! that of [`Rejection::ALL`]:
+//!
+//! | reason | refused when | told by |
+//! | --- | --- | --- |
+//! | `kill_switch` | the kill switch is latched | [`Risk::kill`] |
+//! | `not_ready` | not reconciled, stopping, `HALTED`, or the venue says that the instrument does not trade | [`Conditions::ready`], [`Risk::state`], [`Instrument::trading`] |
+//! | `book_not_live` | the book is not live, has no side at all, or not the one that a market order meets | [`Conditions::touch`] |
+//! | `stale_market_data` | now - last update > `market_data_age_max` | [`Touch::updated_at`] |
+//! | `telemetry_backlog` | the records ring is above its mark | [`Conditions::backlog`] |
+//! | `link_backpressure` | the order link is missing or behind | [`Conditions::link_backpressure`] |
+//! | `clock_untrusted` | the offset is unknown, or its size > `clock_offset_max` | [`Conditions::clock_offset_ns`] |
+//! | `bad_quantity` | zero, negative, off the step, outside the bounds; market orders: also their own step and bounds | [`OrderRules`], [`Instrument::qty_bounds`] |
+//! | `bad_price` | zero, negative, outside the bounds; market orders: not zero | [`Instrument::price_bounds`] |
+//! | `min_notional` | price x quantity < the venue's minimum | [`Instrument::notional_min`] |
+//! | `max_order_qty` | quantity > `order_qty_max` | limit |
+//! | `max_order_notional` | price x quantity > `order_notional_max`, the venue's maximum, or the range of [`E8`] | limit, [`Instrument::notional_max`] |
+//! | `max_position` | position + everything open on that side + this > `position_max`; in `REDUCE_ONLY`: it does not only reduce | limit, [`Conditions::position`] |
+//! | `max_open_orders` | one more is too many for the instrument, the venue, or all | limits, [`OrderRules::open_orders_max`] |
+//! | `price_collar` | distance to the mark > `price_collar_bps` of the mark, either way | limit, [`Conditions::touch`] |
+//! | `order_rate` | more than `orders_per_second_max` in some second | limit, times of admission |
+//! | `max_leverage` | exposure grows and gross exposure > `leverage_max_percent` of equity, or by more than [`E8`] holds | limit, [`Conditions::gross_exposure`] |
+//! | `max_concentration` | exposure grows, gross exposure > `concentration_from`, and this instrument's part > `concentration_max_percent` of it | limit, [`Conditions::instrument_exposure`] |
+//! | `daily_loss` | the day's loss >= `daily_loss_max`, and the order does not only reduce | limit, [`Conditions::day_change`] |
+//! | `max_drawdown` | the drawdown >= `drawdown_max_bps`, and the order does not only reduce | limit, [`Conditions::drawdown_bps`] |
+//! | `self_trade` | it reaches our own best price on the other side, or asks for a mode of prevention that the venue does not allow here | [`OpenOrders::best_price`], [`OrderRules`] |
+//! | `duplicate_client_order_id` | the client's id is taken | [`Conditions::duplicate_client_id`] |
+//! | `insufficient_balance` | a buy's notional > free quote; a sale's quantity > free base: spot sells only what it holds | [`Conditions::available_quote`], [`Conditions::available_base`] |
+//! | `venue_rate_budget` | no room in the venue's budgets | [`Conditions::venue_budget_ready`] |
+//!
+//! **Prices.** The mark is the middle of the touch, or its only side. A limit order counts at its price. A market
+//! order counts at the touch that it meets; it is thought to reach `price_collar_bps` farther, which counts for
+//! `self_trade`, and for a buy wherever more money is worse. A `LIMIT_MAKER` that would take by our book is not
+//! refused here: the book may be behind, and only the venue knows; strategies keep their own quotes from crossing.
+//!
+//! **Only reduces**: the order goes against the position, and with everything open on its side filled too the
+//! position has at most come to zero. That is what passes in `REDUCE_ONLY`, and after `daily_loss` and
+//! `max_drawdown`, which change no state: they stop what adds risk and let out what takes it away.
+//!
+//! **Exposure** is the mark times the worst position ([`worst_position`]). An order adds the growth of that, so
+//! closing a position, or quoting the smaller side, is never refused for leverage or concentration.
+//!
+//! **Kill switch.** [`Risk::kill`] latches: the state is `HALTED` and cannot be set to another until
+//! [`Risk::reset_kill_switch`]; after that it still is `HALTED`, and starting again is a second decision.
+
+mod admission;
+mod bounds;
+mod conditions;
+mod exposure;
+mod pricing;
+mod rate;
+mod utilization;
+
+#[cfg(test)]
+mod tests;
+
+pub use admission::{Latched, Risk};
+pub use bounds::LimitsError;
+pub use conditions::{Conditions, OpenOrders, Ratio, Touch, worst_position};
+pub use utilization::{Limit, LimitUse, Scope, Utilization};
 
 use crate::instrument::InstrumentIndex;
+#[cfg(doc)]
+use crate::instrument::{Instrument, OrderRules};
 use crate::order::Intent;
 use crate::units::{E8, Lots, Nanos};
 
@@ -14,7 +79,8 @@ labelled! {
     pub enum Rejection {
         /// The kill switch is latched.
         KillSwitch = "kill_switch",
-        /// The engine has not reconciled with the venue, or trading is halted or ending.
+        /// The engine has not reconciled with the venue, trading is halted or ending, or the instrument does
+        /// not trade.
         NotReady = "not_ready",
         /// The instrument's book is not live.
         BookNotLive = "book_not_live",
@@ -36,7 +102,7 @@ labelled! {
         MaxOrderQty = "max_order_qty",
         /// Price x quantity is above our limit or the venue's.
         MaxOrderNotional = "max_order_notional",
-        /// The position would be above its limit if everything open filled.
+        /// The position would be above its limit if everything open filled, or may only become smaller.
         MaxPosition = "max_position",
         /// Too many orders are open.
         MaxOpenOrders = "max_open_orders",

@@ -1,0 +1,1 @@
+//! Each rule of admission, produced and held against a slow model.
