@@ -4,11 +4,13 @@
 pub mod capture;
 pub mod cli;
 pub mod config;
+pub mod keys;
 pub mod logging;
 pub mod machine_check;
 pub mod placement;
 pub mod record;
 pub mod replay;
 pub mod run;
+pub mod state;
 pub mod status;
 pub mod venue;

@@ -6,7 +6,9 @@
 //! layers are reported together.
 
 use super::environment::{self, Resolved};
-use super::keys::{self, KEYS, Kind};
+use super::keys::{self, KEYS};
+use super::kind::Kind;
+use super::private_file::{self, PrivateFileFault};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -57,6 +59,14 @@ pub enum Fault {
         /// The operating system's words, or what is wrong with the file.
         cause: String,
     },
+    /// The file that a variable names for a secret must not be read.
+    #[error("{fault} (named by environment variable {variable})")]
+    SecretFile {
+        /// The variable.
+        variable: String,
+        /// What is wrong with the file.
+        fault: PrivateFileFault,
+    },
     /// The file is not TOML. Its text is not repeated: it may hold a secret.
     #[error("{}:{line}:{column}: not valid TOML: {message}", path.display())]
     Syntax {
@@ -87,7 +97,7 @@ pub enum Fault {
         /// Where it stands.
         origin: Origin,
         /// The key.
-        key: &'static str,
+        key: String,
         /// Its value, redacted when the key is a secret.
         value: String,
         /// What was expected.
@@ -136,7 +146,7 @@ pub struct Entry {
 }
 
 /// Values by key path.
-pub type Entries = BTreeMap<&'static str, Entry>;
+pub type Entries = BTreeMap<String, Entry>;
 
 /// The merged layers so far.
 #[derive(Default)]
@@ -184,27 +194,27 @@ impl Layers {
                 line: position(text, offset).0,
             },
         };
-        for (section, content) in table.get_ref() {
-            let name: &str = section.get_ref();
-            let parsed = values.get(name);
-            match (
-                content.get_ref().as_table(),
-                parsed.and_then(Value::as_table),
-            ) {
-                (Some(spans), Some(parsed)) => {
-                    for (key, value) in parsed {
-                        let offset = spans
-                            .keys()
-                            .find(|spanned| spanned.get_ref() == key.as_str())
-                            .map_or(0, |spanned| spanned.span().start);
-                        self.put(&format!("{name}.{key}"), value, origin(offset));
-                    }
+        self.put_table("", table.get_ref(), &values, &origin);
+    }
+
+    /// Puts every value of a table and of the tables in it; `prefix` is the table's path with a dot behind.
+    fn put_table(
+        &mut self,
+        prefix: &str,
+        spans: &toml::de::DeTable<'_>,
+        values: &toml::Table,
+        origin: &impl Fn(usize) -> Origin,
+    ) {
+        for (name, content) in spans {
+            let path = format!("{prefix}{}", name.get_ref());
+            let Some(value) = values.get(name.get_ref().as_ref()) else {
+                unreachable!("both are the same text");
+            };
+            match (content.get_ref().as_table(), value.as_table()) {
+                (Some(spans), Some(values)) => {
+                    self.put_table(&format!("{path}."), spans, values, origin);
                 }
-                _ => self.put(
-                    name,
-                    parsed.unwrap_or(&Value::Boolean(false)),
-                    origin(section.span().start),
-                ),
+                _ => self.put(&path, value, origin(name.span().start)),
             }
         }
     }
@@ -241,19 +251,16 @@ impl Layers {
                 // An empty variable is how a compose file spells "not set".
                 _ if text.is_empty() => {}
                 Resolved::Sets { key, text } => {
-                    let known = keys::find(key).expect("resolved to a key of the table");
+                    let known = keys::find(&key).expect("resolved to a key of the table");
                     let value = known.kind.value_of_text(&text);
-                    self.check(known, &value, Origin::Variable(name));
+                    self.check(known, &key, &value, Origin::Variable(name));
                 }
                 Resolved::SecretFile { key } => self.add_secret_file(key, name, &text),
                 Resolved::Ignored(explanation) => self.warnings.push(format!(
                     "environment variable {name} has no effect: {explanation}"
                 )),
                 Resolved::Unknown => {
-                    let path = name
-                        .trim_start_matches("VELOZ_")
-                        .to_ascii_lowercase()
-                        .replacen("__", ".", 1);
+                    let path = environment::words_of(&name);
                     self.faults.push(Fault::UnknownVariable {
                         value: shown(&name, &text.as_str().into()),
                         name,
@@ -288,16 +295,13 @@ impl Layers {
 
     fn add_secret_file(&mut self, key: &'static str, variable: String, path: &str) {
         let known = keys::find(key).expect("resolved to a key of the table");
-        let path = Path::new(path);
-        match std::fs::read_to_string(path) {
-            Ok(text) => {
-                let value = known.kind.value_of_text(&text);
-                self.check(known, &value, Origin::Variable(variable));
+        match private_file::read(Path::new(path)) {
+            Ok(content) => {
+                // What is not UTF-8 is no graphic ASCII either, which the key expects.
+                let value = known.kind.value_of_text(&String::from_utf8_lossy(&content));
+                self.check(known, key, &value, Origin::Variable(variable));
             }
-            Err(error) => self.faults.push(Fault::Unreadable {
-                path: path.to_owned(),
-                cause: format!("{error} (named by environment variable {variable})"),
-            }),
+            Err(fault) => self.faults.push(Fault::SecretFile { variable, fault }),
         }
     }
 
@@ -321,13 +325,14 @@ impl Layers {
             }
             return;
         }
-        self.check(known, value, origin);
+        self.check(known, path, value, origin);
     }
 
-    fn check(&mut self, known: &keys::Key, value: &Value, origin: Origin) {
+    fn check(&mut self, known: &keys::Key, path: &str, value: &Value, origin: Origin) {
         match known.kind.accept(value) {
             Some(value) => {
-                self.entries.insert(known.path, Entry { value, origin });
+                self.entries
+                    .insert(path.to_owned(), Entry { value, origin });
             }
             None => self.faults.push(Fault::BadValue {
                 value: if known.kind == Kind::Secret {
@@ -336,7 +341,7 @@ impl Layers {
                     shown("", value)
                 },
                 expected: known.kind.expected(),
-                key: known.path,
+                key: path.to_owned(),
                 origin,
             }),
         }

@@ -10,6 +10,16 @@ use std::fmt;
 pub struct Secret(String);
 
 impl Secret {
+    /// This text.
+    pub fn new(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
+    /// The text, for what signs with it or sends it to the venue.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
     /// Whether one was given.
     pub fn is_set(&self) -> bool {
         !self.0.is_empty()
