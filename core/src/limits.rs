@@ -281,3 +281,9 @@ pub const ASKS_MAX: u8 = 12;
 pub const ASK_DOUBLINGS_MAX: u8 = 6;
 
 const _: () = assert!(ORDERS_OPEN_MAX + ORDERS_REMEMBERED_MAX < u16::MAX as usize);
+
+// --- portfolio ---
+
+/// Instruments between an asset and the account currency. A stablecoin and a major coin lie between at most; a longer
+/// way adds the errors of all their middles. An asset farther away fails the start.
+pub const CONVERSION_STEPS_MAX: usize = 4;

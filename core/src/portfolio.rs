@@ -2,53 +2,66 @@
 //!
 //! Owns: balances, positions, their valuation in the account currency, the day's and the peak's equity. Does not: know
 //! orders, decide anything, or read a clock.
+//!
+//! **Mark.** The mark of an instrument is the middle of its touch, in half ticks, exact. What is worth something in
+//! account currency is worth it at the marks along its path (`conversion`), and every mark moves at once what depends
+//! on it.
+//!
+//! **Positions** are per instrument and come from fills. What is held of a base asset above its configured baseline at
+//! the start is the initial position of the first instrument with that base (unless it is the account currency, which
+//! is earned and not at risk); it enters at the first mark, or at the price of the first fill if that comes before. Deposits, withdrawals and fees in a third asset move balances, never
+//! positions. Fees in base make the position smaller and count at the price of their fill, fees in quote count as they
+//! are, fees in a third asset at its mark. A fill that reduces a position ends a round trip of what it closes, won or
+//! lost before fees.
+//!
+//! **Balances** follow the venue's absolute amounts and, between two of them, our fills (`holding`). A difference that
+//! our fills do not explain came from outside and counts as a flow, so it is nobody's profit.
+//!
+//! **Equity** is the worth of all assets with a conversion, baselines included.
+//!
+//! **Start.** Tell the first account answer by [`Portfolio::balance`], then call [`Portfolio::start`], then take orders
+//! over and book their fills: those that the balances contain are recognised by their time.
+//!
+//! Invariants: `realized + unrealized - fees` of a position is what its fills changed, to the last unit (`position`);
+//! equity and exposures are the sums of their parts, kept as the parts change.
+
+mod conversion;
+mod day;
+mod exact;
+mod figures;
+mod holding;
+mod position;
+mod valuation;
+
+pub use conversion::NoConversion;
+pub use day::Restored;
+pub use figures::{Exposure, Figures};
+pub use holding::BalanceChange;
+pub use position::Position;
 
 use crate::instrument::{AssetIndex, Assets, InstrumentIndex, Instruments};
 use crate::order::{Balance, Fill, Side};
 use crate::units::{E8, Ticks, VenueMillis};
+use conversion::Conversion;
+use day::Day;
+use exact::{Exact, Price};
+use figures::Results;
+use holding::{Holding, Moved};
+use position::Made;
 
 /// What the portfolio is told at start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PortfolioConfig {
     /// In which asset everything is valued.
     pub account_currency: AssetIndex,
-    /// What of an asset is held beside trading and is no position; zero for assets that are not listed.
+    /// What is held of an asset beside trading and is no position; zero for assets that are not listed.
     pub baselines: Vec<(AssetIndex, E8)>,
-}
-
-/// An asset cannot be valued in the account currency through the instruments.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{asset} has no conversion to {account_currency} through the configured instruments")]
-pub struct NoConversion {
-    /// The asset.
-    pub asset: crate::instrument::Symbol,
-    /// The account currency.
-    pub account_currency: crate::instrument::Symbol,
-}
-
-/// What telling a balance did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BalanceChange {
-    /// It is older than what is known of the asset; nothing changed.
-    Older,
-    /// It is what our own running total says.
-    Agreed,
-    /// It differs by no more than the venue's rounding of our fills; it was taken.
-    Rounded {
-        /// The venue's amount minus ours.
-        by: E8,
-    },
-    /// It differs: a deposit, a trade by hand, or a disagreement to count. It was taken, and counts as a flow.
-    Differed {
-        /// The venue's amount minus ours.
-        by: E8,
-    },
 }
 
 /// What telling a fill did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Booked {
-    /// The balances at start contain it already; nothing changed.
+    /// The initial position contains it already.
     Contained,
     /// It is in the position now.
     Counted {
@@ -57,247 +70,386 @@ pub enum Booked {
     },
 }
 
-/// What one instrument's trading holds and made.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Position {
-    qty: E8,
+/// An asset, what is held of it and what that is worth.
+#[derive(Clone, Copy, Debug, Default)]
+struct Asset {
+    holding: Holding,
+    baseline: E8,
+    /// In account currency; `None` while its path lacks a mark, and without a path.
+    worth: Option<Exact>,
+    /// Whether it should have a worth and has none.
+    is_unvalued: bool,
+    /// Deposits minus withdrawals, and fees, that nothing could value yet; in the asset.
+    flows_unvalued: Exact,
+    fees_unvalued: Exact,
 }
 
-impl Position {
-    /// How much of the base asset; below zero when short of the baseline.
-    pub fn qty(&self) -> E8 {
-        self.qty
-    }
-    /// Average price of what is held, in quote per whole base, rounded down; `None` when nothing is.
-    pub fn average_entry(&self) -> Option<E8> {
-        todo!()
-    }
-    /// Gains minus losses of what was closed, before fees, in the quote asset.
-    pub fn realized(&self) -> E8 {
-        todo!()
-    }
-    /// Fees in base and quote, in the quote asset.
-    pub fn fees(&self) -> E8 {
-        todo!()
-    }
+/// An instrument's position, what it is worth and what it made.
+#[derive(Clone, Copy, Debug, Default)]
+struct Line {
+    position: Position,
+    /// Signed, in account currency; `None` while a mark is missing.
+    worth: Option<Exact>,
+    is_unmarked: bool,
+    made: Results,
+    /// In quote: what nothing could value yet.
+    unvalued: Results,
 }
 
-/// Figures of one instrument, or of all, in the account currency.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Figures {
-    /// Gains minus losses of what was closed, before fees, each valued when it was made.
-    pub realized: E8,
-    /// The gains alone; never falls.
-    pub realized_profit: E8,
-    /// The losses alone, as a positive amount; never falls.
-    pub realized_loss: E8,
-    /// Fees, each valued when it was paid; never falls.
-    pub fees: E8,
-    /// What closing at the mark would realize.
-    pub unrealized: E8,
-    /// Fills that reduced a position with a gain.
-    pub won: u64,
-    /// Fills that reduced a position with a loss.
-    pub lost: u64,
-    /// Fills that reduced a position with neither.
-    pub even: u64,
+/// The portfolio; see the module's text.
+#[derive(Clone, Debug)]
+pub struct Portfolio {
+    conversion: Conversion,
+    account_currency: AssetIndex,
+    assets: Box<[Asset]>,
+    lines: Box<[Line]>,
+    is_started: bool,
+    /// Fees in third assets that were valued after their fill: of no instrument.
+    late_fees: Exact,
+    /// Sum of the assets' worths.
+    equity: Exact,
+    /// Assets with a conversion that are held and have no worth yet.
+    unvalued: u32,
+    long: Exact,
+    short: Exact,
+    unmarked: u32,
+    day: Day,
 }
-
-/// Position values at the mark, in the account currency.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Exposure {
-    /// Long positions.
-    pub long: E8,
-    /// Short positions, as a positive amount.
-    pub short: E8,
-    /// Positions that are in neither sum because nothing values them yet.
-    pub unmarked: u32,
-}
-
-impl Exposure {
-    /// Long plus short.
-    pub fn gross(&self) -> E8 {
-        todo!()
-    }
-    /// Long minus short.
-    pub fn net(&self) -> E8 {
-        todo!()
-    }
-}
-
-/// What must survive a restart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Restored {
-    /// Days since the Unix epoch, UTC.
-    pub day: u64,
-    /// Equity when that day began, or when it was first known in it.
-    pub day_start_equity: E8,
-    /// Highest equity so far, moved by deposits and withdrawals as equity is.
-    pub peak_equity: E8,
-    /// Deposits minus withdrawals of that day.
-    pub flows: E8,
-}
-
-/// The portfolio.
-pub struct Portfolio {}
 
 impl Portfolio {
     /// A portfolio without balances.
     ///
     /// # Errors
     /// [`NoConversion`] for the first base or quote that cannot be valued.
+    ///
+    /// # Panics
+    /// When `assets` is not a table of these instruments, or an index is not of it.
     pub fn new(
         instruments: &Instruments,
         assets: &Assets,
         config: PortfolioConfig,
     ) -> Result<Self, NoConversion> {
-        let _ = (instruments, assets, config);
-        todo!()
+        let conversion = Conversion::new(instruments, assets, config.account_currency)?;
+        let mut table = vec![Asset::default(); assets.count()].into_boxed_slice();
+        for (asset, baseline) in config.baselines {
+            table[asset.as_usize()].baseline = baseline;
+        }
+        Ok(Self {
+            conversion,
+            account_currency: config.account_currency,
+            assets: table,
+            lines: vec![Line::default(); instruments.count()].into_boxed_slice(),
+            is_started: false,
+            late_fees: Exact::ZERO,
+            equity: Exact::ZERO,
+            unvalued: 0,
+            long: Exact::ZERO,
+            short: Exact::ZERO,
+            unmarked: 0,
+            day: Day::default(),
+        })
     }
 
-    /// Tells the venue's absolute amounts of one asset.
+    /// Tells the venue's absolute amounts of one asset as of its time `as_of`.
     pub fn balance(&mut self, balance: Balance, as_of: VenueMillis) -> BalanceChange {
-        let _ = (balance, as_of);
-        todo!()
+        let before = self.total(balance.asset);
+        let holding = &mut self.assets[balance.asset.as_usize()].holding;
+        let change = holding.set(&balance, as_of);
+        match change {
+            BalanceChange::Agreed | BalanceChange::Differed { .. } => {
+                let by = E8(self.total(balance.asset).0.saturating_sub(before.0));
+                self.flowed(balance.asset, Exact::from_e8(by));
+            }
+            BalanceChange::Older | BalanceChange::First | BalanceChange::Rounded { .. } => {}
+        }
+        self.revalue_asset(balance.asset);
+        change
     }
 
-    /// The first account answer has been told by [`Portfolio::balance`]: what is above the baselines becomes the initial
-    /// positions, which enter at their first mark. Fills up to `as_of` are in them. Before the first fill, once.
+    /// The first account answer has been told: what is held above the baselines becomes the initial positions. Assets
+    /// that it did not list are held at zero as of `as_of`. Before the first fill, once.
+    ///
+    /// # Panics
+    /// When it was called before.
     pub fn start(&mut self, as_of: VenueMillis) {
-        let _ = as_of;
-        todo!()
+        assert!(!self.is_started, "a portfolio starts once");
+        self.is_started = true;
+        for asset in &mut self.assets {
+            asset.holding.set_nothing_unless_known(as_of);
+        }
+        for position in 0..self.lines.len() {
+            let base = self.pair(position).base;
+            let is_first = (0..position).all(|earlier| self.pair(earlier).base != base);
+            if is_first && base != self.account_currency {
+                let Asset {
+                    holding, baseline, ..
+                } = &self.assets[base.as_usize()];
+                let qty = E8(holding.total().0.saturating_sub(baseline.0));
+                self.lines[position].position = Position::held(qty);
+            }
+            let instrument = InstrumentIndex(position as u16);
+            if let Some(mark) = self.conversion.mark(instrument) {
+                self.lines[position].position.price(mark);
+            }
+            self.revalue_line(instrument);
+        }
     }
 
     /// Whether [`Portfolio::start`] was called.
+    #[inline]
     pub fn is_started(&self) -> bool {
-        todo!()
+        self.is_started
     }
 
-    /// Books a fill. Whether it is new is the order machine's business.
+    /// Books a fill. Whether it was booked before is the order machine's business.
+    ///
+    /// # Panics
+    /// Before [`Portfolio::start`].
     pub fn fill(&mut self, instrument: InstrumentIndex, side: Side, fill: &Fill) -> Booked {
-        let _ = (instrument, side, fill);
-        todo!()
+        assert!(self.is_started, "balances come before fills");
+        let pair = self.conversion.pair(instrument);
+        let price = Price::new(2 * fill.price.0, pair.tick);
+        let qty = E8(side.sign() * fill.qty.0 * pair.lot.0);
+        let (mut base_fee, mut quote_fee) = (E8(0), E8(0));
+        match fill.fee_asset {
+            Some(asset) if asset == pair.base => base_fee = fill.fee,
+            Some(asset) if asset == pair.quote => quote_fee = fill.fee,
+            Some(_) | None => {}
+        }
+        let base = Exact::from_e8(E8(qty.0.saturating_sub(base_fee.0)));
+        let quote = -(Exact::value(qty, price) + Exact::from_e8(quote_fee));
+        let is_locked = fill.is_maker;
+        self.moved(pair.base, base, is_locked && side == Side::Sell, fill.at);
+        self.moved(pair.quote, quote, is_locked && side == Side::Buy, fill.at);
+        let third = fill
+            .fee_asset
+            .filter(|&asset| asset != pair.base && asset != pair.quote);
+        if let Some(asset) = third {
+            self.moved(asset, -Exact::from_e8(fill.fee), false, fill.at);
+        }
+
+        let first_at = self.assets[pair.base.as_usize()].holding.first_at();
+        if first_at.is_some_and(|first_at| fill.at <= first_at) {
+            return Booked::Contained;
+        }
+        if let Some(asset) = third {
+            self.third_fee(instrument, asset, fill.fee);
+        }
+        let line = &mut self.lines[instrument.as_usize()];
+        let made = line.position.fill(qty, price, base_fee, quote_fee);
+        self.made(instrument, &made);
+        self.revalue_line(instrument);
+        Booked::Counted {
+            realized: made.realized.to_e8(),
+        }
     }
 
-    /// A deposit (positive) or withdrawal (negative) that the venue announced.
+    /// A deposit, or a withdrawal below zero, that the venue announced.
     pub fn flow(&mut self, asset: AssetIndex, delta: E8, at: VenueMillis) {
-        let _ = (asset, delta, at);
-        todo!()
+        let delta = Exact::from_e8(delta);
+        let holding = &mut self.assets[asset.as_usize()].holding;
+        match holding.add(delta, Exact::ZERO, at) {
+            Moved::Total => {
+                self.flowed(asset, delta);
+                self.revalue_asset(asset);
+            }
+            // It was taken for a flow when the amount that holds it differed.
+            Moved::Explained | Moved::Contained => {}
+        }
     }
 
     /// Tells the touch of a live book; the mark is its middle.
+    ///
+    /// # Panics
+    /// When the prices are not above zero.
     pub fn mark(&mut self, instrument: InstrumentIndex, bid: Ticks, ask: Ticks) {
-        let _ = (instrument, bid, ask);
-        todo!()
+        let mark = Price::new(bid.0 + ask.0, self.conversion.pair(instrument).tick);
+        let before = self.conversion.set_mark(instrument, mark);
+        if before == Some(mark) {
+            return;
+        }
+        let is_first = before.is_none();
+        if is_first {
+            self.lines[instrument.as_usize()].position.price(mark);
+        }
+        for index in 0..self.conversion.dependents(instrument).assets.len() {
+            let asset = self.conversion.dependents(instrument).assets[index];
+            self.revalue_asset(asset);
+            if is_first {
+                self.value_late(asset);
+            }
+        }
+        for index in 0..self.conversion.dependents(instrument).positions.len() {
+            let other = self.conversion.dependents(instrument).positions[index];
+            if is_first {
+                self.made(other, &Made::NOTHING);
+            }
+            self.revalue_line(other);
+        }
     }
 
-    /// Rolls the UTC day and follows the peak. Returns whether a day began.
+    /// Rolls the UTC day and follows the peak; often enough for the figures that need it, at least after midnight.
+    /// Returns whether a day began.
     pub fn observe(&mut self, now_unix_ms: u64) -> bool {
-        let _ = now_unix_ms;
-        todo!()
+        let equity = self.exact_equity();
+        self.day.observe(now_unix_ms, equity)
     }
 
-    /// Takes over what an earlier run saved.
+    /// Takes over what an earlier run saved. Before the first [`Portfolio::observe`].
     pub fn restore(&mut self, restored: Restored) {
-        let _ = restored;
-        todo!()
+        self.day.restore(&restored);
     }
 
-    /// What to save; `None` while equity was never known.
+    /// What to save; `None` while the day's equity is not known.
     pub fn to_save(&self) -> Option<Restored> {
-        todo!()
+        self.day.to_save()
     }
+}
 
+/// What there is to read.
+impl Portfolio {
     /// Free plus locked.
+    #[inline]
     pub fn total(&self, asset: AssetIndex) -> E8 {
-        let _ = asset;
-        todo!()
+        self.assets[asset.as_usize()].holding.total()
     }
 
-    /// Free to use, as the venue told and our fills moved it.
+    /// Free to use: the venue's last word, moved by our fills.
+    #[inline]
     pub fn free(&self, asset: AssetIndex) -> E8 {
-        let _ = asset;
-        todo!()
+        self.assets[asset.as_usize()].holding.free()
     }
 
-    /// Bound in open orders, as the venue told and our fills moved it.
+    /// Bound in open orders: the venue's last word, less what resting orders of ours spent since.
+    #[inline]
     pub fn locked(&self, asset: AssetIndex) -> E8 {
-        let _ = asset;
-        todo!()
+        self.assets[asset.as_usize()].holding.locked()
     }
 
-    /// What a new order may use while open orders of ours reserve `reserved`; at least zero.
+    /// What a new order may use while open orders of ours need `reserved`; at least zero. The venue's own word on what
+    /// is locked binds when it is more: orders that are not ours, or that it has not released yet.
+    #[inline]
     pub fn available(&self, asset: AssetIndex, reserved: E8) -> E8 {
-        let _ = (asset, reserved);
-        todo!()
+        let bound = reserved.max(self.locked(asset));
+        E8(self.total(asset).0.saturating_sub(bound.0).max(0))
     }
 
     /// The position of an instrument, in its own assets.
+    #[inline]
     pub fn position(&self, instrument: InstrumentIndex) -> &Position {
-        let _ = instrument;
-        todo!()
+        &self.lines[instrument.as_usize()].position
     }
 
-    /// The middle of the last touch, in half ticks.
+    /// The mark in half ticks: bid plus ask; `None` before the first.
+    #[inline]
     pub fn mark_half_ticks(&self, instrument: InstrumentIndex) -> Option<i64> {
-        let _ = instrument;
-        todo!()
+        self.conversion.mark(instrument).map(Price::half_ticks)
     }
 
-    /// What closing at the mark would realize, in the quote asset.
+    /// The mark in quote per whole base, rounded down to 1e-8; `None` before the first.
+    pub fn mark_price(&self, instrument: InstrumentIndex) -> Option<E8> {
+        self.conversion.mark(instrument).map(Price::e8)
+    }
+
+    /// What closing at the mark would realize, in quote, rounded down.
     pub fn unrealized(&self, instrument: InstrumentIndex) -> Option<E8> {
-        let _ = instrument;
-        todo!()
+        let mark = self.conversion.mark(instrument)?;
+        let position = &self.lines[instrument.as_usize()].position;
+        Some(position.unrealized(mark).to_e8())
     }
 
-    /// The position's value at the mark in the account currency, signed; `None` while something on the way to it has no
-    /// mark, zero when there is no position.
+    /// The position's value at the mark in account currency, signed, rounded down; `None` while a mark on the way is
+    /// missing.
+    #[inline]
     pub fn position_value(&self, instrument: InstrumentIndex) -> Option<E8> {
-        let _ = instrument;
-        todo!()
+        self.lines[instrument.as_usize()].worth.map(Exact::to_e8)
     }
 
-    /// An amount of an asset in the account currency at the marks, rounded down; `None` while a mark is missing.
+    /// An amount of an asset in account currency at the marks, rounded down; `None` while a mark is missing, and for an
+    /// asset without a conversion.
     pub fn in_account_currency(&self, asset: AssetIndex, amount: E8) -> Option<E8> {
-        let _ = (asset, amount);
-        todo!()
+        self.conversion.convert_e8(asset, amount).map(Exact::to_e8)
     }
 
-    /// One instrument's figures in the account currency.
+    /// One instrument's results in account currency. A fee in a third asset that was valued after its fill is only in
+    /// [`Portfolio::figures_total`].
     pub fn figures(&self, instrument: InstrumentIndex) -> Figures {
-        let _ = instrument;
-        todo!()
+        let line = &self.lines[instrument.as_usize()];
+        let unrealized = self.exact_unrealized(instrument).unwrap_or_default();
+        let mut figures = Figures::of(&line.made, unrealized);
+        figures.count(&line.position);
+        figures
     }
 
-    /// All instruments' figures together, and fees in other assets.
+    /// All instruments' results in account currency.
     pub fn figures_total(&self) -> Figures {
-        todo!()
+        let mut made = Results {
+            fees: self.late_fees,
+            ..Results::default()
+        };
+        let mut unrealized = Exact::ZERO;
+        for (position, line) in self.lines.iter().enumerate() {
+            made.profit += line.made.profit;
+            made.loss += line.made.loss;
+            made.fees += line.made.fees;
+            let instrument = InstrumentIndex(position as u16);
+            unrealized += self.exact_unrealized(instrument).unwrap_or_default();
+        }
+        let mut figures = Figures::of(&made, unrealized);
+        for line in &self.lines {
+            figures.count(&line.position);
+        }
+        figures
     }
 
     /// Position values by direction.
+    #[inline]
     pub fn exposure(&self) -> Exposure {
-        todo!()
+        Exposure {
+            long: self.long.to_e8(),
+            short: self.short.to_e8(),
+            unmarked: self.unmarked,
+        }
     }
 
-    /// All assets with a conversion, baselines included, at the marks, in the account currency; `None` while one that is
-    /// held has no mark.
+    /// All assets with a conversion, baselines included, at the marks, in account currency, rounded down; `None` before
+    /// [`Portfolio::start`] and while one that is held has no mark.
+    #[inline]
     pub fn equity(&self) -> Option<E8> {
-        todo!()
+        self.exact_equity().map(Exact::to_e8)
     }
 
     /// Equity now minus equity at the start of the day, without deposits and withdrawals; `None` while unknown.
     pub fn day_change(&self) -> Option<E8> {
-        todo!()
+        self.day.change(self.exact_equity()?).map(Exact::to_e8)
+    }
+
+    /// Deposits minus withdrawals since the day's start, differences that our fills do not explain among them.
+    pub fn day_flows(&self) -> E8 {
+        self.day.flows()
+    }
+
+    /// The highest equity that [`Portfolio::observe`] saw, moved by deposits and withdrawals since.
+    pub fn peak_equity(&self) -> Option<E8> {
+        self.day.peak()
     }
 
     /// How far equity is below its peak, in basis points of the peak, rounded down; zero while unknown.
     pub fn drawdown_bps(&self) -> u32 {
-        todo!()
+        self.exact_equity()
+            .map_or(0, |equity| self.day.drawdown_bps(equity))
     }
 
-    /// Fees of an asset that nothing could value yet, in that asset.
+    /// The largest drawdown that [`Portfolio::observe`] saw in this run.
+    pub fn drawdown_max_bps(&self) -> u32 {
+        self.day.drawdown_max_bps()
+    }
+
+    /// Fees in an asset that nothing could value yet, in that asset: they are in no figure.
     pub fn fees_unvalued(&self, asset: AssetIndex) -> E8 {
-        let _ = asset;
-        todo!()
+        self.assets[asset.as_usize()].fees_unvalued.to_e8()
     }
 }
+
+#[cfg(test)]
+mod tests;
