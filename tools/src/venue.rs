@@ -13,6 +13,7 @@
 pub mod clock;
 mod config;
 mod connection;
+mod exchange;
 pub mod faults;
 mod faulty_io;
 pub mod flow;
