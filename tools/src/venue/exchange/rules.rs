@@ -6,7 +6,8 @@
 
 use veloz_core::units::{E8, E8_ONE};
 
-use super::order::StpMode;
+use super::order::{NewOrder, OrderSide, OrderType, Quantity, StpMode};
+use super::refusal::Refusal;
 use crate::venue::source::SymbolSpec;
 
 /// Whether a symbol trades.
@@ -121,4 +122,93 @@ impl SymbolRules {
             spec: spec.clone(),
         }
     }
+
+    /// Measures a new order by the filters that need no account. Without a reference price those
+    /// that are relative to it do not apply.
+    ///
+    /// # Errors
+    /// The first filter that it fails, in the order of `exchangeInfo`; a worth of nothing.
+    pub(crate) fn check(&self, order: &NewOrder, reference: Option<E8>) -> Result<(), Refusal> {
+        if let Some(price) = order.price
+            && !fits(price, self.price.min, self.price.max, self.price.tick)
+        {
+            return Err(Refusal::FilterFailure("PRICE_FILTER"));
+        }
+        if let Quantity::Base(qty) = order.qty {
+            self.check_lot(qty)?;
+            let LotFilter { min, max, step } = self.market_lot;
+            if order.kind == OrderType::Market && !fits(qty, min, max, step) {
+                return Err(Refusal::FilterFailure("MARKET_LOT_SIZE"));
+            }
+        }
+        if let (Some(price), Some(reference)) = (order.price, reference) {
+            let PercentPriceBySide {
+                bid_up,
+                bid_down,
+                ask_up,
+                ask_down,
+            } = self.percent_price;
+            let (down, up) = match order.side {
+                OrderSide::Buy => (bid_down, bid_up),
+                OrderSide::Sell => (ask_down, ask_up),
+            };
+            let price = i128::from(price.0) * i128::from(E8_ONE);
+            let times = |multiplier: E8| i128::from(reference.0) * i128::from(multiplier.0);
+            if !(times(down)..=times(up)).contains(&price) {
+                return Err(Refusal::FilterFailure("PERCENT_PRICE_BY_SIDE"));
+            }
+        }
+        let is_market = order.kind == OrderType::Market;
+        match (order.qty, order.price.or(reference)) {
+            (Quantity::Base(qty), Some(price)) => self.check_notional(price, qty, is_market),
+            (Quantity::Base(_), None) => Ok(()),
+            (Quantity::Quote(quote), _) => self.check_notional(E8(E8_ONE), quote, is_market),
+        }
+    }
+
+    /// Measures what is left of an amended order.
+    ///
+    /// # Errors
+    /// The filter that it fails.
+    pub(crate) fn check_amended(&self, price: E8, qty: E8) -> Result<(), Refusal> {
+        self.check_lot(qty)?;
+        self.check_notional(price, qty, false)
+    }
+
+    fn check_lot(&self, qty: E8) -> Result<(), Refusal> {
+        let LotFilter { min, max, step } = self.lot;
+        if fits(qty, min, max, step) {
+            Ok(())
+        } else {
+            Err(Refusal::FilterFailure("LOT_SIZE"))
+        }
+    }
+
+    fn check_notional(&self, price: E8, qty: E8, is_market: bool) -> Result<(), Refusal> {
+        let Notional {
+            min,
+            max,
+            apply_min_to_market,
+            apply_max_to_market,
+        } = self.notional;
+        // Compared exactly, so at the square of the resolution.
+        let notional = i128::from(price.0) * i128::from(qty.0);
+        let bound = |bound: E8| i128::from(bound.0) * i128::from(E8_ONE);
+        if notional <= 0 {
+            return Err(Refusal::PriceTimesQtyZero);
+        }
+        let too_small = (!is_market || apply_min_to_market) && notional < bound(min);
+        let too_large = (!is_market || apply_max_to_market) && max.0 != 0 && notional > bound(max);
+        if too_small || too_large {
+            return Err(Refusal::FilterFailure("NOTIONAL"));
+        }
+        Ok(())
+    }
+}
+
+/// Within a filter; a zero disables the part.
+fn fits(value: E8, min: E8, max: E8, step: E8) -> bool {
+    (min.0 == 0 || value >= min)
+        && (max.0 == 0 || value <= max)
+        && (step.0 == 0 || value.0 % step.0 == 0)
 }
