@@ -306,7 +306,7 @@ impl Exchange {
             return Err(Refusal::TooManyAmends);
         }
         let other = orders.open_with(symbol, &new_client_id);
-        if other.is_some_and(|other| other.order_id != order.order_id) {
+        if other.is_some_and(|other| other.id != order.id) {
             return Err(Refusal::Duplicate);
         }
         rules.check_amended(order.price, new_qty)?;

@@ -33,7 +33,7 @@ impl Account {
     /// Adds an open order.
     pub(super) fn insert(&mut self, order: Order) {
         assert!(order.status.is_open(), "a new order is open");
-        let key = (order.symbol, order.order_id);
+        let key = (order.symbol, order.id);
         self.open.insert(key);
         let before = self.orders.insert(key, order);
         assert!(before.is_none(), "order ids are used once");

@@ -160,7 +160,7 @@ impl Exchange {
         Order {
             account,
             symbol: new.symbol,
-            order_id: self.markets[new.symbol.0].next_order_id,
+            id: self.markets[new.symbol.0].next_order_id,
             client_order_id: new.client_order_id,
             side: new.side,
             kind: new.kind,
@@ -187,11 +187,11 @@ impl Exchange {
         let taker = OpenOrder {
             account: order.account,
             symbol: order.symbol,
-            order_id: order.order_id,
+            order_id: order.id,
         };
         let market = &mut self.markets[order.symbol.0];
         market.next_order_id += 1;
-        market.incoming = Some(order.order_id);
+        market.incoming = Some(order.id);
         let (paid, _) = market.assets(order.side);
         self.ledger.hold(order.account, paid, E8(0), held(&order));
         self.accounts[order.account.0].insert(order.clone());

@@ -133,7 +133,7 @@ pub(crate) struct Order {
     pub(crate) account: AccountIndex,
     pub(crate) symbol: SymbolIndex,
     /// Increasing a symbol.
-    pub(crate) order_id: u64,
+    pub(crate) id: u64,
     /// As it is now: an amendment changes it, a cancel does not.
     pub(crate) client_order_id: String,
     pub(crate) side: OrderSide,

@@ -33,7 +33,7 @@ impl OpenOrder {
         Self {
             account: order.account,
             symbol: order.symbol,
-            order_id: order.order_id,
+            order_id: order.id,
         }
     }
 }
