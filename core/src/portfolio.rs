@@ -54,7 +54,8 @@ use position::Made;
 pub struct PortfolioConfig {
     /// In which asset everything is valued.
     pub account_currency: AssetIndex,
-    /// What is held of an asset beside trading and is no position; zero for assets that are not listed.
+    /// What is held of an asset beside trading and is no position; for assets that are not listed, what is held when
+    /// the portfolio starts.
     pub baselines: Vec<(AssetIndex, E8)>,
 }
 
@@ -74,7 +75,8 @@ pub enum Booked {
 #[derive(Clone, Copy, Debug, Default)]
 struct Asset {
     holding: Holding,
-    baseline: E8,
+    /// `None` until the portfolio starts, where none is configured.
+    baseline: Option<E8>,
     /// In account currency; `None` while its path lacks a mark, and without a path.
     worth: Option<Exact>,
     /// Whether it should have a worth and has none.
@@ -132,7 +134,7 @@ impl Portfolio {
         let conversion = Conversion::new(instruments, assets, config.account_currency)?;
         let mut table = vec![Asset::default(); assets.count()].into_boxed_slice();
         for (asset, baseline) in config.baselines {
-            table[asset.as_usize()].baseline = baseline;
+            table[asset.as_usize()].baseline = Some(baseline);
         }
         Ok(Self {
             conversion,
@@ -176,6 +178,8 @@ impl Portfolio {
         self.is_started = true;
         for asset in &mut self.assets {
             asset.holding.set_nothing_unless_known(as_of);
+            let held = asset.holding.total();
+            asset.baseline.get_or_insert(held);
         }
         for position in 0..self.lines.len() {
             let base = self.pair(position).base;
@@ -184,6 +188,7 @@ impl Portfolio {
                 let Asset {
                     holding, baseline, ..
                 } = &self.assets[base.as_usize()];
+                let baseline = baseline.expect("every asset has one by now");
                 let qty = E8(holding.total().0.saturating_sub(baseline.0));
                 self.lines[position].position = Position::held(qty);
             }
@@ -193,6 +198,11 @@ impl Portfolio {
             }
             self.revalue_line(instrument);
         }
+    }
+
+    /// What of an asset is no position; `None` before [`Portfolio::start`] where none is configured.
+    pub fn baseline(&self, asset: AssetIndex) -> Option<E8> {
+        self.assets[asset.as_usize()].baseline
     }
 
     /// Whether [`Portfolio::start`] was called.

@@ -170,6 +170,7 @@ impl Replayed {
             | RecordBody::CommandDone { .. }
             | RecordBody::Position { .. }
             | RecordBody::Balance { .. }
+            | RecordBody::Baseline { .. }
             | RecordBody::TradingPhase { .. }
             | RecordBody::TradingState { .. }
             | RecordBody::KillSwitch { .. }

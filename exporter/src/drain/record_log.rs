@@ -167,6 +167,7 @@ impl RecordLog {
             | RecordBody::CommandDone { .. }
             | RecordBody::Position { .. }
             | RecordBody::Balance { .. }
+            | RecordBody::Baseline { .. }
             | RecordBody::TradingPhase { .. }
             | RecordBody::TradingState { .. }
             | RecordBody::KillSwitch { .. }

@@ -28,7 +28,9 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
             let change = self.trading.portfolio.balance(*balance, as_of);
             match change {
                 BalanceChange::Older => continue,
-                BalanceChange::Agreed | BalanceChange::Rounded { .. } => {}
+                BalanceChange::First
+                | BalanceChange::Agreed
+                | BalanceChange::Rounded { .. } => {}
                 BalanceChange::Differed { .. } => {
                     self.telemetry.counters.increment(Counter::BalanceFlows);
                 }

@@ -9,7 +9,7 @@ use crate::order::Balance;
 use crate::order::{OrderKey, OrderStatus};
 use crate::strategy::Strategy;
 use crate::telemetry::counters::Counter;
-use crate::telemetry::records::TradingPhase;
+use crate::telemetry::records::{RecordBody, TradingPhase};
 use crate::units::{Nanos, VenueMillis};
 
 use super::requests::Purpose;
@@ -125,11 +125,23 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
         self.balances(balances, as_of);
         if !self.trading.portfolio.is_started() {
             self.trading.portfolio.start(as_of);
+            self.tell_baselines();
         }
         if self.trading.reconcile.step == Step::Account {
             self.trading.reconcile.step = Step::Settling;
         }
         self.wake();
+    }
+
+    /// Tells what of each asset is no position, so that the next run knows it too.
+    fn tell_baselines(&mut self) {
+        for (asset, _) in self.trading.assets.iter() {
+            if let Some(amount) = self.trading.portfolio.baseline(asset) {
+                self.telemetry
+                    .records
+                    .push(self.now, RecordBody::Baseline { asset, amount });
+            }
+        }
     }
 
     /// Ends the round when nothing is left to find out.

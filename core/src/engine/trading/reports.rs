@@ -270,6 +270,10 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
                 fee: fill.fee,
             },
         );
+        if !trading.portfolio.is_started() {
+            // The balances are asked for after the user data is heard, so they contain it.
+            return;
+        }
         match trading.portfolio.fill(instrument, side, fill) {
             // The balances at start contain it: it is told, and changes nothing.
             Booked::Contained => {}

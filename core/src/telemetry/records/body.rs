@@ -351,6 +351,13 @@ pub enum RecordBody {
         /// The venue's time of it.
         at: VenueMillis,
     },
+    /// What of an asset is held beside trading and is no position.
+    Baseline {
+        /// Which asset.
+        asset: AssetIndex,
+        /// How much.
+        amount: E8,
+    },
     /// Trading came further, or fell back.
     TradingPhase {
         /// Before.

@@ -148,6 +148,7 @@ impl Record {
             | RecordBody::CommandDone { .. }
             | RecordBody::Position { .. }
             | RecordBody::Balance { .. }
+            | RecordBody::Baseline { .. }
             | RecordBody::TradingPhase { .. }
             | RecordBody::TradingState { .. }
             | RecordBody::KillSwitch { .. }
@@ -418,6 +419,10 @@ fn write_trading(body: &RecordBody, bytes: &mut [u8; RECORD_BYTES]) -> u8 {
             fields.u8(fault.index());
             21
         }
+        RecordBody::Baseline { asset, amount } => {
+            fields.u16(asset.0).i64(amount.0);
+            22
+        }
         RecordBody::LinkUp { .. }
         | RecordBody::LinkDown { .. }
         | RecordBody::BookState { .. }
@@ -609,6 +614,10 @@ fn read_trading(kind: u8, bytes: &[u8; RECORD_BYTES]) -> Result<RecordBody, Reco
             instrument: fields.instrument(),
             fault: fields.one_of(&OmsFault::ALL)?,
         },
+        22 => RecordBody::Baseline {
+            asset: AssetIndex(fields.u16()),
+            amount: E8(fields.i64()),
+        },
         kind => return Err(RecordError::Kind(kind)),
     })
 }
@@ -620,7 +629,7 @@ mod tests {
     use proptest::prelude::*;
 
     /// Kinds of this version, numbered from zero.
-    const KINDS: u8 = 22;
+    const KINDS: u8 = 23;
 
     #[test]
     fn the_encoding_is_pinned() {
@@ -870,6 +879,10 @@ mod tests {
                     at: VenueMillis(at),
                 }
             ),
+            (any::<u16>(), any::<i64>()).prop_map(|(asset, amount)| RecordBody::Baseline {
+                asset: AssetIndex(asset),
+                amount: E8(amount),
+            }),
             (
                 select(&TradingPhase::ALL[..]),
                 select(&TradingPhase::ALL[..]),

@@ -226,6 +226,13 @@ impl RecordLog {
                 locked = locked.to_string(),
                 "balance"
             ),
+            RecordBody::Baseline { asset, amount } => info!(
+                component = "engine",
+                event_type = "baseline",
+                asset = self.asset(asset),
+                amount = amount.to_string(),
+                "what is held beside trading"
+            ),
             RecordBody::TradingPhase {
                 from,
                 to,
@@ -292,7 +299,9 @@ fn kind_of(body: &RecordBody) -> Kind {
         | RecordBody::VenueRefused { .. }
         | RecordBody::OrderFault { .. } => Kind::Order,
         RecordBody::OrderRejected { .. } => Kind::Rejection,
-        RecordBody::Position { .. } | RecordBody::Balance { .. } => Kind::Account,
+        RecordBody::Position { .. }
+        | RecordBody::Balance { .. }
+        | RecordBody::Baseline { .. } => Kind::Account,
         RecordBody::CommandDone { .. }
         | RecordBody::TradingPhase { .. }
         | RecordBody::TradingState { .. }

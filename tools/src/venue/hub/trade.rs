@@ -1,0 +1,691 @@
+//! Signed requests: who may ask, when, and what the matching engine makes of it.
+//!
+//! Owns: the order of checks, the way of a request to the matching engine and of its answer back,
+//! faults on that way. Does not: read parameters or render answers; [`requests`] and [`answers`]
+//! do. Invariant: a request that was counted among the account's orders is either matched or
+//! refused there, or taken back.
+
+use super::super::exchange::{
+    AccountIndex, CancelReplace, Half, Order, OrderRef, Placed, Refusal, ReplaceMode, Replaced,
+    TradeFilter,
+};
+use super::super::faults::{Applies, Fault};
+use super::super::methods::{self, ApiError, Detail, Params, Signed};
+use super::super::render::TimeUnit;
+use super::super::source::{SymbolIndex, VenueMicros};
+use super::super::trading::agenda::Arrival;
+use super::super::trading::refusals::{self, Asked};
+use super::super::trading::requests::{self, Command, DrawIds as _};
+use super::super::trading::session::KeyIndex;
+use super::super::trading::signing::{self, Timing};
+use super::super::trading::words::{LimitExceeded, ResponseType};
+use super::super::trading::{AnswerOrder, answers};
+use super::Hub;
+use super::replies::{Answer, Caller, Reply};
+
+/// What a caller shows of itself.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Proof<'a> {
+    /// The frame, with key and signature among its parameters.
+    Frame(&'a str),
+    /// The bytes that a signature signs, and the key's header.
+    Http {
+        payload: &'a str,
+        api_key: Option<&'a str>,
+    },
+}
+
+/// Who a signed request is for, and how long it is valid.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Grant {
+    pub(super) key: KeyIndex,
+    pub(super) account: AccountIndex,
+    pub(super) timing: Timing,
+}
+
+/// A request on its way to the matching engine.
+#[derive(Debug)]
+pub(crate) struct Job {
+    caller: Caller,
+    method: Signed,
+    account: AccountIndex,
+    timing: Timing,
+    arrived: VenueMicros,
+    weight: u32,
+    work: Work,
+    faults: Vec<Fault>,
+}
+
+#[derive(Debug)]
+enum Work {
+    Command(Command),
+    /// A cancel-replace of an account that may place no more orders for now.
+    CancelOnly {
+        request: CancelReplace,
+        refusal: ApiError,
+    },
+    Query(Query),
+}
+
+/// What is only looked at.
+#[derive(Clone, Debug)]
+enum Query {
+    Test {
+        command: Command,
+        commission: bool,
+    },
+    Order {
+        symbol: SymbolIndex,
+        which: OrderRef,
+    },
+    OpenOrders {
+        symbol: Option<SymbolIndex>,
+    },
+    Account {
+        omit_zero_balances: bool,
+    },
+    OrderCounts,
+    Trades {
+        symbol: SymbolIndex,
+        filter: TradeFilter,
+    },
+    Commission {
+        symbol: SymbolIndex,
+    },
+    Filters {
+        symbol: SymbolIndex,
+    },
+}
+
+impl Hub {
+    /// Takes a signed request.
+    pub(super) fn signed_call(
+        &mut self,
+        now: VenueMicros,
+        caller: Caller,
+        method: Signed,
+        params: &Params,
+        proof: &Proof<'_>,
+        known: Result<(), ApiError>,
+    ) {
+        let grant = match self.authorize(now, &caller, params, proof) {
+            Ok(grant) => grant,
+            Err(error) => return self.answer(now, caller, Err(error)),
+        };
+        let work = match known.and_then(|()| self.read(method, params)) {
+            Ok(work) => work,
+            Err(error) => return self.answer_counting(now, caller, method, grant.account, error),
+        };
+        self.accept(now, caller, method, params, grant, work);
+    }
+
+    /// Key, time and signature, in this order.
+    pub(super) fn authorize(
+        &self,
+        now: VenueMicros,
+        caller: &Caller,
+        params: &Params,
+        proof: &Proof<'_>,
+    ) -> Result<Grant, ApiError> {
+        let (key, is_signed) = match proof {
+            Proof::Http { api_key, .. } => {
+                let api_key = api_key.ok_or_else(ApiError::ill_formed_key)?;
+                (self.trading.find_key(api_key)?, true)
+            }
+            Proof::Frame(_) if params.has("apiKey") => {
+                let api_key = params.mandatory_text("apiKey")?;
+                (self.trading.find_key(&api_key)?, true)
+            }
+            Proof::Frame(_) => match self.logon_of(caller) {
+                Some(key) => (key, params.has("signature")),
+                None => return Err(ApiError::mandatory("apiKey")),
+            },
+        };
+        let timing = Timing::read(params)?;
+        timing.on_arrival(now)?;
+        if is_signed {
+            let signature = params.mandatory_text("signature")?;
+            let payload = match proof {
+                Proof::Frame(frame) => signing::websocket_payload(frame).unwrap_or_default(),
+                Proof::Http { payload, .. } => (*payload).to_owned(),
+            };
+            if !self
+                .trading
+                .key(key)
+                .verifies(payload.as_bytes(), &signature)
+            {
+                return Err(ApiError::bad_signature());
+            }
+        }
+        Ok(Grant {
+            key,
+            account: self.trading.account_of(key),
+            timing,
+        })
+    }
+
+    fn logon_of(&self, caller: &Caller) -> Option<KeyIndex> {
+        let connection = self.connections.get(&caller.connection()?)?;
+        Some(connection.session.logon?.key)
+    }
+
+    /// Reads a request's parameters.
+    fn read(&mut self, method: Signed, params: &Params) -> Result<Work, ApiError> {
+        let symbol = || self.symbol(&params.symbol("symbol")?);
+        Ok(match method {
+            Signed::Place | Signed::Test => {
+                let symbol = symbol()?;
+                let (order, answer) = requests::new_order(params, symbol, &mut self.trading)?;
+                let command = Command::Place { order, answer };
+                if method == Signed::Place {
+                    return Ok(Work::Command(command));
+                }
+                let commission = params.flag("computeCommissionRates")?.unwrap_or(false);
+                Work::Query(Query::Test {
+                    command,
+                    commission,
+                })
+            }
+            Signed::Cancel => {
+                let symbol = symbol()?;
+                Work::Command(requests::cancel(params, symbol, &mut self.trading)?)
+            }
+            Signed::CancelAll => Work::Command(Command::CancelAll {
+                symbol: symbol()?,
+                cancel_id: self.trading.draw(),
+            }),
+            Signed::CancelReplace => {
+                let symbol = symbol()?;
+                Work::Command(requests::cancel_replace(params, symbol, &mut self.trading)?)
+            }
+            Signed::Amend => {
+                let symbol = symbol()?;
+                Work::Command(requests::amend(params, symbol, &mut self.trading)?)
+            }
+            Signed::OrderStatus => Work::Query(Query::Order {
+                symbol: symbol()?,
+                which: requests::queried(params)?,
+            }),
+            Signed::OpenOrders => Work::Query(Query::OpenOrders {
+                symbol: if params.has("symbol") {
+                    Some(symbol()?)
+                } else {
+                    None
+                },
+            }),
+            Signed::Account => Work::Query(Query::Account {
+                omit_zero_balances: params.flag("omitZeroBalances")?.unwrap_or(false),
+            }),
+            Signed::OrderCounts => Work::Query(Query::OrderCounts),
+            Signed::MyTrades => Work::Query(Query::Trades {
+                symbol: symbol()?,
+                filter: requests::trade_filter(params)?,
+            }),
+            Signed::Commission => Work::Query(Query::Commission { symbol: symbol()? }),
+            Signed::MyFilters => Work::Query(Query::Filters { symbol: symbol()? }),
+        })
+    }
+
+    /// Counts a sound request, lets faults have their say, and sends it to the matching engine.
+    fn accept(
+        &mut self,
+        now: VenueMicros,
+        caller: Caller,
+        method: Signed,
+        params: &Params,
+        grant: Grant,
+        work: Work,
+    ) {
+        if !self.agenda.has_room() {
+            return self.answer(now, caller, Err(ApiError::overloaded()));
+        }
+        let work = match self.count_order(now, &caller, method, grant.account, work) {
+            Ok(work) => work,
+            Err(error) => return self.answer_counting(now, caller, method, grant.account, error),
+        };
+        let (mut faults, mut unasked) = (Vec::new(), Vec::new());
+        let mut due = VenueMicros(now.0 + self.config.latency.request_to_engine_us);
+        if let Work::Command(command) = &work {
+            self.faults.next(Applies::Trading, &mut faults);
+            self.faults.next(Applies::Exchange, &mut unasked);
+            if command.is_cancel() {
+                let mut delays = Vec::new();
+                self.faults.next(Applies::Cancel, &mut delays);
+                for fault in delays {
+                    if let Fault::CancelDelayed { ms } = fault {
+                        due.0 += u64::from(ms) * 1_000;
+                    }
+                }
+            }
+        }
+        let job = Job {
+            weight: methods::Method::Signed(method).weight(params),
+            arrived: now,
+            timing: grant.timing,
+            account: grant.account,
+            method,
+            caller,
+            work,
+            faults,
+        };
+        self.dispatch(now, due, job);
+        for fault in unasked {
+            self.unasked(now, fault);
+        }
+        self.settle(now);
+    }
+
+    /// What becomes of a request at the venue's door.
+    fn dispatch(&mut self, now: VenueMicros, due: VenueMicros, job: Job) {
+        let timeout = VenueMicros(job.arrived.0 + self.config.backend_timeout_ms * 1_000);
+        if job.faults.contains(&Fault::Ban) {
+            let until = self.limits.ban(now, job.caller.ip);
+            self.stats.refused += 1;
+            self.take_back(now, &job);
+            self.answer(now, job.caller, Err(ApiError::banned(until)));
+        } else if job.faults.contains(&Fault::Unavailable) {
+            self.take_back(now, &job);
+            self.answer(now, job.caller, Err(ApiError::overloaded()));
+        } else if job.faults.contains(&Fault::TimeoutRefused) {
+            self.take_back(now, &job);
+            let reply = self.compose(timeout, job.caller, Err(ApiError::timeout()).into());
+            self.agenda.add(timeout, Arrival::Reply(reply));
+        } else {
+            self.agenda.add(due, Arrival::Request(Box::new(job)));
+        }
+    }
+
+    /// An order that was counted and does not reach the matching engine.
+    fn take_back(&mut self, now: VenueMicros, job: &Job) {
+        if job.method.counts_orders() && matches!(job.work, Work::Command(_)) {
+            self.trading.orders_of(job.account).remove(job.arrived, now);
+        }
+    }
+
+    /// Counts a new order, or says why none may be placed now.
+    fn count_order(
+        &mut self,
+        now: VenueMicros,
+        caller: &Caller,
+        method: Signed,
+        account: AccountIndex,
+        work: Work,
+    ) -> Result<Work, ApiError> {
+        if !method.counts_orders() {
+            return Ok(work);
+        }
+        let limits = self.trading.limits;
+        let orders = self.trading.orders_of(account);
+        let exceeded = match orders.check(now, limits) {
+            Ok(()) => {
+                orders.add(now);
+                return Ok(work);
+            }
+            Err(exceeded) => exceeded,
+        };
+        let refusal =
+            ApiError::too_many_orders(exceeded.limit, exceeded.interval, exceeded.retry_at);
+        match work {
+            Work::Command(Command::CancelReplace {
+                request,
+                exceeded: LimitExceeded::CancelOnly,
+                ..
+            }) => Ok(Work::CancelOnly { request, refusal }),
+            Work::Command(_) | Work::CancelOnly { .. } | Work::Query(_) => {
+                self.stats.refused += 1;
+                Err(match self.limits.refuse(now, caller.ip) {
+                    Some(until) => ApiError::banned(until),
+                    None => refusal,
+                })
+            }
+        }
+    }
+
+    fn answer_counting(
+        &mut self,
+        now: VenueMicros,
+        caller: Caller,
+        method: Signed,
+        account: AccountIndex,
+        error: ApiError,
+    ) {
+        let order_counts = method
+            .counts_orders()
+            .then(|| self.trading.orders_of(account).counts(now));
+        let answer = Answer {
+            result: Err(error),
+            order_counts,
+        };
+        self.answer(now, caller, answer);
+    }
+
+    /// A request is at the matching engine.
+    pub(super) fn execute(&mut self, due: VenueMicros, job: Job) {
+        let at = self.trading.no_earlier(due);
+        let unit = job.caller.unit;
+        let result = match &job.work {
+            Work::Query(query) => self.look_up(at, job.account, query, unit),
+            Work::Command(command) => self.carry_out(at, &job, command),
+            Work::CancelOnly { request, refusal } => self.cancel_only(at, &job, request, refusal),
+        };
+        let ip = job.caller.ip;
+        if result.is_ok() && job.method.is_free_on_success() {
+            self.limits.refund(job.arrived, at, ip, job.weight);
+        }
+        let order_counts = job
+            .method
+            .counts_orders()
+            .then(|| self.trading.orders_of(job.account).counts(at));
+        let events = self.trading.take_events();
+        let latency = self.config.latency;
+        let mut reply_due = VenueMicros(at.0 + latency.engine_to_response_us);
+        let mut events_due = VenueMicros(at.0 + latency.engine_to_event_us);
+        let mut events_first = match self.config.answer_order {
+            AnswerOrder::ResponseFirst => false,
+            AnswerOrder::EventFirst => true,
+            AnswerOrder::Random => self.trading.draw_event_first(),
+        };
+        if job.faults.contains(&Fault::EventFirst) {
+            events_first = true;
+            reply_due = reply_due.max(events_due);
+        } else if job.faults.contains(&Fault::ResponseFirst) {
+            events_first = false;
+            events_due = events_due.max(reply_due);
+        }
+        let answer = Answer {
+            result,
+            order_counts,
+        };
+        let reply = if job.faults.contains(&Fault::ResponseLost) {
+            self.lose(job.caller.to);
+            None
+        } else if job.faults.contains(&Fault::DropAfterAccept) {
+            Some((reply_due, Reply::Break(job.caller.to)))
+        } else if job.faults.contains(&Fault::TimeoutAccepted) {
+            let due = VenueMicros(job.arrived.0 + self.config.backend_timeout_ms * 1_000);
+            let due = due.max(at);
+            let timeout = Err(ApiError::timeout()).into();
+            Some((due, self.compose(due, job.caller, timeout)))
+        } else {
+            Some((reply_due, self.compose(at, job.caller, answer)))
+        };
+        if events_first {
+            self.schedule_events(events_due, events);
+            if let Some((due, reply)) = reply {
+                self.agenda.add(due, Arrival::Reply(reply));
+            }
+        } else {
+            if let Some((due, reply)) = reply {
+                self.agenda.add(due, Arrival::Reply(reply));
+            }
+            self.schedule_events(events_due, events);
+        }
+    }
+
+    fn carry_out(
+        &mut self,
+        at: VenueMicros,
+        job: &Job,
+        command: &Command,
+    ) -> Result<String, ApiError> {
+        job.timing.in_front_of_the_engine(at)?;
+        let (account, unit) = (job.account, job.caller.unit);
+        let exchange = &mut self.trading.exchange;
+        let name = |symbol: SymbolIndex| self.specs[symbol.0].symbol.as_str();
+        match command {
+            Command::Place { order, answer } => {
+                match exchange.place(at, account, order.clone(), &self.market) {
+                    Ok(placed) => Ok(answers::placed(name(order.symbol), &placed, *answer, unit)),
+                    Err(refusal) => Err(self.refuse_order(at, job, refusal)),
+                }
+            }
+            Command::Cancel {
+                symbol,
+                which,
+                cancel_id,
+                restriction,
+            } => exchange
+                .cancel(at, account, *symbol, which, cancel_id, *restriction)
+                .map(|order| answers::cancelled(name(*symbol), &order, cancel_id, unit))
+                .map_err(|refusal| refusals::error(refusal, Asked::Cancel)),
+            Command::CancelAll { symbol, cancel_id } => exchange
+                .cancel_all(at, account, *symbol, cancel_id)
+                .map(|orders| {
+                    let cancelled =
+                        |order: &Order| answers::cancelled(name(*symbol), order, cancel_id, unit);
+                    let reports: Vec<_> = orders.iter().map(cancelled).collect();
+                    format!("[{}]", reports.join(","))
+                })
+                .map_err(|refusal| refusals::error(refusal, Asked::Cancel)),
+            Command::CancelReplace {
+                request, answer, ..
+            } => match exchange.cancel_replace(at, account, request.clone(), &self.market) {
+                Ok(replaced) => self.replaced(request, &replaced, *answer, unit),
+                Err(refusal) => Err(self.refuse_order(at, job, refusal)),
+            },
+            Command::Amend {
+                symbol,
+                which,
+                new_qty,
+                new_client_id,
+            } => exchange
+                .amend(at, account, *symbol, which, *new_qty, new_client_id.clone())
+                .map(|amended| {
+                    if !amended.order.status.is_open() {
+                        // An amendment that ends its order costs nothing.
+                        let ip = job.caller.ip;
+                        self.limits.refund(job.arrived, at, ip, job.weight);
+                    }
+                    answers::amended(name(*symbol), &amended, unit)
+                })
+                .map_err(
+                    |refusal| match (refusal, exchange.order(account, *symbol, which)) {
+                        (Refusal::AmendNotReducing, Ok(order)) if order.orig_qty == *new_qty => {
+                            refusals::no_change()
+                        }
+                        (refusal, _) => refusals::error(refusal, Asked::Amend),
+                    },
+                ),
+        }
+    }
+
+    /// A new order's refusal; one that the matching engine has not seen does not count.
+    fn refuse_order(&mut self, at: VenueMicros, job: &Job, refusal: Refusal) -> ApiError {
+        if !refusals::reached_the_engine(refusal) {
+            self.take_back(at, job);
+        }
+        refusals::error(refusal, Asked::NewOrder)
+    }
+
+    fn replaced(
+        &self,
+        request: &CancelReplace,
+        replaced: &Replaced,
+        answer: ResponseType,
+        unit: TimeUnit,
+    ) -> Result<String, ApiError> {
+        let name = self.specs[request.new.symbol.0].symbol.as_str();
+        let cancelled = |order: &Order| answers::cancelled(name, order, &request.cancel_id, unit);
+        let placed = |placed: &Placed| answers::placed(name, placed, answer, unit);
+        let cancel = half(&replaced.cancel, Asked::Cancel, cancelled);
+        let new = half(&replaced.new, Asked::NewOrder, placed);
+        replace_answer(&cancel, &new, None)
+    }
+
+    /// The cancel half alone: the account may place no more orders for now.
+    fn cancel_only(
+        &mut self,
+        at: VenueMicros,
+        job: &Job,
+        request: &CancelReplace,
+        refusal: &ApiError,
+    ) -> Result<String, ApiError> {
+        job.timing.in_front_of_the_engine(at)?;
+        let symbol = request.new.symbol;
+        let name = self.specs[symbol.0].symbol.as_str();
+        let cancelled = self.trading.exchange.cancel(
+            at,
+            job.account,
+            symbol,
+            &request.cancel,
+            &request.cancel_id,
+            request.restriction,
+        );
+        let cancel = match cancelled {
+            Ok(order) => HalfText::Success(answers::cancelled(
+                name,
+                &order,
+                &request.cancel_id,
+                job.caller.unit,
+            )),
+            Err(refusal) => HalfText::Failure(refusals::error(refusal, Asked::Cancel).bare_json()),
+        };
+        // The table of the documents; a sentence there says 409 for both.
+        let (status, new) = match (request.mode, &cancel) {
+            (ReplaceMode::StopOnFailure, HalfText::Success(_)) => {
+                (Some(429), HalfText::Failure(refusal.bare_json()))
+            }
+            (ReplaceMode::StopOnFailure, HalfText::Failure(_) | HalfText::NotAttempted) => {
+                (Some(429), HalfText::NotAttempted)
+            }
+            (ReplaceMode::AllowFailure, _) => (None, HalfText::Failure(refusal.bare_json())),
+        };
+        replace_answer(&cancel, &new, status)
+    }
+
+    fn look_up(
+        &mut self,
+        at: VenueMicros,
+        account: AccountIndex,
+        query: &Query,
+        unit: TimeUnit,
+    ) -> Result<String, ApiError> {
+        let name = |symbol: SymbolIndex| self.specs[symbol.0].symbol.as_str();
+        let discount = self.config.exchange.bnb_discount;
+        match query {
+            Query::Test {
+                command,
+                commission,
+            } => {
+                if let Command::Place { order, .. } = command {
+                    let tested = self.trading.exchange.test(account, order, &self.market);
+                    tested.map_err(|refusal| refusals::error(refusal, Asked::NewOrder))?;
+                }
+                let config = self.trading.exchange.account_config(account);
+                Ok(if *commission {
+                    answers::test_commission(config, discount)
+                } else {
+                    "{}".to_owned()
+                })
+            }
+            Query::Order { symbol, which } => self
+                .trading
+                .exchange
+                .order(account, *symbol, which)
+                .map(|order| answers::status(name(*symbol), order, unit))
+                .map_err(|refusal| refusals::error(refusal, Asked::Query)),
+            Query::OpenOrders { symbol } => {
+                let orders = self.trading.exchange.open_orders(account, *symbol);
+                let rows: Vec<_> = orders
+                    .map(|order| answers::status(name(order.symbol), order, unit))
+                    .collect();
+                Ok(format!("[{}]", rows.join(",")))
+            }
+            Query::Account { omit_zero_balances } => {
+                let exchange = &self.trading.exchange;
+                let balances = exchange.balances(account).filter(|balance| {
+                    !omit_zero_balances || balance.free.0 != 0 || balance.locked.0 != 0
+                });
+                Ok(answers::account(
+                    account.0,
+                    exchange.account_config(account),
+                    self.trading.updated(account),
+                    balances,
+                    unit,
+                ))
+            }
+            Query::OrderCounts => {
+                let counts = self.trading.orders_of(account).counts(at);
+                let limits = self.trading.limits;
+                Ok(format!("[{}]", answers::order_counts(limits, counts)))
+            }
+            Query::Trades { symbol, filter } => {
+                let trades = self.trading.exchange.trades(account, *symbol, filter);
+                let rows: Vec<_> = trades
+                    .map(|trade| answers::trade(name(*symbol), trade, unit))
+                    .collect();
+                Ok(format!("[{}]", rows.join(",")))
+            }
+            Query::Commission { symbol } => Ok(answers::commission(
+                name(*symbol),
+                self.trading.exchange.account_config(account),
+                discount,
+            )),
+            Query::Filters { symbol } => Ok(format!(
+                r#"{{"exchangeFilters":[],"symbolFilters":{},"assetFilters":[]}}"#,
+                methods::symbol_filters(self.trading.exchange.rules(*symbol))
+            )),
+        }
+    }
+}
+
+/// One half of a cancel-replace as it is printed.
+enum HalfText {
+    Success(String),
+    Failure(String),
+    NotAttempted,
+}
+
+impl HalfText {
+    fn word(&self) -> &'static str {
+        match self {
+            Self::Success(_) => "SUCCESS",
+            Self::Failure(_) => "FAILURE",
+            Self::NotAttempted => "NOT_ATTEMPTED",
+        }
+    }
+
+    fn json(&self) -> &str {
+        match self {
+            Self::Success(text) | Self::Failure(text) => text,
+            Self::NotAttempted => "null",
+        }
+    }
+}
+
+fn half<T>(half: &Half<T>, asked: Asked, text: impl Fn(&T) -> String) -> HalfText {
+    match half {
+        Half::Done(done) => HalfText::Success(text(done)),
+        Half::Failed(refusal) => HalfText::Failure(refusals::error(*refusal, asked).bare_json()),
+        Half::NotAttempted => HalfText::NotAttempted,
+    }
+}
+
+/// The answer to a cancel-replace, by what became of its halves; `status` when it is not theirs.
+fn replace_answer(
+    cancel: &HalfText,
+    new: &HalfText,
+    status: Option<u16>,
+) -> Result<String, ApiError> {
+    let data = format!(
+        concat!(
+            r#"{{"cancelResult":"{}","newOrderResult":"{}","cancelResponse":{},"#,
+            r#""newOrderResponse":{}}}"#
+        ),
+        cancel.word(),
+        new.word(),
+        cancel.json(),
+        new.json()
+    );
+    let (own_status, code, msg) = match (cancel, new) {
+        (HalfText::Success(_), HalfText::Success(_)) => return Ok(data),
+        (HalfText::Success(_), _) | (_, HalfText::Success(_)) => {
+            (409, -2021, "Order cancel-replace partially failed.")
+        }
+        (_, _) => (400, -2022, "Order cancel-replace failed."),
+    };
+    Err(ApiError {
+        detail: Detail::Data(data),
+        ..ApiError::new(status.unwrap_or(own_status), code, msg)
+    })
+}
