@@ -12,6 +12,7 @@ use crate::published::{Published, Shared};
 use crate::status::{self, Rates, RingLine, Slowest};
 use record_log::RecordLog;
 use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
 use veloz_core::event::LinkRole;
 use veloz_core::instrument::Instruments;
 use veloz_core::telemetry::TelemetryReader;
@@ -53,6 +54,8 @@ pub struct Drain {
     /// Of the current window: changes of a touch, and the slowest message.
     touches: u64,
     slowest: Option<Slowest>,
+    /// Where what must outlive the process is kept.
+    keeper: Option<SyncSender<Record>>,
 }
 
 /// Counts whose growth over a window is a rate.
@@ -90,6 +93,7 @@ impl Drain {
         instruments: Arc<Instruments>,
         exchange: &'static str,
         heartbeat_age_max: Nanos,
+        keeper: Option<SyncSender<Record>>,
     ) -> (Self, Shared) {
         let published = Published::new(instruments.count());
         let shared = Shared::new(published.clone());
@@ -115,6 +119,7 @@ impl Drain {
             window_from: Nanos::ZERO,
             touches: 0,
             slowest: None,
+            keeper,
         };
         (drain, shared)
     }
@@ -171,6 +176,12 @@ impl Drain {
         self.next_sequence = record.sequence + 1;
         if let RecordBody::EngineState { to, .. } = record.body {
             self.published.engine = Some(to);
+        }
+        if must_be_kept(&record.body)
+            && let Some(keeper) = &self.keeper
+        {
+            // A thread that saves slower than trading states change has a disk that does not answer; it tells so.
+            let _ = keeper.try_send(*record);
         }
         self.log.record(now, record);
     }
@@ -258,6 +269,14 @@ impl Drain {
     }
 }
 
+/// Whether a record says something that must outlive the process.
+const fn must_be_kept(body: &RecordBody) -> bool {
+    matches!(
+        body,
+        RecordBody::KillSwitch { .. } | RecordBody::Baseline { .. }
+    )
+}
+
 fn note_ring(line: &mut RingLine, found: usize, capacity: usize, lost: u64) {
     let found = found as u64;
     line.used = found;
@@ -289,6 +308,7 @@ mod tests {
             Arc::new(instruments()),
             "binance",
             Nanos::from_secs(1),
+            None,
         );
         (core, drain, shared)
     }

@@ -26,6 +26,7 @@ use veloz_core::telemetry::TelemetryReader;
 use veloz_core::telemetry::counters::{Counter, CounterReader};
 use veloz_core::telemetry::gauges::GaugeReader;
 use veloz_core::telemetry::histograms::Stage;
+use veloz_core::telemetry::records::Record;
 use veloz_core::units::Nanos;
 use veloz_core::venue::binance::fault::VenueFault;
 
@@ -127,7 +128,7 @@ struct Running {
 
 /// Starts the drain and the HTTP server.
 ///
-/// `clock` must be the core's. `on_panic` is called on the thread that panicked, with the thread's
+/// `clock` must be the core's. `keeper` gets every record that must outlive the process. `on_panic` is called on the thread that panicked, with the thread's
 /// name, after it was logged: a sidecar without its drain must not go on trading.
 ///
 /// # Errors
@@ -137,6 +138,7 @@ pub fn start(
     reader: TelemetryReader,
     instruments: &Instruments,
     clock: Clock,
+    keeper: Option<mpsc::SyncSender<Record>>,
     on_panic: impl Fn(&'static str) + Send + Sync + 'static,
 ) -> Result<SidecarHandle, StartError> {
     let address = config.bind;
@@ -157,6 +159,7 @@ pub fn start(
         Arc::clone(&instruments),
         config.exchange,
         config.heartbeat_age_max,
+        keeper,
     );
     let requests = Arc::new(RequestMetrics::default());
     let state = Arc::new(HttpState {
@@ -376,7 +379,7 @@ mod tests {
 
     fn started(config: ExporterConfig) -> (Telemetry, Result<SidecarHandle, StartError>) {
         let (core, reader) = telemetry(INSTRUMENTS, Sizes::default());
-        let sidecar = start(config, reader, &instruments(), Clock::kernel(), |thread| {
+        let sidecar = start(config, reader, &instruments(), Clock::kernel(), None, |thread| {
             panic!("{thread} panicked")
         });
         (core, sidecar)

@@ -64,6 +64,11 @@ impl Keys {
         self.api_key.expose()
     }
 
+    /// Both, for an owner that keeps them.
+    pub fn into_parts(self) -> (Secret, Signer) {
+        (self.api_key, self.signer)
+    }
+
     /// What signs with it.
     pub fn signer(&self) -> &Signer {
         &self.signer

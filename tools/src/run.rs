@@ -12,23 +12,30 @@
 //! | `venue` | the embedded venue, when there is one | every other CPU |
 //! | `veloz-start` | asks the venue for its instruments, then ends | every other CPU |
 //! | `veloz-capture` | writes a capture, when there is one | every other CPU |
+//! | `veloz-state` | keeps the state file, when there is an account | every other CPU |
 //! | main | signals, log of connections, live status | every other CPU |
 //!
-//! The first SIGINT or SIGTERM ends the process cleanly within two seconds, with exit code 0; the
-//! second ends it at once. A thread that panics ends it with exit code 1 and a sentence.
+//! The first SIGINT or SIGTERM ends the process cleanly: no new orders, ours are cancelled, and the venue has
+//! `orders.shutdown_timeout_ms` to confirm it. Exit code 0 when no order is left, 3 with the ids of those that are.
+//! The second signal ends it at once. SIGHUP reads the limits anew. A thread that panics ends the process with exit
+//! code 1 and a sentence.
 
+mod account;
 pub mod ends;
+mod keeper;
 mod settings;
 
 use crate::capture::tap::{BlockWriter, Drained};
 use crate::capture::writer::Totals;
-use crate::cli::{EXIT_FAILURE, EXIT_OK, RunArgs};
+use crate::cli::{EXIT_FAILURE, EXIT_OK, EXIT_ORDERS_LEFT, RunArgs};
 use crate::config::{self, Config, Loaded, Source};
 use crate::logging;
 use crate::placement::{self, Cpus, Placement};
 use crate::status::{self, Screen};
 use crate::venue::{MarketConfig, Recording, Speed, Venue, VenueConfig, VenueHandle};
+use account::{TradingSetup, trading_setup};
 use ends::{Panics, Signals, note_panic, watch_panics};
+use keeper::Keeper;
 use settings::engine_config;
 use std::fs::File;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
@@ -38,7 +45,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use veloz_core::config::EngineConfig;
+use veloz_core::config::{EngineConfig, OrderLimits};
 use veloz_core::edge::clock::Clock;
 use veloz_core::edge::connector::request_once;
 use veloz_core::edge::core_loop::{Core, EdgeConfig, NoTap, Tap, spawn};
@@ -47,6 +54,11 @@ use veloz_core::edge::idle::IdleKind;
 use veloz_core::engine::Engine;
 use veloz_core::event::Command;
 use veloz_core::instrument::Instruments;
+use veloz_core::oms::Order;
+use veloz_core::order::OrderId;
+use veloz_core::strategy::Configured;
+use veloz_core::telemetry::gauges::{Gauge, GaugeReader};
+use veloz_core::telemetry::records::TradingPhase;
 use veloz_core::telemetry::{Sizes, telemetry};
 use veloz_core::units::Nanos;
 use veloz_core::venue::binance::exchange_info;
@@ -66,6 +78,8 @@ const PATROL: Duration = Duration::from_millis(20);
 const DRAW_EVERY: Duration = Duration::from_millis(250);
 /// How long the capture's writer rests when no block waits.
 const CAPTURE_REST: Duration = Duration::from_millis(5);
+/// Records that wait for the state thread: kill switches and baselines, a handful in a run.
+const KEPT_RECORDS_MAX: usize = 1_024;
 /// Silence after which the edge gives a socket up: the venue pings every 20 s, one may be lost.
 const SOCKET_SILENCE_MIN: Nanos = Nanos::from_secs(45);
 
@@ -108,6 +122,8 @@ pub struct Boot {
     http: SocketAddr,
     http_remote: bool,
     venue: Option<VenueHandle>,
+    trading: Option<TradingSetup>,
+    shutdown_timeout: Duration,
 }
 
 impl Boot {
@@ -178,7 +194,8 @@ impl Boot {
             silence_max: silence.max(SOCKET_SILENCE_MIN),
         };
         let answer = ask_exchange_info(&edge, config, asked)?;
-        let (instruments, weight_per_minute) = read_exchange_info(&answer, config)?;
+        let (instruments, weight_per_minute, order_limits) = read_exchange_info(&answer, config)?;
+        let trading = trading_setup(config, venue.as_ref(), &instruments, order_limits)?;
         let mut engine = engine_config(config, RandomState::new().build_hasher().finish());
         engine.requests.weight_per_minute =
             engine.requests.weight_per_minute.min(weight_per_minute);
@@ -191,6 +208,8 @@ impl Boot {
             http: config.http.socket_address(),
             http_remote: config.http.danger_listen_without_auth,
             venue,
+            trading,
+            shutdown_timeout: Duration::from_millis(config.orders.shutdown_timeout_ms),
         })
     }
 
@@ -202,6 +221,21 @@ impl Boot {
         let panics = watch_panics();
         let clock = Clock::calibrate();
         let (core_end, sidecar_end) = telemetry(self.instruments.count(), Sizes::default());
+        let gauges = sidecar_end.gauges.clone();
+        let (account, state) = match self.trading {
+            Some(trading) => (Some(trading.account), Some(trading.state)),
+            None => (None, None),
+        };
+        let (to_keeper, keeper) = match state {
+            Some(state) => {
+                let (to_keeper, records) = mpsc::sync_channel(KEPT_RECORDS_MAX);
+                let keeper = Keeper::new(state, &self.instruments, gauges.clone())
+                    .spawn(records, self.placement.cpu)
+                    .map_err(|error| format!("no thread for the state: {error}"))?;
+                (Some(to_keeper), Some(keeper))
+            }
+            None => (None, None),
+        };
         let sidecar = veloz_exporter::start(
             ExporterConfig {
                 bind: self.http,
@@ -212,12 +246,13 @@ impl Boot {
             sidecar_end,
             &self.instruments,
             clock,
+            to_keeper,
             note_panic,
         )
         .map_err(|error| {
             format!("{error}; choose another with http.port (--set http.port=0 takes a free one)")
         })?;
-        let engine = Engine::new(self.engine, self.instruments, core_end, clock)
+        let engine = Engine::with_account(self.engine, self.instruments, core_end, clock, account)
             .map_err(|error| error.to_string())?;
         let core = spawn(&self.edge, clock, engine, tap).map_err(|error| error.to_string())?;
         for placed in &core.placements {
@@ -235,18 +270,24 @@ impl Boot {
         Ok(Session {
             core,
             sidecar,
+            gauges,
+            keeper,
             venue: self.venue,
             panics,
+            shutdown_timeout: self.shutdown_timeout,
         })
     }
 }
 
 /// A running engine with everything around it.
 pub struct Session<T> {
-    core: Core<Engine<Clock>, T>,
+    core: Core<Engine<Clock, Configured>, T>,
     sidecar: SidecarHandle,
+    gauges: GaugeReader,
+    keeper: Option<JoinHandle<()>>,
     venue: Option<VenueHandle>,
     panics: Panics,
+    shutdown_timeout: Duration,
 }
 
 /// Why [`Session::watch`] returned.
@@ -303,9 +344,10 @@ impl<T> Session<T> {
         }
     }
 
-    /// Ends everything in order: the core closes its links, the sidecar empties the rings, the venue
-    /// goes last. Returns the tap.
-    pub fn stop(self) -> T {
+    /// Ends everything in order: our orders are cancelled, the core closes its links, the sidecar empties the
+    /// rings, the venue goes last. Returns the tap, and the orders that may still be open.
+    pub fn stop(self) -> (T, Vec<OrderId>) {
+        self.stop_trading();
         let asked = Instant::now();
         while self.core.commands.send(Command::Shutdown).is_err()
             && asked.elapsed() < CORE_STOP_TIMEOUT
@@ -322,12 +364,59 @@ impl<T> Session<T> {
             );
             self.core.stop();
         }
-        let (_, tap) = self.core.join();
+        let (engine, tap) = self.core.join();
+        let left: Vec<OrderId> = engine
+            .oms()
+            .into_iter()
+            .flat_map(|oms| oms.open_all().map(Order::id))
+            .collect();
         if let Err(error) = self.sidecar.stop(SIDECAR_STOP_TIMEOUT) {
             tracing::warn!(component = "gateway", "{error}");
         }
+        if let Some(keeper) = self.keeper
+            && keeper.join().is_err()
+        {
+            // Its panic message is on stderr, and the watch has ended the session for it.
+            tracing::error!(component = "state", "the state thread panicked");
+        }
         drop(self.venue);
-        tap
+        (tap, left)
+    }
+
+    /// Has the core trade no more and take its orders back, and waits until none is left or the time is over.
+    fn stop_trading(&self) {
+        let phase = || {
+            usize::try_from(self.gauges.plain(Gauge::TradingPhase))
+                .ok()
+                .and_then(|position| TradingPhase::ALL.get(position).copied())
+        };
+        if phase() == Some(TradingPhase::Off) || self.core.is_finished() {
+            return;
+        }
+        let asked = Instant::now();
+        while self.core.commands.send(Command::Stop).is_err()
+            && asked.elapsed() < self.shutdown_timeout
+        {
+            std::thread::sleep(PATROL);
+        }
+        while phase() != Some(TradingPhase::Stopped)
+            && !self.core.is_finished()
+            && asked.elapsed() < self.shutdown_timeout
+        {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Sends a command to the core; tries for a while when it is busy.
+    fn command(&self, command: Command) -> bool {
+        let asked = Instant::now();
+        while self.core.commands.send(command).is_err() {
+            if asked.elapsed() > CORE_STOP_TIMEOUT {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        true
     }
 }
 
@@ -368,8 +457,8 @@ pub fn run(loaded: &Loaded, arguments: &RunArgs) -> u8 {
         !arguments.no_status,
         || signals.asked(),
     );
-    session.stop();
-    finish(&end)
+    let (_, left) = session.stop();
+    finish_trading(&end, &left)
 }
 
 /// Sets up logging and writes what the configuration has to say.
@@ -381,14 +470,6 @@ pub fn install_logging(loaded: &Loaded) -> Result<Arc<Screen>, String> {
     logging::install(&loaded.config.log, &screen)?;
     for warning in &loaded.warnings {
         tracing::warn!(component = "config", "{warning}");
-    }
-    if loaded.config.venue.execution_mode != config::ExecutionMode::SimEngine
-        || loaded.config.venue.api_key.is_set()
-    {
-        tracing::warn!(
-            component = "config",
-            "this version sends no orders: market data only"
-        );
     }
     Ok(screen)
 }
@@ -462,6 +543,26 @@ pub fn finish(end: &End) -> u8 {
             "the thread {thread} panicked (its words are on standard error); the process ends, because it would go on half blind"
         )),
         End::CoreEnded => fail("the core ended although nobody asked it to"),
+    }
+}
+
+/// As [`finish`], and names the orders that may still be open.
+fn finish_trading(end: &End, left: &[OrderId]) -> u8 {
+    let code = finish(end);
+    if left.is_empty() {
+        return code;
+    }
+    let ids: Vec<String> = left.iter().map(ToString::to_string).collect();
+    tracing::error!(
+        component = "core",
+        event_type = "orders_left",
+        orders = ids.join(" "),
+        "the venue did not confirm in time that these orders are gone; `veloz cancel-all` cancels what is left"
+    );
+    if code == EXIT_OK {
+        EXIT_ORDERS_LEFT
+    } else {
+        code
     }
 }
 
@@ -544,8 +645,11 @@ fn ask_exchange_info(
     }
 }
 
-/// The instruments of an answer, and the venue's request weight a minute.
-fn read_exchange_info(answer: &str, config: &Config) -> Result<(Instruments, u32), String> {
+/// The instruments of an answer, the venue's request weight a minute, and its limits on orders.
+fn read_exchange_info(
+    answer: &str,
+    config: &Config,
+) -> Result<(Instruments, u32, OrderLimits), String> {
     let symbols: Vec<&str> = config
         .market_data
         .symbols
@@ -555,7 +659,7 @@ fn read_exchange_info(answer: &str, config: &Config) -> Result<(Instruments, u32
     let info = exchange_info::parse(answer.as_bytes(), &symbols)
         .map_err(|error| format!("{error} (market_data.symbols decides this)"))?;
     let instruments = Instruments::new(info.instruments).map_err(|error| error.to_string())?;
-    Ok((instruments, info.weight_per_minute))
+    Ok((instruments, info.weight_per_minute, info.order_limits))
 }
 
 #[cfg(test)]

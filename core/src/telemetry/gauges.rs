@@ -5,9 +5,11 @@
 //! seqlock snapshot that contains the book's state, so nobody can read a price of a book that is
 //! not `Live`: [`BookGauges::touch`] is `None` then.
 
+mod account;
 mod position;
 mod utilization;
 
+pub use account::AccountGauges;
 pub use position::{Marked, PositionGauges};
 pub use utilization::LimitGauges;
 
@@ -18,6 +20,7 @@ use crate::telemetry::records::BookState;
 use crate::telemetry::seqlock::{SeqlockReader, SeqlockWriter, seqlock};
 use crate::units::{Lots, Nanos, Ticks};
 use crossbeam_utils::CachePadded;
+use account::ACCOUNT_WORDS;
 use position::POSITION_WORDS;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
@@ -255,6 +258,7 @@ pub struct GaugeWriter {
     books: Box<[SeqlockWriter<BOOK_WORDS>]>,
     positions: Box<[SeqlockWriter<POSITION_WORDS>]>,
     limits: Box<[SeqlockWriter<LIMIT_WORDS>]>,
+    account: SeqlockWriter<ACCOUNT_WORDS>,
 }
 
 /// The sidecar's end.
@@ -264,6 +268,7 @@ pub struct GaugeReader {
     books: Arc<[SeqlockReader<BOOK_WORDS>]>,
     positions: Arc<[SeqlockReader<POSITION_WORDS>]>,
     limits: Arc<[SeqlockReader<LIMIT_WORDS>]>,
+    account: SeqlockReader<ACCOUNT_WORDS>,
 }
 
 /// Gauges for `instrument_count` instruments: values zero, books [`BookState::Waiting`].
@@ -305,8 +310,10 @@ pub fn gauges(instrument_count: usize) -> (GaugeWriter, GaugeReader) {
     let unused = LimitGauges::unknown().to_words();
     let (limit_writers, limit_readers): (Vec<_>, Vec<_>) =
         (0..instrument_count).map(|_| seqlock(unused)).unzip();
+    let (account_writer, account_reader) = seqlock(AccountGauges::default().to_words());
     let reader = GaugeReader {
         shared: Arc::clone(&shared),
+        account: account_reader,
         books: readers.into(),
         positions: position_readers.into(),
         limits: limit_readers.into(),
@@ -316,6 +323,7 @@ pub fn gauges(instrument_count: usize) -> (GaugeWriter, GaugeReader) {
         books: writers.into(),
         positions: position_writers.into(),
         limits: limit_writers.into(),
+        account: account_writer,
     };
     (writer, reader)
 }
@@ -349,6 +357,11 @@ impl GaugeWriter {
     #[inline]
     pub fn position(&mut self, instrument: InstrumentIndex, position: PositionGauges) {
         self.positions[instrument.as_usize()].write(&position.to_words());
+    }
+
+    /// Publishes what must be known of the account after a restart.
+    pub fn account(&mut self, account: AccountGauges) {
+        self.account.write(&account.to_words());
     }
 
     /// Publishes how much of every limit an instrument uses.
@@ -388,6 +401,12 @@ impl GaugeReader {
     pub fn position(&self, instrument: InstrumentIndex) -> Option<PositionGauges> {
         let words = self.positions[instrument.as_usize()].read()?;
         Some(PositionGauges::from_words(&words))
+    }
+
+    /// What must be known of the account after a restart; `None` when the core stands still in the middle of
+    /// publishing it.
+    pub fn account(&self) -> Option<AccountGauges> {
+        Some(AccountGauges::from_words(&self.account.read()?))
     }
 
     /// How much of every limit an instrument uses, as last published; `None` when the core stands still in the

@@ -8,7 +8,7 @@ use crate::order::Balance;
 use crate::portfolio::BalanceChange;
 use crate::strategy::Strategy;
 use crate::telemetry::counters::Counter;
-use crate::telemetry::gauges::{Gauge, Marked, NOT_MEASURED, PositionGauges};
+use crate::telemetry::gauges::{AccountGauges, Gauge, Marked, NOT_MEASURED, PositionGauges};
 use crate::telemetry::records::RecordBody;
 use crate::units::{E8, Nanos, VenueMillis};
 
@@ -102,6 +102,9 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
         gauges.set(Gauge::WeightHeadroom, i64::from(weight));
         gauges.set(Gauge::OrdersHeadroom, i64::from(orders.ten_seconds));
         gauges.set(Gauge::OrdersDayHeadroom, i64::from(orders.day));
+        gauges.account(AccountGauges {
+            restored: portfolio.to_save(),
+        });
         self.telemetry.counters.funnel(&self.trading.funnel);
         self.trading.published_at = now;
     }
