@@ -255,15 +255,6 @@ struct Bounded<T> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Full;
 
-/// A message whose balances, if any, still lie in the scratch.
-enum Usual {
-    Message(OrderMessage<'static>),
-    Account {
-        event: VenueMillis,
-        updated: VenueMillis,
-    },
-}
-
 /// Decodes the messages of all orders links of one engine.
 #[derive(Clone, Debug)]
 pub struct OrderDecoder {
@@ -320,17 +311,17 @@ impl OrderDecoder {
             None
         };
         match usual {
-            Some(Usual::Message(message)) => {
-                self.context.counts.fast += 1;
-                Ok(message)
-            }
-            Some(Usual::Account { event, updated }) => {
+            Some(OrderMessage::Account { event, updated, .. }) => {
                 self.context.counts.fast += 1;
                 Ok(OrderMessage::Account {
                     event,
                     updated,
                     balances: &self.lists.balances.items,
                 })
+            }
+            Some(message) => {
+                self.context.counts.fast += 1;
+                Ok(message)
             }
             None => self.decode_tolerantly(payload),
         }

@@ -5,9 +5,7 @@
 //! everything that is counted, is `None`, and [`super::tolerant`] then says what the message is.
 //! Invariant: what is read here, the tolerant parser reads as the same message.
 
-use super::{
-    Bounded, Context, Limits, MINUTE, OrderCount, OrderMessage, OrderOutcome, Placed, Usual,
-};
+use super::{Bounded, Context, Limits, MINUTE, OrderCount, OrderMessage, OrderOutcome, Placed};
 use crate::event::Payload;
 use crate::instrument::InstrumentIndex;
 use crate::order::{Balance, ExecutionKind, ExecutionReport, Fill, Side, VenueStatus};
@@ -24,32 +22,33 @@ const AMOUNTS: Grid = match Grid::new(E8(1)) {
     None => unreachable!(),
 };
 
-/// Decodes one message if it is exactly of a usual form; balances go to `balances`.
+/// Decodes one message if it is exactly of a usual form; balances go to `balances`, and the caller puts them
+/// into the message.
 #[inline]
 pub(super) fn decode(
     payload: &Payload<'_>,
     context: &Context,
     balances: &mut Bounded<Balance>,
-) -> Option<Usual> {
+) -> Option<OrderMessage<'static>> {
     let mut cursor = Cursor::new(payload);
     if cursor.take(b"{\"subscriptionId\":") {
         cursor.unsigned()?;
         cursor.expect(b",\"event\":{\"e\":\"")?;
-        let usual = if cursor.take(b"executionReport\",\"E\":") {
-            Usual::Message(OrderMessage::Report(report(&mut cursor, context)?))
+        let message = if cursor.take(b"executionReport\",\"E\":") {
+            OrderMessage::Report(report(&mut cursor, context)?)
         } else {
             cursor.expect(b"outboundAccountPosition\",\"E\":")?;
             account(&mut cursor, context, balances)?
         };
         cursor.expect(b"}}")?;
         cursor.expect_end()?;
-        return Some(usual);
+        return Some(message);
     }
     cursor.expect(b"{\"id\":")?;
     let reply = acknowledged(&mut cursor, context)?;
     cursor.expect(b"}")?;
     cursor.expect_end()?;
-    Some(Usual::Message(reply))
+    Some(reply)
 }
 
 /// After `"E":`, up to the event's closing brace.
@@ -137,7 +136,7 @@ fn report(cursor: &mut Cursor<'_>, context: &Context) -> Option<ExecutionReport>
                 return None;
             }
             let fill = Fill {
-                trade_id: trade_id?,
+                trade_id: u64::try_from(trade_id).ok()?,
                 price: Ticks(last_price),
                 qty: Lots(last_qty),
                 fee,
@@ -182,7 +181,7 @@ fn account(
     cursor: &mut Cursor<'_>,
     context: &Context,
     balances: &mut Bounded<Balance>,
-) -> Option<Usual> {
+) -> Option<OrderMessage<'static>> {
     let event = millis(cursor)?;
     cursor.expect(b",\"u\":")?;
     let updated = millis(cursor)?;
@@ -209,7 +208,11 @@ fn account(
         }
         cursor.expect(b"]")?;
     }
-    Some(Usual::Account { event, updated })
+    Some(OrderMessage::Account {
+        event,
+        updated,
+        balances: &[],
+    })
 }
 
 /// The short answer to a new order, after `{"id":`, up to the closing brace.
@@ -305,15 +308,13 @@ fn amount(cursor: &mut Cursor<'_>) -> Option<E8> {
     cursor.decimal(&AMOUNTS).map(E8)
 }
 
-/// `Some(None)` for -1, which is how the venue writes that there is none.
+/// An integer that is -1 where the venue says that there is none.
 #[inline]
-fn minus_one_or_unsigned(cursor: &mut Cursor<'_>) -> Option<Option<u64>> {
+fn minus_one_or_unsigned(cursor: &mut Cursor<'_>) -> Option<i64> {
     if cursor.take(b"-1") {
-        return Some(None);
+        return Some(-1);
     }
-    let value = cursor.unsigned()?;
-    i64::try_from(value).ok()?;
-    Some(Some(value))
+    i64::try_from(cursor.unsigned()?).ok()
 }
 
 /// The variant whose label is `text`.
