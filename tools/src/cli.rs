@@ -16,8 +16,11 @@ pub const EXIT_FAILURE: u8 = 1;
 /// The command line or the configuration is wrong; nothing was started.
 pub const EXIT_USAGE: u8 = 2;
 
+/// It ended as asked, but orders may be left open at the venue.
+pub const EXIT_ORDERS_LEFT: u8 = 3;
+
 const EXIT_CODES: &str =
-    "Exit codes: 0 done, 1 failed while running, 2 wrong command line or configuration.";
+    "Exit codes: 0 done, 1 failed while running, 2 wrong command line or configuration, 3 orders left open.";
 
 /// The VeloZ trading engine: live order books, a simulated venue, captures and replays.
 #[derive(Debug, Parser)]

@@ -28,6 +28,7 @@ use crate::engine::{Engine, Stopwatch};
 use crate::event::{Command, Event, LinkDown};
 use crate::limits::{EVENTS_PER_TURN_MAX, LINKS_MAX};
 use crate::outbox::Outbox;
+use crate::strategy::Strategy;
 use crate::telemetry::Telemetry;
 use crate::telemetry::counters::Counter;
 use crate::telemetry::gauges::Gauge;
@@ -47,7 +48,7 @@ pub trait EventHandler {
     fn telemetry(&mut self) -> &mut Telemetry;
 }
 
-impl<S: Stopwatch> EventHandler for Engine<S> {
+impl<S: Stopwatch, T: Strategy> EventHandler for Engine<S, T> {
     #[inline]
     fn handle(&mut self, now: Nanos, event: Event<'_>, out: &mut Outbox) {
         Self::handle(self, now, event, out);

@@ -92,9 +92,9 @@ fn strategy_config(config: &Config) -> StrategyConfig {
     match config.strategy() {
         StrategyKind::None => StrategyConfig::None,
         StrategyKind::MarketMaker => {
-            StrategyConfig::MarketMaker(config.strategy.market_maker.into())
+            StrategyConfig::MarketMaker(Default::default())
         }
-        StrategyKind::Imbalance => StrategyConfig::Imbalance(config.strategy.imbalance.into()),
+        StrategyKind::Imbalance => StrategyConfig::Imbalance(Default::default()),
     }
 }
 

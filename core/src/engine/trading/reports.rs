@@ -254,6 +254,12 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
         let order = self.trading.oms.order(id).expect("the caller looked");
         let side = order.side();
         let trading = &mut *self.trading;
+        // Balances are asked for after the user data is heard: before the first answer they contain every fill.
+        let counted = trading.portfolio.is_started()
+            && trading.portfolio.fill(instrument, side, fill) != Booked::Contained;
+        if !counted {
+            return;
+        }
         trading.funnel.count(FunnelStage::Fills);
         let quote = trading.pairs[instrument.as_usize()].quote;
         self.telemetry.records.push(
@@ -270,15 +276,7 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
                 fee: fill.fee,
             },
         );
-        if !trading.portfolio.is_started() {
-            // The balances are asked for after the user data is heard, so they contain it.
-            return;
-        }
-        match trading.portfolio.fill(instrument, side, fill) {
-            // The balances at start contain it: it is told, and changes nothing.
-            Booked::Contained => {}
-            Booked::Counted { .. } => self.publish_position(instrument),
-        }
+        self.publish_position(instrument);
     }
 
     /// Records and publishes a position that a fill changed.

@@ -1,0 +1,559 @@
+//! Engine and venue on one thread, in virtual time, with everything going wrong by a seed.
+//!
+//! Owns: [`simulate`], [`SimulationConfig`], [`Report`], [`Violation`]; the links between the two are in
+//! `simulation/network.rs`, the disturbances in `simulation/chaos.rs`, what must hold in `simulation/checks.rs`.
+//! Does not: read a clock or the system's randomness. Invariant: a seed decides everything, so a seed that fails
+//! once fails always.
+//!
+//! One run has three parts: a market with orders and faults; then quiet, in which nothing new is wanted and nothing
+//! is disturbed any more; then the account of the venue and the account of the engine are compared to the last unit.
+
+mod chaos;
+mod checks;
+pub mod command;
+mod network;
+
+use crate::venue::{
+    AnswerOrder, ClientKeys, Latency, MarketConfig, VenueConfig, VenueInProcess, VenueMicros,
+    VenueStartError,
+};
+use chaos::Chaos;
+use checks::{Checks, Ledger};
+use network::Network;
+use rand::rngs::SmallRng;
+use rand::{RngExt as _, SeedableRng as _};
+use std::fmt;
+use veloz_core::config::{EngineConfig, OrderLimits, TradingConfig};
+use veloz_core::engine::{Account, Engine, EngineError, NoStopwatch};
+use veloz_core::event::{Command, Event, Token};
+use veloz_core::instrument::{Instruments, Symbol};
+use veloz_core::oms::OmsConfig;
+use veloz_core::outbox::Outbox;
+use veloz_core::risk::{GlobalLimits, InstrumentLimits};
+use veloz_core::strategy::{Configured, MarketMakerConfig, StrategyConfig};
+use veloz_core::telemetry::records::TradingPhase;
+use veloz_core::telemetry::{Sizes, TelemetryReader, telemetry};
+use veloz_core::units::{E8, Nanos};
+use veloz_core::venue::binance::exchange_info;
+use veloz_core::venue::binance::order_entry::{ApiKey, Credentials};
+use veloz_core::wire::sign::Signer;
+
+/// The venue's time when a run begins: some moment in 2026, a quarter of a second before a minute turns.
+const BEGINS_AT: VenueMicros = VenueMicros(1_785_048_479_750_000);
+/// Virtual time in which everything must have settled after the disturbances end. An order that the venue never
+/// got is known to be gone after its horizon; a lost link comes back within half a minute.
+const QUIET: Nanos = Nanos::from_secs(240);
+/// Events of one run at most: beyond, something turns in circles.
+const EVENTS_MAX: u64 = 5_000_000;
+/// The account at the venue, and the asset that everything is valued in.
+const ACCOUNT: &str = "default";
+const SYMBOLS: [&str; 2] = ["BTCUSDT", "ETHUSDT"];
+
+/// What one run is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SimulationConfig {
+    /// Decides everything.
+    pub seed: u64,
+    /// How long orders and faults go on, in virtual time.
+    pub busy: Nanos,
+    /// Whether anything goes wrong at all.
+    pub faults: bool,
+}
+
+/// What happened in one run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Events that the engine handled.
+    pub events: u64,
+    /// Orders admitted.
+    pub orders: u64,
+    /// Fills booked.
+    pub fills: u64,
+    /// Orders whose outcome was unknown for a while.
+    pub unresolved: u64,
+    /// Order links lost.
+    pub links_lost: u64,
+    /// Faults injected.
+    pub faults: u64,
+    /// Times that the engine was started anew.
+    pub restarts: u64,
+}
+
+impl Report {
+    /// The sum of two.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            events: self.events + other.events,
+            orders: self.orders + other.orders,
+            fills: self.fills + other.fills,
+            unresolved: self.unresolved + other.unresolved,
+            links_lost: self.links_lost + other.links_lost,
+            faults: self.faults + other.faults,
+            restarts: self.restarts + other.restarts,
+        }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} events, {} orders, {} fills, {} unresolved for a while, {} order links lost, {} faults, {} restarts",
+            self.events,
+            self.orders,
+            self.fills,
+            self.unresolved,
+            self.links_lost,
+            self.faults,
+            self.restarts
+        )
+    }
+}
+
+/// Something that must hold does not.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("seed {seed}, {} ms after its start: {what}", at.as_ms())]
+pub struct Violation {
+    /// Which run.
+    pub seed: u64,
+    /// When, in virtual time.
+    pub at: Nanos,
+    /// What.
+    pub what: String,
+}
+
+/// Why a run cannot be made: a mistake in the simulation itself.
+#[derive(Debug, thiserror::Error)]
+pub enum SimulationError {
+    /// Something does not hold.
+    #[error(transparent)]
+    Violation(#[from] Violation),
+    /// There is no venue.
+    #[error(transparent)]
+    Venue(#[from] VenueStartError),
+    /// There is no engine.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The venue's own answers or keys cannot be used.
+    #[error("{0}")]
+    Setup(String),
+}
+
+/// The engine with its sidecar's ends.
+type Brain = Engine<NoStopwatch, Configured>;
+
+/// One run.
+struct World {
+    config: SimulationConfig,
+    now: Nanos,
+    venue: VenueInProcess,
+    instruments: Instruments,
+    engine: Brain,
+    telemetry: TelemetryReader,
+    out: Outbox,
+    network: Network,
+    chaos: Chaos,
+    checks: Checks,
+    run: u32,
+    events: u64,
+    restarts: u64,
+    trace: bool,
+}
+
+/// Runs one seed; `trace` prints every message of the order link and every record.
+///
+/// # Errors
+/// [`SimulationError::Violation`] when something does not hold.
+pub fn simulate(config: SimulationConfig, trace: bool) -> Result<Report, SimulationError> {
+    let mut random = SmallRng::seed_from_u64(config.seed);
+    let mut venue = VenueInProcess::new(venue_config(&config, &mut random), BEGINS_AT)?;
+    let instruments = read_instruments(&mut venue)?;
+    let (engine, telemetry) = start_engine(&venue, &instruments, &config, 1, Vec::new())?;
+    let mut world = World {
+        network: Network::new(SmallRng::seed_from_u64(random.random()), config.faults),
+        chaos: Chaos::new(SmallRng::seed_from_u64(random.random()), config),
+        checks: Checks::new(&instruments),
+        now: Nanos::ZERO,
+        out: Outbox::new(),
+        run: 1,
+        events: 0,
+        restarts: 0,
+        config,
+        venue,
+        instruments,
+        engine,
+        telemetry,
+        trace,
+    };
+    world.begin();
+    world.busy()?;
+    world.quiet()?;
+    world.compare()?;
+    Ok(world.report())
+}
+
+impl World {
+    /// Tells the engine what time it is.
+    fn begin(&mut self) {
+        let unix_ns_at_zero = (BEGINS_AT.0 * 1_000) as i64 + self.chaos.wall_clock_error_ns();
+        self.handle(Event::WallClock { unix_ns_at_zero });
+    }
+
+    /// The market goes on, orders are wanted, things go wrong.
+    fn busy(&mut self) -> Result<(), SimulationError> {
+        let until = self.config.busy;
+        while self.now < until {
+            let at = self.next_at().min(self.chaos.next_at()).min(until);
+            self.advance(at)?;
+            if self.chaos.next_at() <= self.now {
+                self.disturb()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Nothing new is wanted, and nothing goes wrong any more, until all is settled.
+    fn quiet(&mut self) -> Result<(), SimulationError> {
+        self.network.heal();
+        let until = self.now.plus(QUIET);
+        for command in [
+            Command::RunStrategy {
+                token: Token(u64::MAX),
+                running: false,
+            },
+            Command::CancelAll {
+                token: Token(u64::MAX),
+                instrument: None,
+            },
+        ] {
+            self.handle(Event::Command(command));
+        }
+        let mut swept = self.now;
+        while self.now < until {
+            if self.is_settled() {
+                return Ok(());
+            }
+            // What turned out to be alive after all is taken back too.
+            if self.now.since(swept) >= Nanos::from_secs(10) {
+                swept = self.now;
+                self.handle(Event::Command(Command::CancelAll {
+                    token: Token(u64::MAX),
+                    instrument: None,
+                }));
+            }
+            let at = self.next_at().min(until);
+            self.advance(at)?;
+        }
+        let open: Vec<String> = self
+            .engine
+            .oms()
+            .into_iter()
+            .flat_map(|oms| oms.open_all())
+            .map(|order| format!("{} {}", order.id(), order.state().label()))
+            .collect();
+        Err(self
+            .violation(format!(
+                "{} s of quiet were not enough: trading is {}, open orders {open:?}",
+                QUIET.as_ms() / 1_000,
+                self.engine.trading_phase().label()
+            ))
+            .into())
+    }
+
+    fn is_settled(&self) -> bool {
+        self.engine.trading_phase() == TradingPhase::Ready
+            && self.engine.oms().is_some_and(|oms| oms.open_count() == 0)
+            && self.network.is_idle()
+    }
+
+    /// Both sides must have come to the same.
+    fn compare(&mut self) -> Result<(), SimulationError> {
+        // The last events are under way no longer, and the market goes on without us.
+        let settled = self.now.plus(Nanos::from_secs(2));
+        while self.now < settled {
+            let at = self.next_at().min(settled);
+            self.advance(at)?;
+        }
+        let ledger = Ledger::of(&self.venue, ACCOUNT, &self.instruments);
+        self.checks
+            .compare(&self.engine, &ledger, self.restarts == 0)
+            .map_err(|what| self.violation(what).into())
+    }
+
+    /// When something happens next.
+    fn next_at(&self) -> Nanos {
+        let engine = self.engine.next_deadline().unwrap_or(Nanos::MAX);
+        let venue = self
+            .venue
+            .next_deadline()
+            .map_or(Nanos::MAX, engine_time);
+        engine.min(venue).min(self.network.next_at())
+    }
+
+    /// Moves everything to `at`.
+    fn advance(&mut self, at: Nanos) -> Result<(), SimulationError> {
+        self.now = self.now.max(at);
+        self.venue.advance(venue_time(self.now));
+        self.network.collect(self.now, &mut self.venue);
+        while let Some(text) = self.network.for_venue(self.now) {
+            if self.trace && text.orders {
+                println!("{:>12} -> {}", self.now.0, text.text);
+            }
+            self.venue
+                .text(venue_time(self.now), text.connection, &text.text);
+            self.network.collect(self.now, &mut self.venue);
+        }
+        while let Some(arrival) = self.network.for_engine(self.now) {
+            if self.trace && arrival.is_of_orders() {
+                println!("{:>12} <- {arrival}", self.now.0);
+            }
+            arrival.with_event(|event| {
+                self.engine.handle(self.now, event, &mut self.out);
+            });
+            self.after_event()?;
+        }
+        if self.engine.next_deadline().is_some_and(|due| due <= self.now) {
+            self.engine.handle(self.now, Event::Tick, &mut self.out);
+            self.after_event()?;
+        }
+        if self.events > EVENTS_MAX {
+            return Err(self
+                .violation(format!("more than {EVENTS_MAX} events"))
+                .into());
+        }
+        Ok(())
+    }
+
+    /// Handles one event of the simulation's own.
+    fn handle(&mut self, event: Event<'_>) {
+        self.engine.handle(self.now, event, &mut self.out);
+        self.perform();
+    }
+
+    /// Performs what the engine wants, and looks at what it says.
+    fn after_event(&mut self) -> Result<(), SimulationError> {
+        self.perform();
+        let trace = self.trace;
+        while let Some(record) = self.telemetry.records.pop() {
+            if trace {
+                println!("{:>12}    {:?}", record.at.0, record.body);
+            }
+            self.checks
+                .record(&record)
+                .map_err(|what| self.violation(what))?;
+        }
+        while self.telemetry.samples.pop().is_some() {}
+        self.checks
+            .state(&self.engine, &self.instruments)
+            .map_err(|what| self.violation(what))?;
+        Ok(())
+    }
+
+    fn perform(&mut self) {
+        self.events += 1;
+        self.network.perform(self.now, &self.out, &mut self.venue);
+        self.out.clear();
+    }
+
+    /// One disturbance or wish.
+    fn disturb(&mut self) -> Result<(), SimulationError> {
+        match self.chaos.next(self.now, &self.instruments, &self.engine) {
+            chaos::Act::Command(command) => {
+                self.handle(Event::Command(command));
+                self.after_event()?;
+            }
+            chaos::Act::Fault(fault, surface) => {
+                self.venue.inject(venue_time(self.now), fault, surface);
+                self.network.collect(self.now, &mut self.venue);
+            }
+            chaos::Act::CutLink => self.network.cut_one(self.now, &mut self.venue),
+            chaos::Act::Restart => self.restart()?,
+            chaos::Act::Nothing => {}
+        }
+        Ok(())
+    }
+
+    /// The engine dies where it stands, and another starts in its place.
+    fn restart(&mut self) -> Result<(), SimulationError> {
+        // What was known when it died is what the state file keeps.
+        let baselines = self.checks.baselines(&self.engine);
+        self.network.cut_all(&mut self.venue);
+        self.run += 1;
+        self.restarts += 1;
+        let (engine, telemetry) = start_engine(
+            &self.venue,
+            &self.instruments,
+            &self.config,
+            self.run,
+            baselines,
+        )?;
+        self.engine = engine;
+        self.telemetry = telemetry;
+        self.checks.restarted();
+        self.begin();
+        Ok(())
+    }
+
+    fn violation(&self, what: String) -> Violation {
+        Violation {
+            seed: self.config.seed,
+            at: self.now,
+            what,
+        }
+    }
+
+    fn report(&self) -> Report {
+        Report {
+            events: self.events,
+            restarts: self.restarts,
+            faults: self.chaos.faults(),
+            links_lost: self.network.order_links_lost(),
+            ..self.checks.report()
+        }
+    }
+}
+
+/// The venue's clock at a moment of the engine's.
+fn venue_time(now: Nanos) -> VenueMicros {
+    VenueMicros(BEGINS_AT.0 + now.0 / 1_000)
+}
+
+/// The engine's clock at a moment of the venue's.
+fn engine_time(at: VenueMicros) -> Nanos {
+    Nanos(at.0.saturating_sub(BEGINS_AT.0) * 1_000)
+}
+
+fn venue_config(config: &SimulationConfig, random: &mut SmallRng) -> VenueConfig {
+    VenueConfig {
+        seed: random.random(),
+        market: MarketConfig::Synthetic {
+            symbols: SYMBOLS.map(str::to_owned).to_vec(),
+            seed: random.random(),
+        },
+        latency: Latency {
+            request_us: random.random_range(0..3_000),
+            response_us: random.random_range(0..3_000),
+            event_us: random.random_range(0..3_000),
+        },
+        answer_order: match random.random_range(0..3) {
+            0 => AnswerOrder::EventFirst,
+            1 => AnswerOrder::ResponseFirst,
+            _ => AnswerOrder::Random,
+        },
+        backend_timeout_ms: 1_000,
+        ping_interval_ms: 20_000,
+        connects_per_five_minutes: if config.faults { 300 } else { 100_000 },
+        ..VenueConfig::default()
+    }
+}
+
+/// The instruments, as the venue describes them.
+fn read_instruments(venue: &mut VenueInProcess) -> Result<Instruments, SimulationError> {
+    let answer = network::ask_once(
+        venue,
+        BEGINS_AT,
+        r#"{"id":1,"method":"exchangeInfo","params":{"symbols":["BTCUSDT","ETHUSDT"]}}"#,
+    )
+    .ok_or_else(|| SimulationError::Setup("the venue does not answer exchangeInfo".to_owned()))?;
+    let info = exchange_info::parse(answer.as_bytes(), &SYMBOLS)
+        .map_err(|error| SimulationError::Setup(error.to_string()))?;
+    Instruments::new(info.instruments).map_err(|error| SimulationError::Setup(error.to_string()))
+}
+
+fn start_engine(
+    venue: &VenueInProcess,
+    instruments: &Instruments,
+    config: &SimulationConfig,
+    run: u32,
+    baselines: Vec<(Symbol, E8)>,
+) -> Result<(Brain, TelemetryReader), SimulationError> {
+    let keys = venue
+        .client_keys()
+        .ok_or_else(|| SimulationError::Setup("the venue made no keys".to_owned()))?;
+    let (writer, reader) = telemetry(instruments.count(), Sizes::default());
+    let strategy = StrategyConfig::MarketMaker(MarketMakerConfig {
+        warm_up_updates: 10,
+        ..MarketMakerConfig::default()
+    });
+    let account = Account {
+        config: trading_config(run, instruments, baselines),
+        credentials: credentials(keys, config.seed.is_multiple_of(3))?,
+        strategy: Configured::new(&strategy, instruments.count())
+            .map_err(|error| SimulationError::Setup(error.to_string()))?,
+    };
+    let engine_config = EngineConfig {
+        seed: config.seed,
+        ..EngineConfig::default()
+    };
+    let engine = Engine::with_account(
+        engine_config,
+        instruments.clone(),
+        writer,
+        NoStopwatch,
+        Some(account),
+    )?;
+    Ok((engine, reader))
+}
+
+/// Every third seed signs each request instead of logging on.
+fn credentials(keys: &ClientKeys, signs_each: bool) -> Result<Credentials, SimulationError> {
+    let setup = |error: String| SimulationError::Setup(error);
+    let (api_key, signer) = if signs_each {
+        let signer = Signer::hmac(keys.hmac_secret.as_bytes());
+        (&keys.hmac_api_key, signer)
+    } else {
+        let signer = Signer::from_pem(keys.ed25519_private_pem.as_bytes());
+        (&keys.ed25519_api_key, signer)
+    };
+    Ok(Credentials {
+        api_key: ApiKey::new(api_key).map_err(|error| setup(error.to_string()))?,
+        signer: signer.map_err(|error| setup(error.to_string()))?,
+    })
+}
+
+fn trading_config(
+    run: u32,
+    instruments: &Instruments,
+    baselines: Vec<(Symbol, E8)>,
+) -> TradingConfig {
+    TradingConfig {
+        prefix: "sim".to_owned(),
+        run,
+        recv_window_ms: 5_000,
+        account_currency: Symbol::new("USDT").expect("short"),
+        baselines,
+        global_limits: GlobalLimits {
+            open_orders_max: Some(40),
+            orders_per_second_max: Some(200),
+            market_data_age_max: Some(Nanos::from_secs(2)),
+            clock_offset_max: Some(Nanos::from_secs(1)),
+            ..GlobalLimits::default()
+        },
+        instrument_limits: vec![
+            InstrumentLimits {
+                position_max: Some(checks::POSITION_MAX),
+                open_orders_max: Some(20),
+                price_collar_bps: Some(500),
+                ..InstrumentLimits::default()
+            };
+            instruments.count()
+        ],
+        orders: OmsConfig {
+            answer_max: Nanos::from_secs(2),
+            cancel_max: Nanos::from_secs(2),
+            replace_max: Nanos::from_secs(2),
+            grace: Nanos::from_ms(250),
+            ask_again: Nanos::from_secs(1),
+            answer_horizon: Nanos::from_secs(6),
+        },
+        order_limits: OrderLimits {
+            per_ten_seconds: 100,
+            per_day: 200_000,
+        },
+        reconcile_every: Nanos::from_secs(60),
+        kill_switch: false,
+        restored: None,
+        strategy_runs: true,
+    }
+}

@@ -1,0 +1,319 @@
+//! The links between engine and venue: each message takes its time, and a link keeps the order of its messages.
+//!
+//! Owns: [`Network`]: the connections, what is under way on each in both directions, and links that are cut.
+//! Does not: change a message. Invariant: a message never overtakes another of the same link and direction; what is
+//! under way on a link that is cut is lost in both directions, except for what the venue had received.
+
+use crate::venue::{ConnectionNumber, Sent, VenueInProcess, VenueMicros};
+use bytes::Bytes;
+use rand::RngExt as _;
+use rand::rngs::SmallRng;
+use std::collections::VecDeque;
+use std::fmt;
+use veloz_core::event::{Event, LinkDown, LinkId, LinkRole, PayloadBuf};
+use veloz_core::outbox::{Action, Outbox};
+use veloz_core::units::Nanos;
+
+use super::{venue_time};
+
+/// Longest way of one message on a calm day.
+const WAY_MAX_US: u64 = 2_000;
+/// Longest way of a message that meets a jam, which is one in a hundred.
+const JAM_MAX_US: u64 = 800_000;
+/// How long making a connection takes at most.
+const CONNECT_MAX_US: u64 = 20_000;
+
+/// Something on its way to the engine.
+pub(super) struct Arrival {
+    link: LinkId,
+    what: What,
+}
+
+enum What {
+    Up,
+    Down(LinkDown),
+    Text(Bytes),
+}
+
+impl Arrival {
+    pub(super) fn is_of_orders(&self) -> bool {
+        self.link.role == LinkRole::Orders
+    }
+
+    /// Hands it over as the engine's event.
+    pub(super) fn with_event(&self, handle: impl FnOnce(Event<'_>)) {
+        match &self.what {
+            What::Up => handle(Event::LinkUp { link: self.link }),
+            What::Down(cause) => handle(Event::LinkDown {
+                link: self.link,
+                cause: *cause,
+            }),
+            What::Text(text) => {
+                let buffer = PayloadBuf::new(text);
+                handle(Event::Message {
+                    link: self.link,
+                    payload: buffer.payload(),
+                });
+            }
+        }
+    }
+}
+
+impl fmt::Display for Arrival {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.what {
+            What::Up => write!(f, "up {:?}", self.link),
+            What::Down(cause) => write!(f, "down {:?} {}", self.link, cause.label()),
+            What::Text(text) => f.write_str(&String::from_utf8_lossy(text)),
+        }
+    }
+}
+
+/// Something on its way to the venue.
+pub(super) struct Departure {
+    pub(super) connection: ConnectionNumber,
+    pub(super) text: String,
+    /// Whether it is of the order link.
+    pub(super) orders: bool,
+}
+
+/// One connection.
+struct Link {
+    id: LinkId,
+    connection: ConnectionNumber,
+    to_engine: VecDeque<(Nanos, What)>,
+    to_venue: VecDeque<(Nanos, String)>,
+    /// When the last message of each direction arrives.
+    last: [Nanos; 2],
+}
+
+/// All connections.
+pub(super) struct Network {
+    links: Vec<Link>,
+    /// Ends of links that are no more, and attempts that failed.
+    ends: VecDeque<(Nanos, LinkId, LinkDown)>,
+    random: SmallRng,
+    jams: bool,
+    order_links_lost: u64,
+}
+
+impl Network {
+    pub(super) fn new(random: SmallRng, jams: bool) -> Self {
+        Self {
+            links: Vec::new(),
+            ends: VecDeque::new(),
+            random,
+            jams,
+            order_links_lost: 0,
+        }
+    }
+
+    /// From now on messages only take their usual time.
+    pub(super) fn heal(&mut self) {
+        self.jams = false;
+    }
+
+    pub(super) fn order_links_lost(&self) -> u64 {
+        self.order_links_lost
+    }
+
+    /// Whether nothing of the order link is under way.
+    pub(super) fn is_idle(&self) -> bool {
+        self.links
+            .iter()
+            .filter(|link| link.id.role == LinkRole::Orders)
+            .all(|link| link.to_engine.is_empty() && link.to_venue.is_empty())
+    }
+
+    /// When something arrives next.
+    pub(super) fn next_at(&self) -> Nanos {
+        let ends = self.ends.iter().map(|(at, ..)| *at);
+        let arrivals = self.links.iter().flat_map(|link| {
+            let engine = link.to_engine.front().map(|(at, _)| *at);
+            let venue = link.to_venue.front().map(|(at, _)| *at);
+            engine.into_iter().chain(venue)
+        });
+        ends.chain(arrivals).min().unwrap_or(Nanos::MAX)
+    }
+
+    /// Performs what the engine wants.
+    pub(super) fn perform(&mut self, now: Nanos, out: &Outbox, venue: &mut VenueInProcess) {
+        for action in out.actions() {
+            match action {
+                Action::Connect { link } => self.connect(now, link, venue),
+                Action::Send { link, message } => {
+                    let text = String::from_utf8(message.to_vec()).expect("requests are text");
+                    let way = self.way();
+                    if let Some(held) = self.links.iter_mut().find(|held| held.id == link) {
+                        let at = now.plus(way).max(held.last[0]);
+                        held.last[0] = at;
+                        held.to_venue.push_back((at, text));
+                    }
+                }
+                Action::Close { link, .. } => {
+                    if let Some(at) = self.links.iter().position(|held| held.id == link) {
+                        let held = self.links.remove(at);
+                        venue.close(held.connection);
+                    }
+                    self.ends.retain(|(_, ended, _)| *ended != link);
+                }
+            }
+        }
+    }
+
+    fn connect(&mut self, now: Nanos, link: LinkId, venue: &mut VenueInProcess) {
+        let opened = match link.role {
+            LinkRole::Market => venue.open_streams(venue_time(now), Vec::new()),
+            LinkRole::Api | LinkRole::Orders => venue.open_api(venue_time(now)),
+        };
+        let at = now.plus(Nanos::from_us(self.random.random_range(0..CONNECT_MAX_US)));
+        match opened {
+            Some(connection) => self.links.push(Link {
+                id: link,
+                connection,
+                to_engine: VecDeque::from([(at, What::Up)]),
+                to_venue: VecDeque::new(),
+                last: [at; 2],
+            }),
+            None => self.ends.push_back((at, link, LinkDown::Upgrade)),
+        }
+    }
+
+    /// Takes what the venue wrote.
+    pub(super) fn collect(&mut self, now: Nanos, venue: &mut VenueInProcess) {
+        let mut position = 0;
+        while position < self.links.len() {
+            let mut sent = Vec::new();
+            let alive = venue.take(self.links[position].connection, &mut sent);
+            let mut ended = (!alive).then_some(LinkDown::Closed);
+            for what in sent {
+                let way = self.way();
+                let link = &mut self.links[position];
+                let at = now.plus(way).max(link.last[1]);
+                match what {
+                    Sent::Text(text) => {
+                        link.last[1] = at;
+                        link.to_engine.push_back((at, What::Text(text)));
+                    }
+                    // The edge answers at once, and the engine hears nothing of it.
+                    Sent::Ping(payload) => {
+                        let connection = link.connection;
+                        venue.pong(venue_time(now), connection, &payload);
+                    }
+                    Sent::Pong(_) => {}
+                    Sent::Close(_) => ended = Some(LinkDown::CloseFrame),
+                }
+            }
+            if let Some(cause) = ended {
+                let link = &mut self.links[position];
+                if link.id.role == LinkRole::Orders {
+                    self.order_links_lost += 1;
+                }
+                // What the venue wrote before still arrives; the end comes behind it.
+                let at = link.last[1].max(now);
+                link.to_engine.push_back((at, What::Down(cause)));
+                link.to_venue.clear();
+                venue.close(link.connection);
+            }
+            position += 1;
+        }
+    }
+
+    /// The next message that reaches the venue now.
+    pub(super) fn for_venue(&mut self, now: Nanos) -> Option<Departure> {
+        let link = self
+            .links
+            .iter_mut()
+            .filter(|link| link.to_venue.front().is_some_and(|(at, _)| *at <= now))
+            .min_by_key(|link| link.to_venue.front().map(|(at, _)| *at))?;
+        let (_, text) = link.to_venue.pop_front()?;
+        Some(Departure {
+            connection: link.connection,
+            text,
+            orders: link.id.role == LinkRole::Orders,
+        })
+    }
+
+    /// The next thing that reaches the engine now.
+    pub(super) fn for_engine(&mut self, now: Nanos) -> Option<Arrival> {
+        if self.ends.front().is_some_and(|(at, ..)| *at <= now) {
+            let (_, link, cause) = self.ends.pop_front()?;
+            return Some(Arrival {
+                link,
+                what: What::Down(cause),
+            });
+        }
+        let position = self
+            .links
+            .iter()
+            .enumerate()
+            .filter_map(|(position, link)| {
+                let (at, _) = link.to_engine.front()?;
+                (*at <= now).then_some((*at, position))
+            })
+            .min()?
+            .1;
+        let link = &mut self.links[position];
+        let (_, what) = link.to_engine.pop_front()?;
+        let id = link.id;
+        if matches!(what, What::Down(_)) {
+            self.links.remove(position);
+        }
+        Some(Arrival { link: id, what })
+    }
+
+    /// Cuts one connection: what is under way in either direction is lost.
+    pub(super) fn cut_one(&mut self, now: Nanos, venue: &mut VenueInProcess) {
+        if self.links.is_empty() {
+            return;
+        }
+        let position = self.random.random_range(0..self.links.len());
+        let link = self.links.remove(position);
+        venue.close(link.connection);
+        if link.id.role == LinkRole::Orders {
+            self.order_links_lost += 1;
+        }
+        self.ends.push_back((now, link.id, LinkDown::Closed));
+    }
+
+    /// Cuts everything, and tells nobody: the engine is no more.
+    pub(super) fn cut_all(&mut self, venue: &mut VenueInProcess) {
+        for link in self.links.drain(..) {
+            venue.close(link.connection);
+        }
+        self.ends.clear();
+    }
+
+    fn way(&mut self) -> Nanos {
+        let longest = if self.jams && self.random.random_range(0..100) == 0 {
+            JAM_MAX_US
+        } else {
+            WAY_MAX_US
+        };
+        Nanos::from_us(self.random.random_range(0..longest))
+    }
+}
+
+/// Asks the venue one question before the run begins.
+pub(super) fn ask_once(
+    venue: &mut VenueInProcess,
+    now: VenueMicros,
+    request: &str,
+) -> Option<String> {
+    let connection = venue.open_api(now)?;
+    venue.text(now, connection, request);
+    let mut sent = Vec::new();
+    for _ in 0..100 {
+        venue.advance(VenueMicros(now.0));
+        venue.take(connection, &mut sent);
+        let answer = sent.iter().find_map(|sent| match sent {
+            Sent::Text(text) => Some(String::from_utf8_lossy(text).into_owned()),
+            Sent::Ping(_) | Sent::Pong(_) | Sent::Close(_) => None,
+        });
+        if answer.is_some() {
+            venue.close(connection);
+            return answer;
+        }
+    }
+    None
+}
