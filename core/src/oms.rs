@@ -19,7 +19,7 @@
 //! | `OutcomeUnknown` | `U`, asks | `U`, asks | - | notes that it was sent | - |
 //! | `Report`, `Status`: it stands | `R` | `R` | `R` | ² | -; ¹ |
 //! | `Report`, `Status`: it ended | ³ | ³ | ³ | ³, another end **Contradicted** | -; another end or quantity **Contradicted**; ¹ |
-//! | `StatusNotFound` | - | ⁴ | `U`, **Vanished**, asks | ⁴, shown: **Vanished** | - |
+//! | `StatusNotFound` | - | ⁴ | `U`, **Vanished**, asks ⁶ | ⁴; shown: **Vanished**, asks ⁶ | - |
 //! | `Trade` | `R` | `R` | `R` | `U` | books; beyond the end **Contradicted**; ¹ |
 //! | `TradesComplete` | - | - | - | - | - |
 //! | `CancelSent` | **Illegal** | noted | `CancelSent`, twice **Illegal** | noted, twice or after the end **Illegal** | **Illegal** |
@@ -37,6 +37,7 @@
 //! 4. `Done(Rejected)` if asked later than `sent + answer_horizon`; before that it proves nothing. Never before `Sent`
 //!    or [`Input::OutcomeUnknown`].
 //! 5. Asks after `grace`: most often the order filled and the report is under way.
+//! 6. Nothing if asked before the order was shown, or within `grace` of it: queries lag behind matching.
 //!
 //! **Fills** are handed out exactly once by (instrument, side, trade id), whatever tells of them; `trades` holds the ids
 //! and the rule for those that are forgotten. An end with fewer lots booked than told is not `Done`. All of the quantity

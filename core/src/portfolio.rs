@@ -48,6 +48,7 @@ use exact::{Exact, Price};
 use figures::Results;
 use holding::{Holding, Moved};
 use position::Made;
+use valuation::Unexplained;
 
 /// What the portfolio is told at start.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,6 +82,7 @@ struct Asset {
     worth: Option<Exact>,
     /// Whether it should have a worth and has none.
     is_unvalued: bool,
+    unexplained: Unexplained,
     /// Deposits minus withdrawals, and fees, that nothing could value yet; in the asset.
     flows_unvalued: Exact,
     fees_unvalued: Exact,
@@ -136,6 +138,10 @@ impl Portfolio {
         for (asset, baseline) in config.baselines {
             table[asset.as_usize()].baseline = Some(baseline);
         }
+        for position in 0..assets.count() {
+            let index = AssetIndex(position as u16);
+            table[position].worth = conversion.convert_e8(index, E8(0));
+        }
         Ok(Self {
             conversion,
             account_currency: config.account_currency,
@@ -154,15 +160,14 @@ impl Portfolio {
 
     /// Tells the venue's absolute amounts of one asset as of its time `as_of`.
     pub fn balance(&mut self, balance: Balance, as_of: VenueMillis) -> BalanceChange {
-        let before = self.total(balance.asset);
         let holding = &mut self.assets[balance.asset.as_usize()].holding;
         let change = holding.set(&balance, as_of);
         match change {
-            BalanceChange::Agreed | BalanceChange::Differed { .. } => {
-                let by = E8(self.total(balance.asset).0.saturating_sub(before.0));
-                self.flowed(balance.asset, Exact::from_e8(by));
-            }
-            BalanceChange::Older | BalanceChange::First | BalanceChange::Rounded { .. } => {}
+            BalanceChange::Differed { by } => self.unexplained(balance.asset, by),
+            BalanceChange::Older
+            | BalanceChange::First
+            | BalanceChange::Agreed
+            | BalanceChange::Rounded { .. } => {}
         }
         self.revalue_asset(balance.asset);
         change
@@ -263,8 +268,13 @@ impl Portfolio {
                 self.flowed(asset, delta);
                 self.revalue_asset(asset);
             }
-            // It was taken for a flow when the amount that holds it differed.
-            Moved::Explained | Moved::Contained => {}
+            // It was taken for a flow when the amount that holds it differed, and is one.
+            Moved::Explained => {
+                let _ = self.assets[asset.as_usize()]
+                    .unexplained
+                    .take(delta.to_e8());
+            }
+            Moved::Contained => {}
         }
     }
 
@@ -302,7 +312,13 @@ impl Portfolio {
     /// Returns whether a day began.
     pub fn observe(&mut self, now_unix_ms: u64) -> bool {
         let equity = self.exact_equity();
-        self.day.observe(now_unix_ms, equity)
+        let begins = self.day.observe(now_unix_ms, equity);
+        if begins {
+            for asset in &mut self.assets {
+                asset.unexplained = Unexplained::default();
+            }
+        }
+        begins
     }
 
     /// Takes over what an earlier run saved. Before the first [`Portfolio::observe`].

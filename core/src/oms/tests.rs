@@ -342,7 +342,7 @@ const TABLE: &str = "
     status: new               | L     | L     | -          | -          | -          | -          | L      | L         | -         | -        | -          | L!reopen     | -          | -
     status: new, asked early  | L     | L     | -          | -          | -          | -          | L      | -         | -         | -        | -          | L!reopen     | -          | -
     status: cancelled, 3 more | U     | U     | U          | U          | U          | U          | -      | -         | !contra   | U!contra | U!contra   | U!reopen     | U!contra   | U!contra
-    not found, early          | -     | -     | U!vanish?t | U!vanish?t | U!vanish?t | U!vanish?t | -      | !vanish?t | -         | -        | -          | -            | -          | -
+    not found, early          | -     | -     | -          | -          | -          | -          | -      | -         | -         | -        | -          | -            | -          | -
     not found, late           | -     | Dr    | U!vanish?t | U!vanish?t | U!vanish?t | U!vanish?t | Dr     | !vanish?t | -         | -        | -          | -            | -          | -
     trade                     | P+2   | P+2   | P+2        | +2         | +2         | +2         | +2     | +2        | +2        | +2!over  | +2!contra  | P+2!reopen   | +2!contra  | +2!contra
     trades complete           | -     | -     | -          | -          | -          | -          | -      | -         | -         | -        | -          | -            | -          | -

@@ -11,6 +11,33 @@ use super::{Line, Portfolio};
 use crate::instrument::{AssetIndex, InstrumentIndex};
 use crate::units::{E8, VenueMillis};
 
+/// Differences of this day that looked like flows, and what they were worth when they came.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Unexplained {
+    amount: E8,
+    worth: Exact,
+}
+
+impl Unexplained {
+    fn add(&mut self, amount: E8, worth: Exact) {
+        self.amount.0 = self.amount.0.saturating_add(amount.0);
+        self.worth += worth;
+    }
+
+    /// Something explains `amount` of it; returns what that part was worth.
+    pub(super) fn take(&mut self, amount: E8) -> Exact {
+        if amount.0.signum() * self.amount.0.signum() <= 0 {
+            return Exact::ZERO;
+        }
+        let all = self.amount.0.unsigned_abs();
+        let part = amount.0.unsigned_abs().min(all);
+        let worth = self.worth.share(part, all);
+        self.amount.0 -= self.amount.0.signum() * part as i64;
+        self.worth -= worth;
+        worth
+    }
+}
+
 impl Portfolio {
     pub(super) fn pair(&self, position: usize) -> Pair {
         self.conversion.pair(InstrumentIndex(position as u16))
@@ -39,10 +66,26 @@ impl Portfolio {
         let holding = &mut self.assets[asset.as_usize()].holding;
         match holding.add(delta, from_locked, at) {
             Moved::Total => self.revalue_asset(asset),
-            // What looked like a flow was this fill.
-            Moved::Explained => self.flowed(asset, -delta),
+            Moved::Explained => {
+                // What looked like a flow was this fill.
+                let asset = &mut self.assets[asset.as_usize()];
+                if asset.flows_unvalued == Exact::ZERO {
+                    let flow = asset.unexplained.take(delta.to_e8());
+                    self.day.flow(-flow);
+                } else {
+                    asset.flows_unvalued -= delta;
+                }
+            }
             Moved::Contained => {}
         }
+    }
+
+    /// An absolute amount differs from ours: a flow, until something explains it.
+    pub(super) fn unexplained(&mut self, asset: AssetIndex, by: E8) {
+        if let Some(worth) = self.conversion.convert_e8(asset, by) {
+            self.assets[asset.as_usize()].unexplained.add(by, worth);
+        }
+        self.flowed(asset, Exact::from_e8(by));
     }
 
     /// Something came from outside, or went there.

@@ -90,11 +90,13 @@ impl Turn<'_> {
         if self.order.end.is_some() {
             return;
         }
-        if self.order.held_at.is_some() {
-            self.fault(OmsFault::Vanished);
-            if self.order.doubt.is_none() {
-                self.doubt(Doubt::Word, self.config.ask_again);
+        if let Some(held_at) = self.order.held_at {
+            // Asked before it was shown, or answered from where it was not yet shown.
+            if asked_at < held_at.plus(self.config.grace) {
+                return;
             }
+            self.fault(OmsFault::Vanished);
+            self.doubt(Doubt::Word, self.config.ask_again);
             if self.order.venue_order_id.is_some() {
                 self.ask_trades();
             }
