@@ -15,6 +15,9 @@ mod imbalance;
 mod market_maker;
 mod sizing;
 
+#[cfg(test)]
+mod tests;
+
 pub use actions::{Action, Actions, Quote, Suppression, Wish};
 pub use configured::{Configured, NoStrategy, StrategyConfig};
 pub use funnel::{FUNNEL_ROWS, Funnel, Identity, Leak, Stage, Standing};

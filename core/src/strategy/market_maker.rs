@@ -60,7 +60,7 @@ pub struct MarketMakerConfig {
     /// Smallest distance of a quote from the reservation price in ticks, 0 to `offset_max_ticks`. Default 1.
     pub half_spread_min_ticks: u32,
     /// Largest distance of a quote from the reservation price, and of that from the middle, in ticks, 1 to
-    /// 1,000,000. Default 1,000.
+    /// 1,000,000. Default 300.
     pub offset_max_ticks: u32,
     /// A quote stays until the wanted price is this many ticks away, 1 to 1,000,000. Default 2.
     pub requote_ticks: u32,
@@ -85,7 +85,7 @@ impl Default for MarketMakerConfig {
             volatility_half_life_updates: 300,
             warm_up_updates: 50,
             half_spread_min_ticks: 1,
-            offset_max_ticks: 1_000,
+            offset_max_ticks: 300,
             requote_ticks: 2,
             requote_percent: 50,
             requote_interval: Nanos::from_secs(2),
