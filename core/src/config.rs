@@ -5,7 +5,7 @@
 
 mod trading;
 
-pub use trading::{OrderLimits, TradingConfig};
+pub use trading::TradingConfig;
 
 use crate::units::Nanos;
 

@@ -443,6 +443,12 @@ fn contradictions(config: &Config, entries: &Entries) -> Vec<Fault> {
             origin("venue.private_key_file")
         )));
     }
+    for (table, fault) in config.strategy.faults() {
+        found.push(Fault::Contradiction(format!(
+            "{}: `{table}`: {fault}",
+            origin(&format!("{table}.{}", fault.field))
+        )));
+    }
     for (path, entry) in entries {
         let key = keys::find(path).expect("entries are of keys in the table");
         let symbol = key.name_in(path).expect("the key was found by it");

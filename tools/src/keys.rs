@@ -1,78 +1,44 @@
 //! The key of the trading account: where it comes from, and whether one is needed.
 //!
-//! Owns: [`Keys`], and the rule which configurations trade with them. Does not: sign
-//! (`veloz_core::wire::sign`), or keep anything else than the key and its signer. Invariant: no text that this
-//! module makes shows a secret.
+//! Owns: [`credentials`], and [`Account`], which says what a configuration trades with. Does not: sign
+//! (`veloz_core::wire::sign`), or keep anything. Invariant: no text that this module makes shows a secret.
 
 use crate::config::private_file::{self, PrivateFileFault};
-use crate::config::secret::Secret;
-use crate::config::trading::StrategyKind;
 use crate::config::{Config, ExecutionMode, VenueSection};
 use std::path::{Path, PathBuf};
+use veloz_core::strategy::StrategyConfig;
+use veloz_core::venue::binance::order_entry::{ApiKey, ApiKeyError, Credentials};
 use veloz_core::wire::sign::{KeyError, Signer};
 
-/// What signs the requests of one account. A second owner loads its own.
-#[derive(Debug)]
-pub struct Keys {
-    api_key: Secret,
-    signer: Signer,
-}
-
-impl Keys {
-    /// A key with its signer.
-    pub fn new(api_key: &str, signer: Signer) -> Self {
-        Self {
-            api_key: Secret::new(api_key),
-            signer,
-        }
-    }
-
-    /// The configured key; `None` when nothing of one is configured.
-    ///
-    /// # Errors
-    /// [`KeyFault`]: half of it is missing, or a file of it cannot be used.
-    pub fn load(venue: &VenueSection) -> Result<Option<Self>, KeyFault> {
-        let pem = (!venue.private_key_file.as_os_str().is_empty())
-            .then_some(venue.private_key_file.as_path());
-        let secret = venue.api_secret.is_set().then_some(&venue.api_secret);
-        if !venue.api_key.is_set() {
-            return match (pem, secret) {
-                (None, None) => Ok(None),
-                (Some(_), _) => Err(KeyFault::NoKey {
-                    other: "venue.private_key_file",
-                }),
-                (None, Some(_)) => Err(KeyFault::NoKey {
-                    other: "venue.api_secret",
-                }),
-            };
-        }
-        let signer = match (pem, secret) {
-            (Some(path), _) => signer_of_file(path)?,
-            (None, Some(secret)) => {
-                Signer::hmac(secret.expose().as_bytes()).map_err(KeyFault::Secret)?
-            }
-            (None, None) => return Err(KeyFault::NoSecret),
+/// The configured key with what signs for it; `None` when nothing of one is configured. Each owner loads its
+/// own.
+///
+/// # Errors
+/// [`KeyFault`]: half of it is missing, or cannot be used.
+pub fn credentials(venue: &VenueSection) -> Result<Option<Credentials>, KeyFault> {
+    let pem = (!venue.private_key_file.as_os_str().is_empty())
+        .then_some(venue.private_key_file.as_path());
+    let secret = venue.api_secret.is_set().then_some(&venue.api_secret);
+    if !venue.api_key.is_set() {
+        return match (pem, secret) {
+            (None, None) => Ok(None),
+            (Some(_), _) => Err(KeyFault::NoKey {
+                other: "venue.private_key_file",
+            }),
+            (None, Some(_)) => Err(KeyFault::NoKey {
+                other: "venue.api_secret",
+            }),
         };
-        Ok(Some(Self {
-            api_key: venue.api_key.clone(),
-            signer,
-        }))
     }
-
-    /// The key as requests carry it.
-    pub fn api_key(&self) -> &str {
-        self.api_key.expose()
-    }
-
-    /// Both, for an owner that keeps them.
-    pub fn into_parts(self) -> (Secret, Signer) {
-        (self.api_key, self.signer)
-    }
-
-    /// What signs with it.
-    pub fn signer(&self) -> &Signer {
-        &self.signer
-    }
+    let api_key = ApiKey::new(venue.api_key.expose()).map_err(KeyFault::Key)?;
+    let signer = match (pem, secret) {
+        (Some(path), _) => signer_of_file(path)?,
+        (None, Some(secret)) => {
+            Signer::hmac(secret.expose().as_bytes()).map_err(KeyFault::Secret)?
+        }
+        (None, None) => return Err(KeyFault::NoSecret),
+    };
+    Ok(Some(Credentials { api_key, signer }))
 }
 
 /// The signer of an Ed25519 key in a PEM file.
@@ -92,25 +58,26 @@ pub enum Account {
     /// Nobody's: the market is followed and nothing is sent.
     MarketDataOnly,
     /// The one of this key.
-    At(Keys),
+    Of(Credentials),
 }
 
 impl Account {
     /// The account that the configuration means. Without keys the market can be followed, but nothing trades.
     ///
     /// # Errors
-    /// [`KeyFault`]: as [`Keys::load`], or a strategy has no keys to trade with.
-    pub fn of(config: &Config) -> Result<Self, KeyFault> {
+    /// [`KeyFault`]: as [`credentials`], or a strategy has no keys to trade with.
+    pub fn configured(config: &Config) -> Result<Self, KeyFault> {
         match config.venue.execution_mode {
             ExecutionMode::SimEngine => return Ok(Self::Simulated),
             ExecutionMode::BinanceTestnetSpot | ExecutionMode::BinanceSpot => {}
         }
-        match (Keys::load(&config.venue)?, config.strategy()) {
-            (Some(keys), _) => Ok(Self::At(keys)),
-            (None, StrategyKind::None) => Ok(Self::MarketDataOnly),
-            (None, strategy @ (StrategyKind::MarketMaker | StrategyKind::Imbalance)) => {
-                Err(KeyFault::NothingToTradeWith { strategy })
-            }
+        if let Some(credentials) = credentials(&config.venue)? {
+            return Ok(Self::Of(credentials));
+        }
+        match config.strategy() {
+            StrategyConfig::None => Ok(Self::MarketDataOnly),
+            StrategyConfig::MarketMaker(_) => Err(KeyFault::NothingToTradeWith("market_maker")),
+            StrategyConfig::Imbalance(_) => Err(KeyFault::NothingToTradeWith("imbalance")),
         }
     }
 }
@@ -129,6 +96,9 @@ pub enum KeyFault {
         /// What is wrong with it.
         fault: KeyError,
     },
+    /// The key cannot be one.
+    #[error("`venue.api_key`: {0}")]
+    Key(ApiKeyError),
     /// The secret cannot be used.
     #[error("`venue.api_secret`: {0}")]
     Secret(KeyError),
@@ -147,13 +117,9 @@ pub enum KeyFault {
     NoSecret,
     /// A strategy that could not trade.
     #[error(
-        "`strategy.kind` is {}, which needs keys of the account, and there are none: set VELOZ_BINANCE_API_KEY_FILE and venue.private_key_file (or VELOZ_BINANCE_API_SECRET_FILE), or strategy.kind = \"none\" to follow the market only",
-        strategy.label()
+        "`strategy.kind` is {0}, which needs keys of the account, and there are none: set VELOZ_BINANCE_API_KEY_FILE and venue.private_key_file (or VELOZ_BINANCE_API_SECRET_FILE), or strategy.kind = \"none\" to follow the market only"
     )]
-    NothingToTradeWith {
-        /// Which one.
-        strategy: StrategyKind,
-    },
+    NothingToTradeWith(&'static str),
 }
 
 #[cfg(test)]
@@ -181,7 +147,7 @@ MC4CAQAwBQYDK2VwBCIEIIJEYWtGBrhACmb9Dvy+qa8WEf0lQOl1s4CLIAB9m89u
     }
 
     fn account(variables: &[(&str, &str)], flags: &[&str]) -> Result<Account, KeyFault> {
-        Account::of(&with(variables, flags).expect("valid").config)
+        Account::configured(&with(variables, flags).expect("valid").config)
     }
 
     fn private(directory: &Path, name: &str, content: &str) -> String {
@@ -199,18 +165,22 @@ MC4CAQAwBQYDK2VwBCIEIIJEYWtGBrhACmb9Dvy+qa8WEf0lQOl1s4CLIAB9m89u
         let key = ("VELOZ_BINANCE_API_KEY", CANARY);
         let secret = ("VELOZ_BINANCE_API_SECRET", CANARY);
 
-        let Account::At(keys) = account(&[key], &[&set_pem]).expect("a key") else {
+        let Account::Of(keys) = account(&[key], &[&set_pem]).expect("a key") else {
             panic!("it has a key");
         };
-        assert!(keys.signer().can_log_on());
-        assert_eq!(keys.api_key(), CANARY);
-        let Account::At(keys) = account(&[key, secret], &[]).expect("a key") else {
+        assert!(keys.signer.can_log_on());
+        assert_eq!(keys.api_key.as_bytes(), CANARY.as_bytes());
+        let Account::Of(keys) = account(&[key, secret], &[]).expect("a key") else {
             panic!("it has a key");
         };
-        assert!(!keys.signer().can_log_on());
+        assert!(!keys.signer.can_log_on());
 
         let cases = [
             (account(&[key], &[]), "its other half is not"),
+            (
+                account(&[("VELOZ_BINANCE_API_KEY", "k?y"), secret], &[]),
+                "`venue.api_key`: its byte 1 is none of",
+            ),
             (
                 account(&[secret], &[]),
                 "`venue.api_secret` is set and `venue.api_key` is not",
@@ -221,7 +191,7 @@ MC4CAQAwBQYDK2VwBCIEIIJEYWtGBrhACmb9Dvy+qa8WEf0lQOl1s4CLIAB9m89u
             ),
         ];
         for (refused, expected) in cases {
-            let text = refused.expect_err("half a key").to_string();
+            let text = refused.expect_err("not a whole key").to_string();
             assert!(text.contains(expected), "{text}");
         }
     }
@@ -237,7 +207,10 @@ MC4CAQAwBQYDK2VwBCIEIIJEYWtGBrhACmb9Dvy+qa8WEf0lQOl1s4CLIAB9m89u
             assert!(text.contains("VELOZ_BINANCE_API_KEY_FILE"), "{text}");
         }
         let simulated = load(&[], [], &[]).expect("valid").config;
-        assert!(matches!(Account::of(&simulated), Ok(Account::Simulated)));
+        assert!(matches!(
+            Account::configured(&simulated),
+            Ok(Account::Simulated)
+        ));
     }
 
     #[test]
@@ -277,7 +250,7 @@ MC4CAQAwBQYDK2VwBCIEIIJEYWtGBrhACmb9Dvy+qa8WEf0lQOl1s4CLIAB9m89u
             &[],
         )
         .expect("valid");
-        let account = Account::of(&loaded.config).expect("a key");
+        let account = Account::configured(&loaded.config).expect("a key");
         for text in [
             format!("{account:?}"),
             format!("{loaded:?}"),

@@ -45,7 +45,8 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use veloz_core::config::{EngineConfig, OrderLimits};
+use veloz_core::config::EngineConfig;
+use veloz_core::venue::binance::rate::OrderLimit;
 use veloz_core::edge::clock::Clock;
 use veloz_core::edge::connector::request_once;
 use veloz_core::edge::core_loop::{Core, EdgeConfig, NoTap, Tap, spawn};
@@ -649,7 +650,7 @@ fn ask_exchange_info(
 fn read_exchange_info(
     answer: &str,
     config: &Config,
-) -> Result<(Instruments, u32, OrderLimits), String> {
+) -> Result<(Instruments, u32, Vec<OrderLimit>), String> {
     let symbols: Vec<&str> = config
         .market_data
         .symbols
@@ -662,10 +663,7 @@ fn read_exchange_info(
     Ok((
         instruments,
         info.weight_per_minute,
-        OrderLimits {
-            per_ten_seconds: 100,
-            per_day: 200_000,
-        },
+        info.order_limits,
     ))
 }
 

@@ -7,6 +7,7 @@ use crate::oms::OmsConfig;
 use crate::portfolio::Restored;
 use crate::risk::{GlobalLimits, InstrumentLimits};
 use crate::units::{E8, Nanos};
+use crate::venue::binance::rate::OrderLimit;
 
 /// Everything about trading that decides what the engine does; a replay needs all of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,8 +28,8 @@ pub struct TradingConfig {
     pub instrument_limits: Vec<InstrumentLimits>,
     /// How long orders wait for what.
     pub orders: OmsConfig,
-    /// New orders that the venue takes from one account in ten seconds, and on one day.
-    pub order_limits: OrderLimits,
+    /// The venue's limits on unfilled orders of one account.
+    pub order_limits: Vec<OrderLimit>,
     /// How often the venue is asked what it holds of us although nothing is in doubt; at least 10 s.
     pub reconcile_every: Nanos,
     /// Whether the kill switch was latched when the last run ended.
@@ -37,13 +38,4 @@ pub struct TradingConfig {
     pub restored: Option<Restored>,
     /// Whether the strategy may act as soon as trading is ready.
     pub strategy_runs: bool,
-}
-
-/// The venue's limits on new orders of one account.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OrderLimits {
-    /// In an aligned window of ten seconds.
-    pub per_ten_seconds: u32,
-    /// On a day of the venue (UTC).
-    pub per_day: u32,
 }

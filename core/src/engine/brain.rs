@@ -439,6 +439,7 @@ impl<T: Strategy> Brain<T> {
             self.budget.set_wall_clock(at_zero);
             if let Some(trading) = &mut self.trading {
                 trading.clock_is_fresh = true;
+                trading.order_budget.set_wall_clock(at_zero);
                 self.deadlines.set_earlier(Timer::Orders, Nanos::ZERO);
             }
         }

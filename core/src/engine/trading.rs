@@ -46,8 +46,10 @@ use crate::telemetry::Telemetry;
 use crate::telemetry::records::{HaltCause, RecordBody, TradingPhase};
 use crate::units::{E8, Nanos, VenueMillis};
 use crate::venue::binance;
-use crate::venue::binance::order_entry::{ClientOrderIds, Credentials, OrderEntry};
-use crate::venue::binance::rate::{OrderBudget, RequestBudget};
+use crate::venue::binance::order_entry::{
+    ClientOrderIds, Credentials, OrderEntry, RequestKind,
+};
+use crate::venue::binance::rate::{OrderBudget, Purpose, RequestBudget};
 use crate::venue::binance::session::{Notice, Session};
 
 use super::brain::Market;
@@ -88,7 +90,7 @@ pub(super) struct Trading<T> {
     entry: OrderEntry,
     requests: OrderRequests,
     /// New orders that the venue still takes.
-    order_budget: OrderBudget,
+    pub(super) order_budget: OrderBudget,
     reconcile: Reconcile,
     /// What the session told of order links.
     pub(super) notices: Vec<Notice>,
@@ -168,7 +170,7 @@ impl<T: Strategy> Trading<T> {
             running: config.strategy_runs,
             entry,
             requests: OrderRequests::new(),
-            order_budget: OrderBudget::new(config.order_limits),
+            order_budget: OrderBudget::new(&config.order_limits),
             reconcile: Reconcile::default(),
             notices: Vec::with_capacity(4 * LINKS_MAX),
             questions: VecDeque::with_capacity(2 * ORDERS_OPEN_MAX),
@@ -301,7 +303,53 @@ pub(super) struct Desk<'a, T, S> {
     pub(super) out: &'a mut Outbox,
 }
 
+/// How much of the limits a request may use.
+const fn budget_purpose(kind: RequestKind) -> Purpose {
+    match kind {
+        RequestKind::Cancel | RequestKind::CancelAll => Purpose::Cancel,
+        RequestKind::Place | RequestKind::CancelReplace | RequestKind::Amend => Purpose::Order,
+        RequestKind::LogOn
+        | RequestKind::Subscribe
+        | RequestKind::OpenOrders
+        | RequestKind::Status
+        | RequestKind::Account
+        | RequestKind::Trades
+        | RequestKind::OrderCounts
+        | RequestKind::Time
+        | RequestKind::Ping => Purpose::Query,
+    }
+}
+
 impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
+    /// Whether the venue's budgets hold one more request.
+    #[inline]
+    pub(super) fn budget_takes(&self, kind: RequestKind, weight: u32) -> bool {
+        self.budget
+            .ready_at_for(self.now, budget_purpose(kind), weight)
+            <= self.now
+            && (!kind.counts_as_order() || self.trading.order_budget.ready_at(self.now) <= self.now)
+    }
+
+    /// Takes what a request costs out of the budgets; whether they held it.
+    #[must_use = "a refused request must not be sent"]
+    pub(super) fn spend(&mut self, kind: RequestKind, weight: u32) -> bool {
+        let purpose = budget_purpose(kind);
+        self.budget.try_spend_for(self.now, purpose, weight)
+            && (!kind.counts_as_order() || self.trading.order_budget.try_spend(self.now))
+    }
+
+    /// A request was answered, or nobody waits for it any more.
+    pub(super) fn settle(&mut self, request: &requests::OrderRequest, succeeded: bool) {
+        if succeeded && request.id.kind.is_free_on_success() {
+            self.budget.settle_free(request.sent_at, request.weight);
+        } else {
+            self.budget.settle(request.weight);
+        }
+        if request.id.kind.counts_as_order() {
+            self.trading.order_budget.settle();
+        }
+    }
+
     /// Values everything at the new touch of a live book.
     #[inline]
     pub(super) fn mark(&mut self, index: InstrumentIndex) {

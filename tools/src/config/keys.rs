@@ -143,6 +143,85 @@ pub const KEYS: &[Key] = &[
         "strategy.kind",
         Kind::Choice(&["auto", "none", "market_maker", "imbalance"]),
     ),
+    key("strategy.market_maker.quote_notional", Kind::Decimal),
+    key(
+        "strategy.market_maker.inventory_max_quotes",
+        integer(1, 1_000, "quotes"),
+    ),
+    key(
+        "strategy.market_maker.risk_aversion_e6",
+        integer(1, 10_000_000, ""),
+    ),
+    key(
+        "strategy.market_maker.horizon_updates",
+        integer(1, 100_000, "updates"),
+    ),
+    key(
+        "strategy.market_maker.arrival_decay_e3",
+        integer(1, 1_000_000, ""),
+    ),
+    key(
+        "strategy.market_maker.volatility_half_life_updates",
+        integer(1, 100_000, "updates"),
+    ),
+    key(
+        "strategy.market_maker.warm_up_updates",
+        integer(1, 100_000, "updates"),
+    ),
+    key(
+        "strategy.market_maker.half_spread_min_ticks",
+        integer(0, 1_000_000, "ticks"),
+    ),
+    key(
+        "strategy.market_maker.offset_max_ticks",
+        integer(1, 1_000_000, "ticks"),
+    ),
+    key(
+        "strategy.market_maker.requote_ticks",
+        integer(1, 1_000_000, "ticks"),
+    ),
+    key(
+        "strategy.market_maker.requote_percent",
+        integer(0, 1_000, "percent"),
+    ),
+    key(
+        "strategy.market_maker.requote_interval_ms",
+        integer(0, 3_600_000, "ms"),
+    ),
+    key(
+        "strategy.market_maker.book_age_max_ms",
+        integer(1, 3_600_000, "ms"),
+    ),
+    key("strategy.imbalance.levels", integer(1, 20, "levels")),
+    key(
+        "strategy.imbalance.enter_permille",
+        integer(1, 1_000, "thousandths"),
+    ),
+    key(
+        "strategy.imbalance.exit_permille",
+        integer(-1_000, 999, "thousandths"),
+    ),
+    key("strategy.imbalance.order_notional", Kind::Decimal),
+    key(
+        "strategy.imbalance.position_max_orders",
+        integer(1, 1_000, "orders"),
+    ),
+    key(
+        "strategy.imbalance.cool_down_ms",
+        integer(0, 3_600_000, "ms"),
+    ),
+    key(
+        "strategy.imbalance.exit_interval_ms",
+        integer(0, 3_600_000, "ms"),
+    ),
+    key(
+        "strategy.imbalance.hold_max_ms",
+        integer(1, 86_400_000, "ms"),
+    ),
+    key(
+        "strategy.imbalance.book_age_max_ms",
+        integer(1, 3_600_000, "ms"),
+    ),
     key("state.dir", Kind::Directory),
     key("core.cpu", Kind::Cpu),
     key(

@@ -9,11 +9,10 @@ use toml::Value;
 use veloz_core::instrument::Symbol;
 use veloz_core::limits::INSTRUMENTS_MAX;
 use veloz_core::units::E8;
+use veloz_core::venue::binance::order_entry::client_ids::{ClientOrderIds, PREFIX_BYTES_MAX};
 
 /// CPUs that a Linux affinity mask of the usual size can name.
 const CPU_MAX: i64 = 1_023;
-/// Bytes of an instance's prefix: with the numbers of run and order an id stays below the venue's 36.
-const INSTANCE_BYTES_MAX: usize = 8;
 /// The word for a limit that does not bind.
 const NONE: &str = "none";
 
@@ -95,7 +94,9 @@ impl Kind {
                 "a decimal number above zero in quotes without sign or exponent, at most 8 places, such as \"0.05\", or \"none\"".to_owned()
             }
             Self::Asset => "the venue's name of an asset in upper case, such as USDT".to_owned(),
-            Self::Instance => format!("1 to {INSTANCE_BYTES_MAX} letters or digits"),
+            Self::Instance => {
+                format!("1 to {PREFIX_BYTES_MAX} of the characters A-Z, a-z, 0-9 and -")
+            }
             Self::Choice(words) => format!("one of {}", words.join(", ")),
             Self::WebsocketUrl => {
                 "an address that starts with wss:// or ws://, has a host and carries no credentials"
@@ -170,10 +171,9 @@ impl Kind {
                 self.accept_decimal(&number.to_string())
             }
             (Self::Asset, Value::String(text)) => is_plain_name(text).then(|| value.clone()),
-            (Self::Instance, Value::String(text)) => ((1..=INSTANCE_BYTES_MAX)
-                .contains(&text.len())
-                && text.bytes().all(|byte| byte.is_ascii_alphanumeric()))
-            .then(|| value.clone()),
+            (Self::Instance, Value::String(text)) => {
+                ClientOrderIds::new(text).ok().map(|_| value.clone())
+            }
             (Self::Choice(words), Value::String(text)) => {
                 let word = text.to_ascii_lowercase();
                 words.contains(&word.as_str()).then(|| word.into())
@@ -286,8 +286,8 @@ mod tests {
             (Kind::Asset, "usdt", None),
             (Kind::Instance, "veloz1", Some("veloz1".into())),
             (Kind::Instance, "", None),
-            (Kind::Instance, "a-b", None),
-            (Kind::Instance, "abcdefghi", None),
+            (Kind::Instance, "a_b", None),
+            (Kind::Instance, "thirteen-byte", None),
             (Kind::Choice(&["info", "warn"]), "INFO", Some("info".into())),
             (Kind::Choice(&["info", "warn"]), "loud", None),
             (

@@ -1,6 +1,8 @@
 //! The configuration as its users meet it: what loads, what is refused, and in which words.
 
 use super::*;
+use trading::StrategyWord;
+use veloz_core::strategy::StrategyConfig;
 
 /// File names with texts, or variables with values.
 type Pairs<'a> = &'a [(&'a str, &'a str)];
@@ -82,6 +84,8 @@ fn every_overlay_loads_and_says_what_its_name_says() {
         let loaded = load(&[file], [], &[]).unwrap_or_else(|error| panic!("{name}: {error}"));
         assert_eq!(loaded.config.venue.source, source, "{name}");
         assert_eq!(loaded.config.venue.execution_mode, mode, "{name}");
+        let trades_by_itself = loaded.config.strategy() != StrategyConfig::None;
+        assert_eq!(trades_by_itself, source == Source::Embedded, "{name}");
     }
 }
 
@@ -281,7 +285,7 @@ fn older_variables_of_trading_set_todays_keys() {
         risk.every_instrument.position_max.get().map(|e8| e8.0),
         Some(25_000_000)
     );
-    assert_eq!(loaded.config.strategy(), trading::StrategyKind::Imbalance);
+    assert_eq!(loaded.config.strategy.kind, StrategyWord::Imbalance);
     assert_eq!(loaded.warnings.len(), 1, "{:?}", loaded.warnings);
     let unknown = refusal(&[], &[("VELOZ_STRATEGY_NAME", "test_strategy")], &[]);
     assert!(

@@ -10,7 +10,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use veloz_core::instrument::Assets;
 use veloz_core::order::SelfTradePrevention;
-use veloz_core::units::E8;
+use veloz_core::strategy::{ImbalanceConfig, MarketMakerConfig, OutOfRange, StrategyConfig};
+use veloz_core::units::{E8, Nanos};
 
 /// `[account]`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -95,11 +96,15 @@ impl From<SelfTradePreventionWord> for SelfTradePrevention {
 }
 
 /// `[strategy]`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StrategySection {
     /// Which one.
     pub kind: StrategyWord,
+    /// Parameters of the market maker.
+    pub market_maker: MarketMakerSection,
+    /// Parameters of the imbalance taker.
+    pub imbalance: ImbalanceSection,
 }
 
 /// Which strategy is configured.
@@ -116,25 +121,89 @@ pub enum StrategyWord {
     Imbalance,
 }
 
-/// Which strategy runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StrategyKind {
-    /// None: orders come from people.
-    None,
-    /// Two-sided quotes.
-    MarketMaker,
-    /// Takes on book imbalance.
-    Imbalance,
+/// `[strategy.market_maker]`; the keys are those of [`MarketMakerConfig`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MarketMakerSection {
+    quote_notional: E8Text,
+    inventory_max_quotes: u32,
+    risk_aversion_e6: u32,
+    horizon_updates: u32,
+    arrival_decay_e3: u32,
+    volatility_half_life_updates: u32,
+    warm_up_updates: u32,
+    half_spread_min_ticks: u32,
+    offset_max_ticks: u32,
+    requote_ticks: u32,
+    requote_percent: u32,
+    requote_interval_ms: u64,
+    book_age_max_ms: u64,
 }
 
-impl StrategyKind {
-    /// As the configuration spells it.
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::MarketMaker => "market_maker",
-            Self::Imbalance => "imbalance",
+impl From<MarketMakerSection> for MarketMakerConfig {
+    fn from(section: MarketMakerSection) -> Self {
+        Self {
+            quote_notional: section.quote_notional.0,
+            inventory_max_quotes: section.inventory_max_quotes,
+            risk_aversion_e6: section.risk_aversion_e6,
+            horizon_updates: section.horizon_updates,
+            arrival_decay_e3: section.arrival_decay_e3,
+            volatility_half_life_updates: section.volatility_half_life_updates,
+            warm_up_updates: section.warm_up_updates,
+            half_spread_min_ticks: section.half_spread_min_ticks,
+            offset_max_ticks: section.offset_max_ticks,
+            requote_ticks: section.requote_ticks,
+            requote_percent: section.requote_percent,
+            requote_interval: Nanos::from_ms(section.requote_interval_ms),
+            book_age_max: Nanos::from_ms(section.book_age_max_ms),
         }
+    }
+}
+
+/// `[strategy.imbalance]`; the keys are those of [`ImbalanceConfig`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImbalanceSection {
+    levels: u32,
+    enter_permille: i32,
+    exit_permille: i32,
+    order_notional: E8Text,
+    position_max_orders: u32,
+    cool_down_ms: u64,
+    exit_interval_ms: u64,
+    hold_max_ms: u64,
+    book_age_max_ms: u64,
+}
+
+impl From<ImbalanceSection> for ImbalanceConfig {
+    fn from(section: ImbalanceSection) -> Self {
+        Self {
+            levels: section.levels,
+            enter_permille: section.enter_permille,
+            exit_permille: section.exit_permille,
+            order_notional: section.order_notional.0,
+            position_max_orders: section.position_max_orders,
+            cool_down: Nanos::from_ms(section.cool_down_ms),
+            exit_interval: Nanos::from_ms(section.exit_interval_ms),
+            hold_max: Nanos::from_ms(section.hold_max_ms),
+            book_age_max: Nanos::from_ms(section.book_age_max_ms),
+        }
+    }
+}
+
+impl StrategySection {
+    /// What its strategies say against their parameters, each with the table that it stands in.
+    pub fn faults(&self) -> Vec<(&'static str, OutOfRange)> {
+        let market_maker = MarketMakerConfig::from(self.market_maker).validate();
+        let imbalance = ImbalanceConfig::from(self.imbalance).validate();
+        let faults = [
+            ("strategy.market_maker", market_maker),
+            ("strategy.imbalance", imbalance),
+        ];
+        faults
+            .into_iter()
+            .filter_map(|(table, checked)| Some((table, checked.err()?)))
+            .collect()
     }
 }
 
@@ -164,15 +233,16 @@ pub struct NoStateDirectory;
 
 impl Config {
     /// The strategy that runs.
-    pub fn strategy(&self) -> StrategyKind {
+    pub fn strategy(&self) -> StrategyConfig {
+        let market_maker = || StrategyConfig::MarketMaker(self.strategy.market_maker.into());
         match self.strategy.kind {
             StrategyWord::Auto => match self.venue.source {
-                Source::Embedded => StrategyKind::MarketMaker,
-                Source::Binance => StrategyKind::None,
+                Source::Embedded => market_maker(),
+                Source::Binance => StrategyConfig::None,
             },
-            StrategyWord::None => StrategyKind::None,
-            StrategyWord::MarketMaker => StrategyKind::MarketMaker,
-            StrategyWord::Imbalance => StrategyKind::Imbalance,
+            StrategyWord::None => StrategyConfig::None,
+            StrategyWord::MarketMaker => market_maker(),
+            StrategyWord::Imbalance => StrategyConfig::Imbalance(self.strategy.imbalance.into()),
         }
     }
 
@@ -224,21 +294,85 @@ mod tests {
 
     #[test]
     fn a_strategy_trades_by_itself_on_the_embedded_venue_alone() {
-        assert_eq!(config("").strategy(), StrategyKind::MarketMaker);
-        assert_eq!(config(TESTNET).strategy(), StrategyKind::None);
+        let market_maker = StrategyConfig::MarketMaker(MarketMakerConfig::default());
+        let imbalance = StrategyConfig::Imbalance(ImbalanceConfig::default());
+        assert_eq!(config("").strategy(), market_maker);
+        assert_eq!(config(TESTNET).strategy(), StrategyConfig::None);
         let paper = "[venue]\nsource = \"binance\"\n";
-        assert_eq!(config(paper).strategy(), StrategyKind::None);
+        assert_eq!(config(paper).strategy(), StrategyConfig::None);
         let chosen = format!("{TESTNET}[strategy]\nkind = \"imbalance\"\n");
-        assert_eq!(config(&chosen).strategy(), StrategyKind::Imbalance);
+        assert_eq!(config(&chosen).strategy(), imbalance);
+        let chosen = format!("{TESTNET}[strategy]\nkind = \"market_maker\"\n");
+        assert_eq!(config(&chosen).strategy(), market_maker);
         let none = "[strategy]\nkind = \"none\"\n";
-        assert_eq!(config(none).strategy(), StrategyKind::None);
-        for kind in [
-            StrategyKind::None,
-            StrategyKind::MarketMaker,
-            StrategyKind::Imbalance,
-        ] {
-            let named = format!("[strategy]\nkind = \"{}\"\n", kind.label());
-            assert_eq!(config(&named).strategy(), kind);
+        assert_eq!(config(none).strategy(), StrategyConfig::None);
+    }
+
+    #[test]
+    fn every_parameter_reaches_its_strategy() {
+        let text = "[strategy]\nkind = \"market_maker\"\n[strategy.market_maker]\nquote_notional = \"1.5\"\n\
+                    inventory_max_quotes = 2\nrisk_aversion_e6 = 3\nhorizon_updates = 4\narrival_decay_e3 = 5\n\
+                    volatility_half_life_updates = 6\nwarm_up_updates = 7\nhalf_spread_min_ticks = 8\n\
+                    offset_max_ticks = 9\nrequote_ticks = 10\nrequote_percent = 11\nrequote_interval_ms = 12\n\
+                    book_age_max_ms = 13\n";
+        assert_eq!(
+            config(text).strategy(),
+            StrategyConfig::MarketMaker(MarketMakerConfig {
+                quote_notional: E8(150_000_000),
+                inventory_max_quotes: 2,
+                risk_aversion_e6: 3,
+                horizon_updates: 4,
+                arrival_decay_e3: 5,
+                volatility_half_life_updates: 6,
+                warm_up_updates: 7,
+                half_spread_min_ticks: 8,
+                offset_max_ticks: 9,
+                requote_ticks: 10,
+                requote_percent: 11,
+                requote_interval: Nanos::from_ms(12),
+                book_age_max: Nanos::from_ms(13),
+            })
+        );
+        let text = "[strategy]\nkind = \"imbalance\"\n[strategy.imbalance]\nlevels = 1\nenter_permille = 2\n\
+                    exit_permille = -3\norder_notional = 4\nposition_max_orders = 5\ncool_down_ms = 6\n\
+                    exit_interval_ms = 7\nhold_max_ms = 8\nbook_age_max_ms = 9\n";
+        assert_eq!(
+            config(text).strategy(),
+            StrategyConfig::Imbalance(ImbalanceConfig {
+                levels: 1,
+                enter_permille: 2,
+                exit_permille: -3,
+                order_notional: E8(400_000_000),
+                position_max_orders: 5,
+                cool_down: Nanos::from_ms(6),
+                exit_interval: Nanos::from_ms(7),
+                hold_max: Nanos::from_ms(8),
+                book_age_max: Nanos::from_ms(9),
+            })
+        );
+    }
+
+    #[test]
+    fn a_parameter_that_its_strategy_refuses_is_named() {
+        let cases = [
+            (
+                "[strategy.market_maker]\nhalf_spread_min_ticks = 5\noffset_max_ticks = 4\n",
+                "test.toml:2: `strategy.market_maker`: half_spread_min_ticks is 5, expected 0 to 4",
+            ),
+            (
+                "[strategy.imbalance]\nenter_permille = 300\nexit_permille = 300\n",
+                "test.toml:3: `strategy.imbalance`: exit_permille is 300, expected -1000 to 299",
+            ),
+            (
+                "[strategy.market_maker]\nquote_notional = \"0\"\n",
+                "test.toml:2: `strategy.market_maker`: quote_notional is 0, expected 1 to",
+            ),
+        ];
+        for (text, expected) in cases {
+            let refused = load_text("test.toml", text)
+                .expect_err("refused")
+                .to_string();
+            assert!(refused.contains(expected), "{refused}");
         }
     }
 

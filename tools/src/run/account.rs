@@ -10,7 +10,8 @@ use crate::state::StateStore;
 use crate::venue::VenueHandle;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
-use veloz_core::config::{OrderLimits, TradingConfig};
+use veloz_core::config::TradingConfig;
+use veloz_core::venue::binance::rate::OrderLimit;
 use veloz_core::engine::Account;
 use veloz_core::instrument::{Instruments, Symbol};
 use veloz_core::oms::OmsConfig;
@@ -48,7 +49,7 @@ pub(super) fn trading_setup(
     config: &Config,
     venue: Option<&VenueHandle>,
     instruments: &Instruments,
-    order_limits: OrderLimits,
+    order_limits: Vec<OrderLimit>,
 ) -> Result<Option<TradingSetup>, String> {
     let keys = match keys::Account::of(config).map_err(|fault| fault.to_string())? {
         keys::Account::MarketDataOnly => return Ok(None),
@@ -92,9 +93,9 @@ fn strategy_config(config: &Config) -> StrategyConfig {
     match config.strategy() {
         StrategyKind::None => StrategyConfig::None,
         StrategyKind::MarketMaker => {
-            StrategyConfig::MarketMaker(Default::default())
+            StrategyConfig::MarketMaker(config.strategy.market_maker.into())
         }
-        StrategyKind::Imbalance => StrategyConfig::Imbalance(Default::default()),
+        StrategyKind::Imbalance => StrategyConfig::Imbalance(config.strategy.imbalance.into()),
     }
 }
 
@@ -102,7 +103,7 @@ fn trading_config(
     config: &Config,
     state: &StateStore,
     instruments: &Instruments,
-    order_limits: OrderLimits,
+    order_limits: Vec<OrderLimit>,
 ) -> Result<TradingConfig, String> {
     let limits = config
         .risk

@@ -11,6 +11,7 @@ use crate::telemetry::counters::Counter;
 use crate::telemetry::gauges::{AccountGauges, Gauge, Marked, NOT_MEASURED, PositionGauges};
 use crate::telemetry::records::RecordBody;
 use crate::units::{E8, Nanos, VenueMillis};
+use crate::venue::binance::rate::Use;
 
 use super::{Desk, Stopwatch};
 
@@ -66,8 +67,21 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
         let portfolio = &trading.portfolio;
         let figures = portfolio.figures_total();
         let exposure = portfolio.exposure();
-        let weight = self.budget.headroom(now);
-        let orders = trading.order_budget.headroom(now);
+        let left = |used: Use| i64::from(used.limit.saturating_sub(used.used));
+        let weight = left(self.budget.usage(now));
+        // The shortest window and the longest: ten seconds and a day.
+        let mut windows: [Option<(Nanos, i64)>; 2] = [None; 2];
+        for (window, used) in trading.order_budget.usage(now) {
+            let headroom = Some((window, left(used)));
+            let [shortest, longest] = &mut windows;
+            if shortest.is_none_or(|(known, _)| window < known) {
+                *shortest = headroom;
+            }
+            if longest.is_none_or(|(known, _)| window > known) {
+                *longest = headroom;
+            }
+        }
+        let [shortest, longest] = windows.map(|window| window.map_or(NOT_MEASURED, |(_, left)| left));
         let gauges = &mut self.telemetry.gauges;
         gauges.set(Gauge::TradingPhase, trading.phase.index() as i64);
         gauges.set(Gauge::TradingState, trading.risk.state().index() as i64);
@@ -99,9 +113,9 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
         gauges.set(Gauge::ExposureShort, exposure.short.0);
         gauges.set(Gauge::RealizedTotal, figures.realized.0);
         gauges.set(Gauge::UnrealizedTotal, figures.unrealized.0);
-        gauges.set(Gauge::WeightHeadroom, i64::from(weight));
-        gauges.set(Gauge::OrdersHeadroom, i64::from(orders.ten_seconds));
-        gauges.set(Gauge::OrdersDayHeadroom, i64::from(orders.day));
+        gauges.set(Gauge::WeightHeadroom, weight);
+        gauges.set(Gauge::OrdersHeadroom, shortest);
+        gauges.set(Gauge::OrdersDayHeadroom, longest);
         gauges.account(AccountGauges {
             restored: portfolio.to_save(),
         });

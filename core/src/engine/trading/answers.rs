@@ -71,22 +71,23 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
         limits: &Limits,
         outcome: &OrderOutcome<'_>,
     ) {
+        let request = id.and_then(|id| self.trading.requests.take(link, id));
+        let refused = matches!(outcome, OrderOutcome::Error { .. });
+        if let Some(request) = &request {
+            self.settle(request, !refused);
+        }
+        // The venue's counts contain what it has answered.
         if let Some(weight) = limits.weight {
             self.budget.correct(self.now, weight.used, weight.limit);
         }
         for count in limits.orders.iter().flatten() {
-            self.trading
-                .order_budget
-                .correct(self.now, count.window, count.used, count.limit);
+            self.trading.order_budget.correct(self.now, *count);
         }
-        let Some(request) = id.and_then(|id| self.trading.requests.take(link, id)) else {
+        let Some(request) = request else {
             // Given up already; what it says is asked for, or told by a report.
             self.telemetry.counters.increment(Counter::Ignored);
             return;
         };
-        let refused = matches!(outcome, OrderOutcome::Error { .. });
-        self.budget
-            .answered(self.now, request.id.kind, request.weight, !refused);
         self.measure(&request);
         match *outcome {
             OrderOutcome::Error {

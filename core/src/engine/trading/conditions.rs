@@ -42,6 +42,9 @@ impl Pair {
     }
 }
 
+/// Weight of a new order that fails; one that succeeds is free.
+const PLACE_WEIGHT: u32 = 1;
+
 /// As an amount, at the end of its range where it would leave it: more than anybody has.
 fn amount(e8: i128) -> E8 {
     E8(i64::try_from(e8).unwrap_or(i64::MAX))
@@ -153,8 +156,7 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
                 || !trading.requests.has_room(),
             duplicate_client_id: client_id
                 .is_some_and(|client_id| trading.oms.find_client(client_id).is_some()),
-            venue_budget_ready: trading.order_budget.takes(self.now)
-                && self.budget.takes(self.now, RequestKind::Place, 1),
+            venue_budget_ready: self.budget_takes(RequestKind::Place, PLACE_WEIGHT),
             clock_offset_ns: self.clocks.offset_ns,
             touch: (market.sync.state() == SyncState::Live).then(|| Touch {
                 bid: market.touch.bid.map(|(price, _)| price),

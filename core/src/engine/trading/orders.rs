@@ -169,9 +169,11 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
             .histograms
             .record(Stage::AdmittedToEncoded, admitted_at, encoded);
         self.out.note_order(encoded);
-        trading.order_budget.spend(self.now);
-        self.budget.spend(self.now, RequestKind::Place, weight);
-        trading.requests.push(OrderRequest {
+        if !self.spend(RequestKind::Place, weight) {
+            // Risk looked a moment ago; only an order that is sent again can find the budget used up.
+            debug_assert!(retried, "risk looked at the budget");
+        }
+        self.trading.requests.push(OrderRequest {
             id: request_id,
             link,
             purpose: Purpose::Place(id),
@@ -241,10 +243,10 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
         let Some(at) = self.clocks.venue(self.now) else {
             return false;
         };
-        let trading = &mut *self.trading;
-        if !trading.requests.has_room() || !self.budget.takes(self.now, RequestKind::Cancel, 1) {
+        if !self.trading.requests.has_room() || !self.budget_takes(RequestKind::Cancel, 1) {
             return false;
         }
+        let trading = &mut *self.trading;
         let Some(order) = trading.oms.order(id) else {
             return true;
         };
@@ -254,8 +256,9 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
             self.telemetry.counters.increment(Counter::OutboxFull);
             return false;
         }
-        self.budget.spend(self.now, RequestKind::Cancel, weight);
-        trading.requests.push(OrderRequest {
+        let spent = self.spend(RequestKind::Cancel, weight);
+        debug_assert!(spent, "looked at above");
+        self.trading.requests.push(OrderRequest {
             id: request_id,
             link,
             purpose: Purpose::Cancel(id),
@@ -299,10 +302,9 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
         }
         let encoded = self.watch.stamp();
         self.out.note_order(encoded);
-        trading.order_budget.spend(self.now);
-        self.budget
-            .spend(self.now, RequestKind::CancelReplace, weight);
-        trading.requests.push(OrderRequest {
+        let spent = self.spend(RequestKind::CancelReplace, weight);
+        debug_assert!(spent, "risk looked at the budget");
+        self.trading.requests.push(OrderRequest {
             id: request_id,
             link,
             purpose: Purpose::Replace { old, new },
@@ -311,8 +313,8 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
             stamp: encoded,
             retried: false,
         });
-        trading.funnel.count(FunnelStage::Encoded);
-        trading.funnel.count(FunnelStage::Sent);
+        self.trading.funnel.count(FunnelStage::Encoded);
+        self.trading.funnel.count(FunnelStage::Sent);
         self.tell(old, Input::ReplaceSent);
         self.tell(new, Input::Sent);
         self.wake_for_answers();
@@ -368,10 +370,10 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
         let (Some(link), Some(at)) = (self.session.orders(), self.clocks.venue(self.now)) else {
             return Err(Refused::NoLink);
         };
-        let trading = &mut *self.trading;
-        if !trading.requests.has_room() || !self.budget.takes(self.now, RequestKind::Amend, 4) {
+        if !self.trading.requests.has_room() || !self.budget_takes(RequestKind::Amend, 4) {
             return Err(Refused::NoLink);
         }
+        let trading = &mut *self.trading;
         let target = target_of(trading.oms.order(id).expect("looked at above"));
         let request = trading.entry.amend(at, target, qty);
         let (request_id, weight) = (request.id, request.weight);
@@ -379,8 +381,9 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
             self.telemetry.counters.increment(Counter::OutboxFull);
             return Err(Refused::NoLink);
         }
-        self.budget.spend(self.now, RequestKind::Amend, weight);
-        trading.requests.push(OrderRequest {
+        let spent = self.spend(RequestKind::Amend, weight);
+        debug_assert!(spent, "looked at above");
+        self.trading.requests.push(OrderRequest {
             id: request_id,
             link,
             purpose: Purpose::Amend(id),

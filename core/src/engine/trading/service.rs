@@ -6,7 +6,7 @@
 use crate::deadlines::Timer;
 use crate::event::{LinkDown, LinkId};
 use crate::limits::{CANCELS_PER_EVENT_MAX, QUESTIONS_PER_EVENT_MAX};
-use crate::oms::{Ask, Input};
+use crate::oms::{Ask, Input, Order};
 use crate::outbox::Full;
 use crate::strategy::Strategy;
 use crate::telemetry::counters::Counter;
@@ -131,13 +131,17 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
         } else {
             trading.entry.subscribe(at)
         };
-        let (id, weight) = (request.id, request.weight);
+        let (id, mut weight) = (request.id, request.weight);
         if self.out.send(link, &[request.message]) == Err(Full) {
             self.telemetry.counters.increment(Counter::OutboxFull);
             return;
         }
-        self.budget.spend(self.now, id.kind, weight);
-        trading.requests.push(OrderRequest {
+        // A link that cannot be introduced is of no use: this is not refused.
+        if !self.spend(id.kind, weight) {
+            self.budget.spend_unasked(self.now, weight);
+            weight = 0;
+        }
+        self.trading.requests.push(OrderRequest {
             id,
             link,
             purpose,
@@ -163,7 +167,7 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
     fn link_lost(&mut self, link: LinkId, cause: LinkDown) {
         self.trading.blocked.retain(|blocked| *blocked != link);
         while let Some(request) = self.trading.requests.take_of(link) {
-            self.budget.settle(request.weight);
+            self.settle(&request, false);
             self.unanswered(&request);
         }
         if self.session.orders().is_none() {
@@ -208,7 +212,7 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
                 .requests
                 .take_sent_before(self.now.since(timeout))
         {
-            self.budget.settle(request.weight);
+            self.settle(&request, false);
             self.telemetry.counters.increment(Counter::OrderRepliesLost);
             self.unanswered(&request);
             if request.purpose.proves_the_link() {
@@ -279,45 +283,11 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
         let (Some(link), Some(at)) = (self.session.orders(), self.clocks.venue(self.now)) else {
             return false;
         };
-        let trading = &mut *self.trading;
-        if !trading.requests.has_room() {
-            return false;
-        }
-        let Trading { entry, oms, .. } = trading;
-        let budget = &mut *self.budget;
-        let request = match purpose {
-            Purpose::Status(order) => {
-                let Some(order) = oms.order(order) else {
-                    return true;
-                };
-                if !budget.takes(self.now, RequestKind::Status, STATUS_WEIGHT) {
-                    return false;
-                }
-                entry.status(at, target_of(order))
-            }
-            Purpose::Trades(order, instrument) => {
-                let Some(venue_order_id) =
-                    oms.order(order).and_then(crate::oms::Order::venue_order_id)
-                else {
-                    return true;
-                };
-                if !budget.takes(self.now, RequestKind::Trades, TRADES_WEIGHT) {
-                    return false;
-                }
-                entry.my_trades(at, instrument, TradesQuery::OfOrder { venue_order_id })
-            }
-            Purpose::OpenOrders => {
-                if !budget.takes(self.now, RequestKind::OpenOrders, OPEN_ORDERS_WEIGHT) {
-                    return false;
-                }
-                entry.open_orders(at, None)
-            }
-            Purpose::Account => {
-                if !budget.takes(self.now, RequestKind::Account, ACCOUNT_WEIGHT) {
-                    return false;
-                }
-                entry.account(at)
-            }
+        let (kind, weight) = match purpose {
+            Purpose::Status(_) => (RequestKind::Status, STATUS_WEIGHT),
+            Purpose::Trades(..) => (RequestKind::Trades, TRADES_WEIGHT),
+            Purpose::OpenOrders => (RequestKind::OpenOrders, OPEN_ORDERS_WEIGHT),
+            Purpose::Account => (RequestKind::Account, ACCOUNT_WEIGHT),
             Purpose::LogOn
             | Purpose::Subscribe
             | Purpose::Place(_)
@@ -325,13 +295,41 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
             | Purpose::Replace { .. }
             | Purpose::Amend(_) => unreachable!("these have ways of their own"),
         };
-        let (id, weight) = (request.id, request.weight);
+        if !self.trading.requests.has_room() || !self.budget_takes(kind, weight) {
+            return false;
+        }
+        let Trading { entry, oms, .. } = &mut *self.trading;
+        let request = match purpose {
+            Purpose::Status(order) => match oms.order(order) {
+                Some(order) => entry.status(at, target_of(order)),
+                None => return true,
+            },
+            Purpose::Trades(order, instrument) => {
+                match oms.order(order).and_then(Order::venue_order_id) {
+                    Some(venue_order_id) => {
+                        entry.my_trades(at, instrument, TradesQuery::OfOrder { venue_order_id })
+                    }
+                    None => return true,
+                }
+            }
+            Purpose::OpenOrders => entry.open_orders(at, None),
+            Purpose::LogOn
+            | Purpose::Subscribe
+            | Purpose::Place(_)
+            | Purpose::Cancel(_)
+            | Purpose::Replace { .. }
+            | Purpose::Amend(_)
+            | Purpose::Account => entry.account(at),
+        };
+        let id = request.id;
+        debug_assert_eq!(request.weight, weight, "the table above is the encoder's");
         if self.out.send(link, &[request.message]) == Err(Full) {
             self.telemetry.counters.increment(Counter::OutboxFull);
             return false;
         }
-        budget.spend(self.now, id.kind, weight);
-        trading.requests.push(OrderRequest {
+        let spent = self.spend(kind, weight);
+        debug_assert!(spent, "looked at above");
+        self.trading.requests.push(OrderRequest {
             id,
             link,
             purpose,
