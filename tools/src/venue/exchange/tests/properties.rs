@@ -267,13 +267,13 @@ impl Watch {
                 }
             }
         }
-        self.check(reports, false);
+        self.check(&reports, false);
     }
 
-    fn check(&mut self, reports: Vec<Report>, takes_public: bool) {
+    fn check(&mut self, reports: &[Report], takes_public: bool) {
         let exchange = &self.stage.exchange;
         let mut trades: BTreeMap<u64, Vec<Report>> = BTreeMap::new();
-        for report in &reports {
+        for report in reports {
             let Some(fill) = &report.fill else {
                 continue;
             };
@@ -451,7 +451,7 @@ impl Watch {
         }
         let reports = self.stage.reports();
         assert!(!refused || reports.is_empty());
-        self.check(reports, true);
+        self.check(&reports, true);
     }
 }
 
@@ -491,7 +491,9 @@ proptest! {
     fn the_same_calls_give_the_same_events(ops in ops()) {
         let run = || {
             let mut watch = Watch::new();
-            ops.iter().for_each(|op| watch.run(op.clone()));
+            for op in &ops {
+                watch.run(op.clone());
+            }
             watch.trades
         };
         prop_assert_eq!(run(), run());
