@@ -8,6 +8,7 @@ mod entering;
 mod fees;
 mod flow;
 mod history;
+mod markets;
 mod model;
 mod properties;
 mod self_trade;
