@@ -6,8 +6,8 @@
 
 use crate::units::{E8, Grid, VenueMillis};
 use crate::venue::binance::fault::{Fault, VenueFault};
+use crate::wire::json::raw::Raw;
 use crate::wire::json::tolerant::{JsonFault, Members, boolean, signed, unsigned, with_text};
-use serde_json::value::RawValue;
 
 /// One key of a list of `N`.
 #[derive(Clone, Copy)]
@@ -92,7 +92,7 @@ impl From<JsonFault> for Fault {
 
 impl<'a, const N: usize> Members<'a, N> {
     /// The value of a key that may be there.
-    pub(super) fn optional(&self, key: Key<N>) -> Option<&'a RawValue> {
+    pub(super) fn optional(&self, key: Key<N>) -> Option<Raw<'a>> {
         self.get(key.place)
     }
 
@@ -102,7 +102,7 @@ impl<'a, const N: usize> Members<'a, N> {
     }
 
     /// The value of a key that must be there.
-    pub(super) fn raw(&self, key: Key<N>) -> Result<&'a RawValue, Fault> {
+    pub(super) fn raw(&self, key: Key<N>) -> Result<Raw<'a>, Fault> {
         self.optional(key)
             .ok_or(Fault::field(VenueFault::MissingField, key.name))
     }

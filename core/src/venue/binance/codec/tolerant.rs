@@ -14,6 +14,7 @@ use super::{AggTrade, BookTicker, Context, Grids, Levels, Message, Outcome, Requ
 use crate::instrument::InstrumentIndex;
 use crate::units::{Level, Lots, Ticks};
 use crate::venue::binance::fault::{Fault, VenueFault};
+use crate::wire::json::raw::Raw;
 use crate::wire::json::tolerant::{each_element, with_text};
 use keys::{
     ASKS, BIDS, BIG_A, BIG_B, BUYER_IS_MAKER, CODE, COUNT, DATA, ERROR, EVENT, EVENT_MS,
@@ -21,7 +22,6 @@ use keys::{
     LIMIT_TYPE, Object, PRICE, QTY, RATE_LIMITS, REQUEST_ID, RESULT, RETRY_AFTER, SERVER_TIME,
     SMALL_A, SMALL_B, STATUS, STREAM, SYMBOL, TRADE_ID, TRADE_MS, object,
 };
-use serde_json::value::RawValue;
 
 /// Decodes one message; levels go to `levels`.
 pub(super) fn decode(
@@ -370,7 +370,7 @@ fn result(
 }
 
 /// The request weight in a list of rate limits.
-pub(super) fn request_weight(limits: &RawValue) -> Result<Option<RequestWeight>, Fault> {
+pub(super) fn request_weight(limits: Raw<'_>) -> Result<Option<RequestWeight>, Fault> {
     let mut weight = None;
     each_element(limits, |limit| {
         let Some(limit) = object(limit.get())? else {

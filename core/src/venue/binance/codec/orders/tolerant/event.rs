@@ -14,8 +14,8 @@ use crate::order::{Balance, ExecutionKind, ExecutionReport, Fill, OrderKey, Side
 use crate::units::{Lots, Ticks};
 use crate::venue::binance::codec::Grids;
 use crate::venue::binance::fault::{Fault, VenueFault};
+use crate::wire::json::raw::Raw;
 use crate::wire::json::tolerant::each_element;
-use serde_json::value::RawValue;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum EventType {
@@ -31,7 +31,7 @@ enum EventType {
 
 /// The value of `event`.
 pub(super) fn decode<'l>(
-    event: &RawValue,
+    event: Raw<'_>,
     context: &mut Context,
     lists: &'l mut Lists,
 ) -> Result<OrderMessage<'l>, Fault> {

@@ -17,8 +17,8 @@ use crate::venue::binance::codec::RequestWeight;
 use crate::venue::binance::codec::orders::MINUTE;
 use crate::venue::binance::fault::{Fault, VenueFault};
 use crate::venue::binance::order_error::span;
+use crate::wire::json::raw::Raw;
 use crate::wire::json::tolerant::each_element;
-use serde_json::value::RawValue;
 
 /// How one kind of answer names what an order is.
 pub(super) struct Form {
@@ -121,7 +121,7 @@ fn status_of(
 
 /// A list of orders. Elements that are order lists themselves hold the reports of their orders.
 pub(super) fn orders(
-    rows: &RawValue,
+    rows: Raw<'_>,
     form: &Form,
     context: &mut Context,
     lists: &mut Lists,
@@ -164,7 +164,7 @@ fn listed(
     }
 }
 
-fn element_object(element: &RawValue) -> Result<Object<'_>, Fault> {
+fn element_object(element: Raw<'_>) -> Result<Object<'_>, Fault> {
     object(element.get())?.ok_or(Fault::field(VenueFault::WrongType, RESULT.name()))
 }
 
@@ -210,11 +210,7 @@ pub(super) fn balances(
 }
 
 /// Own trades. Rows do not say whose order it was, so one that cannot be read is a fault.
-pub(super) fn trades(
-    rows: &RawValue,
-    context: &mut Context,
-    lists: &mut Lists,
-) -> Result<(), Fault> {
+pub(super) fn trades(rows: Raw<'_>, context: &mut Context, lists: &mut Lists) -> Result<(), Fault> {
     lists.trades.items.clear();
     each_element(rows, |element| {
         let row = element_object(element)?;
@@ -276,7 +272,7 @@ enum LimitKind {
 }
 
 /// A list of limits. Limits of other kinds, and of windows that we do not know, are skipped.
-pub(super) fn limits(rows: &RawValue, used: &mut Limits) -> Result<(), Fault> {
+pub(super) fn limits(rows: Raw<'_>, used: &mut Limits) -> Result<(), Fault> {
     each_element(rows, |row| {
         let Some(row) = object(row.get())? else {
             return Err(Fault::field(VenueFault::WrongType, RATE_LIMITS.name()));
