@@ -4,10 +4,9 @@
 //! the engine runs, and told in one sentence.
 
 use crate::config::Config;
-use crate::config::trading::StrategyKind;
-use crate::keys::{self, Keys};
+use crate::keys;
 use crate::state::StateStore;
-use crate::venue::VenueHandle;
+use crate::venue::{ClientKeys, VenueHandle};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 use veloz_core::config::TradingConfig;
@@ -51,15 +50,12 @@ pub(super) fn trading_setup(
     instruments: &Instruments,
     order_limits: Vec<OrderLimit>,
 ) -> Result<Option<TradingSetup>, String> {
-    let keys = match keys::Account::of(config).map_err(|fault| fault.to_string())? {
+    let credentials = match keys::Account::configured(config).map_err(|fault| fault.to_string())? {
         keys::Account::MarketDataOnly => return Ok(None),
-        keys::Account::At(keys) => keys,
+        keys::Account::Of(credentials) => credentials,
         keys::Account::Simulated => match venue.and_then(VenueHandle::client_keys) {
-            Some(made) => {
-                let signer = Signer::from_pem(made.ed25519_private_pem.as_bytes())
-                    .map_err(|error| format!("the embedded venue's own key: {error}"))?;
-                Keys::new(&made.ed25519_api_key, signer)
-            }
+            Some(made) => credentials_of(&made)
+                .map_err(|error| format!("the embedded venue's own key: {error}"))?,
             None => return Ok(None),
         },
     };
@@ -71,15 +67,12 @@ pub(super) fn trading_setup(
         .map_or(0, |since| since.as_secs());
     let state = StateStore::open(&place, &config.account.instance, now_unix_s)
         .map_err(|error| error.to_string())?;
-    let strategy = strategy_config(config);
+    let strategy = config.strategy();
     let trading = trading_config(config, &state, instruments, order_limits)?;
-    let (api_key, signer) = keys.into_parts();
-    let api_key = ApiKey::new(api_key.expose())
-        .map_err(|error| format!("the API key cannot be used: {error}"))?;
     Ok(Some(TradingSetup {
         account: Account {
             config: trading,
-            credentials: Credentials { api_key, signer },
+            credentials,
             strategy: Configured::new(&strategy, instruments.count())
                 .map_err(|error| error.to_string())?,
         },
@@ -88,15 +81,11 @@ pub(super) fn trading_setup(
     }))
 }
 
-/// The strategy with its parameters.
-fn strategy_config(config: &Config) -> StrategyConfig {
-    match config.strategy() {
-        StrategyKind::None => StrategyConfig::None,
-        StrategyKind::MarketMaker => {
-            StrategyConfig::MarketMaker(config.strategy.market_maker.into())
-        }
-        StrategyKind::Imbalance => StrategyConfig::Imbalance(config.strategy.imbalance.into()),
-    }
+/// A key that the embedded venue made for its client.
+fn credentials_of(made: &ClientKeys) -> Result<Credentials, String> {
+    let signer = Signer::from_pem(made.ed25519_private_pem.as_bytes()).map_err(|error| error.to_string())?;
+    let api_key = ApiKey::new(&made.ed25519_api_key).map_err(|error| error.to_string())?;
+    Ok(Credentials { api_key, signer })
 }
 
 fn trading_config(

@@ -378,11 +378,9 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
             OnError::ResyncClock => self.deadlines.set_earlier(Timer::VenueClock, self.now),
             OnError::Wait => match refusal.kind {
                 ErrorKind::OrderCount => {
-                    self.trading.order_budget.block(
-                        self.now,
-                        retry_at,
-                        self.clocks.unix_ns_at_zero,
-                    );
+                    self.trading
+                        .order_budget
+                        .block(self.now, refusal.window, retry_at);
                 }
                 _ => self.budget.block_rate_limited(self.now, retry_at),
             },
