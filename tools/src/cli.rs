@@ -7,6 +7,7 @@ use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
+use crate::simulation::command::SimulateArgs;
 use crate::venue::VenueArgs;
 
 /// Everything went well.
@@ -19,8 +20,7 @@ pub const EXIT_USAGE: u8 = 2;
 /// It ended as asked, but orders may be left open at the venue.
 pub const EXIT_ORDERS_LEFT: u8 = 3;
 
-const EXIT_CODES: &str =
-    "Exit codes: 0 done, 1 failed while running, 2 wrong command line or configuration, 3 orders left open.";
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed while running, 2 wrong command line or configuration, 3 orders left open.";
 
 /// The VeloZ trading engine: live order books, a simulated venue, captures and replays.
 #[derive(Debug, Parser)]
@@ -60,6 +60,8 @@ pub enum Command {
     /// Simulate Binance Spot on loopback, with a synthetic or a recorded market
     #[command(after_help = EXIT_CODES)]
     Venue(VenueArgs),
+    /// Run engine and venue in virtual time with faults of every kind, and compare their accounts
+    Simulate(SimulateArgs),
     /// Record market data of any venue address into a capture
     Record(RecordArgs),
     /// Play captures through the very same engine, in virtual time

@@ -11,6 +11,7 @@ pub mod placement;
 pub mod record;
 pub mod replay;
 pub mod run;
+pub mod simulation;
 pub mod state;
 pub mod status;
 pub mod venue;

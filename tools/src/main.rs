@@ -3,7 +3,7 @@
 use clap::Parser as _;
 use std::process::ExitCode;
 use veloz::cli::{Cli, Command, ConfigCommand, EXIT_FAILURE, EXIT_OK, EXIT_USAGE};
-use veloz::{config, machine_check, record, replay, run, venue};
+use veloz::{config, machine_check, record, replay, run, simulation, venue};
 
 fn main() -> ExitCode {
     ExitCode::from(command())
@@ -29,6 +29,9 @@ fn command() -> u8 {
                 EXIT_FAILURE
             }
         };
+    }
+    if let Command::Simulate(arguments) = command {
+        return simulation::command::run(&arguments);
     }
     if let Command::Record(arguments) = &command {
         // The user's own flags stay on top.
@@ -58,7 +61,9 @@ fn command() -> u8 {
         Command::Import(arguments) => replay::import(&arguments),
         Command::Export(arguments) => replay::export(&arguments),
         Command::Check(arguments) => machine_check::check(&loaded, arguments.json),
-        Command::Venue(_) => unreachable!("served above, without a configuration"),
+        Command::Venue(_) | Command::Simulate(_) => {
+            unreachable!("served above, without a configuration")
+        }
         Command::Config(_) => {
             print!("{}", loaded.print());
             for warning in &loaded.warnings {

@@ -46,7 +46,6 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use veloz_core::config::EngineConfig;
-use veloz_core::venue::binance::rate::OrderLimit;
 use veloz_core::edge::clock::Clock;
 use veloz_core::edge::connector::request_once;
 use veloz_core::edge::core_loop::{Core, EdgeConfig, NoTap, Tap, spawn};
@@ -63,6 +62,7 @@ use veloz_core::telemetry::records::TradingPhase;
 use veloz_core::telemetry::{Sizes, telemetry};
 use veloz_core::units::Nanos;
 use veloz_core::venue::binance::exchange_info;
+use veloz_core::venue::binance::rate::OrderLimit;
 use veloz_exporter::{ExporterConfig, SidecarHandle};
 
 /// How long the venue may take to say what it trades.
@@ -660,11 +660,7 @@ fn read_exchange_info(
     let info = exchange_info::parse(answer.as_bytes(), &symbols)
         .map_err(|error| format!("{error} (market_data.symbols decides this)"))?;
     let instruments = Instruments::new(info.instruments).map_err(|error| error.to_string())?;
-    Ok((
-        instruments,
-        info.weight_per_minute,
-        info.order_limits,
-    ))
+    Ok((instruments, info.weight_per_minute, info.order_limits))
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ use network::Network;
 use rand::rngs::SmallRng;
 use rand::{RngExt as _, SeedableRng as _};
 use std::fmt;
-use veloz_core::config::{EngineConfig, OrderLimits, TradingConfig};
+use veloz_core::config::{EngineConfig, TradingConfig};
 use veloz_core::engine::{Account, Engine, EngineError, NoStopwatch};
 use veloz_core::event::{Command, Event, Token};
 use veloz_core::instrument::{Instruments, Symbol};
@@ -36,6 +36,7 @@ use veloz_core::telemetry::{Sizes, TelemetryReader, telemetry};
 use veloz_core::units::{E8, Nanos};
 use veloz_core::venue::binance::exchange_info;
 use veloz_core::venue::binance::order_entry::{ApiKey, Credentials};
+use veloz_core::venue::binance::rate::OrderLimit;
 use veloz_core::wire::sign::Signer;
 
 /// The venue's time when a run begins: some moment in 2026, a quarter of a second before a minute turns.
@@ -46,7 +47,7 @@ const QUIET: Nanos = Nanos::from_secs(240);
 /// Events of one run at most: beyond, something turns in circles.
 const EVENTS_MAX: u64 = 5_000_000;
 /// The account at the venue, and the asset that everything is valued in.
-const ACCOUNT: &str = "default";
+const ACCOUNT: &str = "main";
 const SYMBOLS: [&str; 2] = ["BTCUSDT", "ETHUSDT"];
 
 /// What one run is made of.
@@ -275,7 +276,11 @@ impl World {
             let at = self.next_at().min(settled);
             self.advance(at)?;
         }
-        let ledger = Ledger::of(&self.venue, ACCOUNT, &self.instruments);
+        let holdings = self
+            .venue
+            .holdings(ACCOUNT)
+            .ok_or_else(|| SimulationError::Setup(format!("the venue has no {ACCOUNT}")))?;
+        let ledger = Ledger::of(holdings);
         self.checks
             .compare(&self.engine, &ledger, self.restarts == 0)
             .map_err(|what| self.violation(what).into())
@@ -284,10 +289,7 @@ impl World {
     /// When something happens next.
     fn next_at(&self) -> Nanos {
         let engine = self.engine.next_deadline().unwrap_or(Nanos::MAX);
-        let venue = self
-            .venue
-            .next_deadline()
-            .map_or(Nanos::MAX, engine_time);
+        let venue = self.venue.next_deadline().map_or(Nanos::MAX, engine_time);
         engine.min(venue).min(self.network.next_at())
     }
 
@@ -313,7 +315,11 @@ impl World {
             });
             self.after_event()?;
         }
-        if self.engine.next_deadline().is_some_and(|due| due <= self.now) {
+        if self
+            .engine
+            .next_deadline()
+            .is_some_and(|due| due <= self.now)
+        {
             self.engine.handle(self.now, Event::Tick, &mut self.out);
             self.after_event()?;
         }
@@ -432,9 +438,9 @@ fn venue_config(config: &SimulationConfig, random: &mut SmallRng) -> VenueConfig
             seed: random.random(),
         },
         latency: Latency {
-            request_us: random.random_range(0..3_000),
-            response_us: random.random_range(0..3_000),
-            event_us: random.random_range(0..3_000),
+            request_to_engine_us: random.random_range(0..3_000),
+            engine_to_response_us: random.random_range(0..3_000),
+            engine_to_event_us: random.random_range(0..3_000),
         },
         answer_order: match random.random_range(0..3) {
             0 => AnswerOrder::EventFirst,
@@ -547,10 +553,16 @@ fn trading_config(
             ask_again: Nanos::from_secs(1),
             answer_horizon: Nanos::from_secs(6),
         },
-        order_limits: OrderLimits {
-            per_ten_seconds: 100,
-            per_day: 200_000,
-        },
+        order_limits: vec![
+            OrderLimit {
+                window: Nanos::from_secs(10),
+                limit: 100,
+            },
+            OrderLimit {
+                window: Nanos::from_secs(86_400),
+                limit: 200_000,
+            },
+        ],
         reconcile_every: Nanos::from_secs(60),
         kill_switch: false,
         restored: None,

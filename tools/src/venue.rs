@@ -51,7 +51,7 @@ pub use exchange::{AccountConfig, ExchangeConfig};
 pub use faults::{Fault, FaultRule, Trigger};
 pub use fed::{FeedError, FeedUpdate};
 pub use foreground::{VenueArgs, run_foreground};
-pub use hub::VenueStats;
+pub use hub::{Holdings, Traded, VenueStats};
 pub use in_process::{ConnectionNumber, Sent, VenueInProcess};
 pub use key_files::KeyFileError;
 pub use market::{MarketConfig, MarketError};
@@ -64,7 +64,8 @@ use clock::VenueClock;
 use hub::Hub;
 use market::Market;
 use server::Shared;
-use source::{Snapshot, SymbolIndex, VenueMicros};
+pub use source::VenueMicros;
+use source::{Snapshot, SymbolIndex};
 use veloz_core::units::E8;
 
 /// Why a venue does not start.

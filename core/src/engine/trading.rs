@@ -46,9 +46,7 @@ use crate::telemetry::Telemetry;
 use crate::telemetry::records::{HaltCause, RecordBody, TradingPhase};
 use crate::units::{E8, Nanos, VenueMillis};
 use crate::venue::binance;
-use crate::venue::binance::order_entry::{
-    ClientOrderIds, Credentials, OrderEntry, RequestKind,
-};
+use crate::venue::binance::order_entry::{ClientOrderIds, Credentials, OrderEntry, RequestKind};
 use crate::venue::binance::rate::{OrderBudget, Purpose, RequestBudget};
 use crate::venue::binance::session::{Notice, Session};
 

@@ -10,7 +10,6 @@ use crate::venue::{ClientKeys, VenueHandle};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 use veloz_core::config::TradingConfig;
-use veloz_core::venue::binance::rate::OrderLimit;
 use veloz_core::engine::Account;
 use veloz_core::instrument::{Instruments, Symbol};
 use veloz_core::oms::OmsConfig;
@@ -19,6 +18,7 @@ use veloz_core::strategy::{Configured, StrategyConfig};
 use veloz_core::units::{E8, Nanos};
 use veloz_core::venue::binance;
 use veloz_core::venue::binance::order_entry::{ApiKey, Credentials};
+use veloz_core::venue::binance::rate::OrderLimit;
 use veloz_core::wire::sign::Signer;
 
 /// How long after its sending a placement can still reach the matching engine, beyond its receive window.
@@ -83,7 +83,8 @@ pub(super) fn trading_setup(
 
 /// A key that the embedded venue made for its client.
 fn credentials_of(made: &ClientKeys) -> Result<Credentials, String> {
-    let signer = Signer::from_pem(made.ed25519_private_pem.as_bytes()).map_err(|error| error.to_string())?;
+    let signer =
+        Signer::from_pem(made.ed25519_private_pem.as_bytes()).map_err(|error| error.to_string())?;
     let api_key = ApiKey::new(&made.ed25519_api_key).map_err(|error| error.to_string())?;
     Ok(Credentials { api_key, signer })
 }

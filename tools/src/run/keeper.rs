@@ -79,8 +79,7 @@ impl Keeper {
     fn record(&mut self, body: &RecordBody) {
         let saved = match *body {
             RecordBody::KillSwitch { latched, cause } => self.state.update(|state| {
-                state.kill_switch =
-                    latched.then(|| KillSwitch::new(cause.label(), unix_ms()));
+                state.kill_switch = latched.then(|| KillSwitch::new(cause.label(), unix_ms()));
             }),
             RecordBody::Baseline { asset, amount } => {
                 let name = self.assets.get(asset);

@@ -24,6 +24,52 @@ const PAUSE_MAX_MS: u64 = 120;
 /// Largest error of the machine's wall clock.
 const CLOCK_ERROR_MAX_NS: i64 = 300_000_000;
 
+/// What goes wrong with what the market is followed by.
+const MARKET_FAULTS: [Fault; 14] = [
+    Fault::Gap,
+    Fault::Duplicate,
+    Fault::Reorder,
+    Fault::HugeEvent,
+    Fault::CrossedBook,
+    Fault::EmptyEvent,
+    Fault::UnknownKeys,
+    Fault::UnknownEvent,
+    Fault::MalformedJson,
+    Fault::TruncatedFrame,
+    Fault::Silence { ms: 4_000 },
+    Fault::Stall { ms: 1_500 },
+    Fault::Reset,
+    Fault::ServerShutdown,
+];
+/// What goes wrong with orders. A lock from outside is left out: it never ends, and nothing could be compared.
+const TRADING_FAULTS: [Fault; 25] = [
+    Fault::StaleSnapshot,
+    Fault::UnknownKeys,
+    Fault::MalformedJson,
+    Fault::TruncatedFrame,
+    Fault::Silence { ms: 6_000 },
+    Fault::Stall { ms: 2_500 },
+    Fault::Reset,
+    Fault::DailyCut,
+    Fault::ServerShutdown,
+    Fault::ResponseLost,
+    Fault::EventFirst,
+    Fault::ResponseFirst,
+    Fault::TimeoutAccepted,
+    Fault::TimeoutRefused,
+    Fault::DropAfterAccept,
+    Fault::Unavailable,
+    Fault::CancelDelayed { ms: 400 },
+    Fault::EventLost,
+    Fault::EventDuplicate,
+    Fault::SessionRevoked,
+    Fault::StreamTerminated,
+    Fault::UnsolicitedCancel,
+    Fault::Halt { ms: 1_500 },
+    Fault::CancelOnly { ms: 1_500 },
+    Fault::Deposit { units: 10 },
+];
+
 /// One thing to do.
 pub(super) enum Act {
     /// An operator's wish.
@@ -236,14 +282,12 @@ impl Chaos {
 
     fn fault(&mut self) -> Act {
         self.faults += 1;
-        let position = self.random.random_range(0..Fault::ALL.len());
-        Act::Fault(
-            Fault::ALL[position],
-            if self.random.random() {
-                Surface::Api
-            } else {
-                Surface::Streams
-            },
-        )
+        let (surface, among): (_, &[Fault]) = if self.random.random_range(0..4) == 0 {
+            (Surface::Streams, &MARKET_FAULTS)
+        } else {
+            (Surface::Api, &TRADING_FAULTS)
+        };
+        let position = self.random.random_range(0..among.len());
+        Act::Fault(among[position], surface)
     }
 }

@@ -10,7 +10,7 @@
 //! | the orders' totals are the sums over the orders | |
 //! | nothing halts because books disagree | |
 
-use crate::venue::VenueInProcess;
+use crate::venue::Holdings;
 use std::collections::{BTreeMap, BTreeSet};
 use veloz_core::engine::{Engine, NoStopwatch};
 use veloz_core::instrument::{Instruments, Symbol};
@@ -42,27 +42,22 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
-    pub(super) fn of(venue: &VenueInProcess, account: &str, instruments: &Instruments) -> Self {
-        let totals = venue
-            .balances(account)
-            .into_iter()
-            .map(|(asset, free, locked)| (asset, (free, locked)))
-            .collect();
-        let mut trades = BTreeMap::new();
-        for (index, instrument) in instruments.iter() {
-            for trade in venue.trades(account, instrument.symbol.as_str()) {
-                let traded = Traded {
-                    buys: trade.buys,
-                    price: trade.price,
-                    qty: trade.qty,
-                };
-                trades.insert((index.as_usize(), trade.id), traded);
-            }
-        }
+    pub(super) fn of(holdings: Holdings) -> Self {
+        let balances = holdings.balances.into_iter();
+        let trades = holdings.trades.iter().map(|trade| {
+            let traded = Traded {
+                buys: trade.buys,
+                price: trade.price,
+                qty: trade.qty,
+            };
+            ((trade.symbol, trade.id), traded)
+        });
         Self {
-            totals,
-            trades,
-            open: venue.open_orders(account),
+            totals: balances
+                .map(|(asset, free, locked)| (asset, (free, locked)))
+                .collect(),
+            trades: trades.collect(),
+            open: holdings.open_orders,
         }
     }
 }
@@ -251,10 +246,14 @@ impl Checks {
         let ours: BTreeSet<_> = self.trades.iter().collect();
         let theirs: BTreeSet<_> = ledger.trades.iter().collect();
         if let Some((key, traded)) = ours.difference(&theirs).next() {
-            return Err(format!("the venue does not know our fill {key:?} {traded:?}"));
+            return Err(format!(
+                "the venue does not know our fill {key:?} {traded:?}"
+            ));
         }
         if all_fills_known && let Some((key, traded)) = theirs.difference(&ours).next() {
-            return Err(format!("we do not know the venue's trade {key:?} {traded:?}"));
+            return Err(format!(
+                "we do not know the venue's trade {key:?} {traded:?}"
+            ));
         }
         let mut standing = Standing::default();
         for order in oms.open_all() {

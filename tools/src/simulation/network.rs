@@ -14,7 +14,7 @@ use veloz_core::event::{Event, LinkDown, LinkId, LinkRole, PayloadBuf};
 use veloz_core::outbox::{Action, Outbox};
 use veloz_core::units::Nanos;
 
-use super::{venue_time};
+use super::venue_time;
 
 /// Longest way of one message on a calm day.
 const WAY_MAX_US: u64 = 2_000;

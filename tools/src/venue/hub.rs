@@ -8,6 +8,7 @@
 mod calls;
 mod control;
 mod disturb;
+mod holdings;
 mod publish;
 mod replies;
 mod trade;
@@ -38,6 +39,7 @@ use replies::Reply;
 use trade::Job;
 
 pub(crate) use calls::RestRequest;
+pub use holdings::{Holdings, Traded};
 pub(crate) use replies::RestReply;
 
 /// Most levels a side of any snapshot.

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use super::connection::{Opening, Out, Signals, Surface};
 use super::faulty_io::IoControl;
 use super::fed::{FeedError, FeedUpdate};
-use super::hub::{ClientFrame, Hub};
+use super::hub::{ClientFrame, Holdings, Hub};
 use super::market::Market;
 use super::render::TimeUnit;
 use super::source::{Snapshot, SymbolIndex, VenueMicros};
@@ -190,6 +190,11 @@ impl VenueInProcess {
     /// The venue's own book of a symbol now.
     pub fn book_now(&self, symbol: &str, limit: usize) -> Option<Snapshot> {
         self.hub.book_now(symbol, limit)
+    }
+
+    /// What an account holds, as the exchange itself has it; `None` when there is no such account.
+    pub fn holdings(&self, account: &str) -> Option<Holdings> {
+        self.hub.holdings(account)
     }
 
     /// Counters since the start.

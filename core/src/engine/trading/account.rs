@@ -29,9 +29,7 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
             let change = self.trading.portfolio.balance(*balance, as_of);
             match change {
                 BalanceChange::Older => continue,
-                BalanceChange::First
-                | BalanceChange::Agreed
-                | BalanceChange::Rounded { .. } => {}
+                BalanceChange::First | BalanceChange::Agreed | BalanceChange::Rounded { .. } => {}
                 BalanceChange::Differed { .. } => {
                     self.telemetry.counters.increment(Counter::BalanceFlows);
                 }
@@ -81,7 +79,8 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
                 *longest = headroom;
             }
         }
-        let [shortest, longest] = windows.map(|window| window.map_or(NOT_MEASURED, |(_, left)| left));
+        let [shortest, longest] =
+            windows.map(|window| window.map_or(NOT_MEASURED, |(_, left)| left));
         let gauges = &mut self.telemetry.gauges;
         gauges.set(Gauge::TradingPhase, trading.phase.index() as i64);
         gauges.set(Gauge::TradingState, trading.risk.state().index() as i64);

@@ -299,9 +299,9 @@ fn kind_of(body: &RecordBody) -> Kind {
         | RecordBody::VenueRefused { .. }
         | RecordBody::OrderFault { .. } => Kind::Order,
         RecordBody::OrderRejected { .. } => Kind::Rejection,
-        RecordBody::Position { .. }
-        | RecordBody::Balance { .. }
-        | RecordBody::Baseline { .. } => Kind::Account,
+        RecordBody::Position { .. } | RecordBody::Balance { .. } | RecordBody::Baseline { .. } => {
+            Kind::Account
+        }
         RecordBody::CommandDone { .. }
         | RecordBody::TradingPhase { .. }
         | RecordBody::TradingState { .. }
