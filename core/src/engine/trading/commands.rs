@@ -4,7 +4,7 @@
 //! says why.
 
 use crate::event::{Command, OrderRef, Token};
-use crate::order::OrderId;
+use crate::order::{OrderId, Origin};
 use crate::risk::Rejection;
 use crate::strategy::Strategy;
 use crate::telemetry::records::{CommandResult, HaltCause, RecordBody, TradingPhase};
@@ -73,7 +73,7 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
                 qty,
             } => {
                 let replaced = self.find(order).and_then(|id| {
-                    self.replace(id, price, qty, client_id, token)
+                    self.replace(id, price, qty, Origin::Operator, client_id, token)
                         .map_err(Refusal::from)
                 });
                 (token, replaced.map(Some))

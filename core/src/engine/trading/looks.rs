@@ -7,6 +7,7 @@
 use crate::event::Token;
 use crate::instrument::InstrumentIndex;
 use crate::limits::NEWS_ROUNDS_MAX;
+use crate::order::Origin;
 use crate::strategy::{
     Action, Actions, LiveBook, OrderUpdate, OwnOrder, PublicTrade, Stage as FunnelStage, Strategy,
     View,
@@ -96,7 +97,14 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
                 let _ = self.submit(&intent, None, Token::default(), decided);
             }
             Action::Replace { order, price, qty } => {
-                let replaced = self.replace(*order, *price, *qty, None, Token::default());
+                let replaced = self.replace(
+                    *order,
+                    *price,
+                    *qty,
+                    Origin::Strategy,
+                    None,
+                    Token::default(),
+                );
                 if replaced.is_err_and(|refused| refused.is_in_vain()) {
                     self.trading.funnel.count(FunnelStage::ReplacedInVain);
                 }

@@ -6,7 +6,7 @@
 
 use crate::event::Token;
 use crate::oms::{Input, Order};
-use crate::order::{ClientId, Intent, OrderId, OrderKind, OrderState, TimeInForce};
+use crate::order::{ClientId, Intent, OrderId, OrderKind, OrderState, Origin, TimeInForce};
 use crate::outbox::Full;
 use crate::risk::Rejection;
 use crate::strategy::{Stage as FunnelStage, Strategy};
@@ -199,14 +199,8 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
     /// Takes an order back; a cancel that cannot go now waits, and goes before anything else.
     pub(super) fn cancel(&mut self, id: OrderId) -> Result<(), Refused> {
         let order = self.trading.oms.order(id).ok_or(Refused::UnknownOrder)?;
-        match order.state() {
-            OrderState::Done(_) | OrderState::CancelSent => return Err(Refused::NotOpen),
-            OrderState::Admitted
-            | OrderState::Sent
-            | OrderState::Live
-            | OrderState::PartiallyFilled
-            | OrderState::ReplaceSent
-            | OrderState::Unresolved => {}
+        if !order.is_cancellable() {
+            return Err(Refused::NotOpen);
         }
         if !self.trading.cancels.contains(&id) {
             self.trading.cancels.push_back(id);
@@ -250,6 +244,10 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
         let Some(order) = trading.oms.order(id) else {
             return true;
         };
+        if !order.is_cancellable() {
+            // It ended since, or is being taken back already.
+            return true;
+        }
         let request = trading.entry.cancel(at, target_of(order));
         let (request_id, weight) = (request.id, request.weight);
         if self.out.send(link, &[request.message]) == Err(Full) {
@@ -278,10 +276,11 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
         old: OrderId,
         price: Ticks,
         qty: Lots,
+        origin: Origin,
         client_id: Option<ClientId>,
         token: Token,
     ) -> Result<OrderId, Refused> {
-        let intent = self.replacement(old, price, qty)?;
+        let intent = self.replacement(old, price, qty, origin)?;
         let (Some(link), Some(at)) = (self.session.orders(), self.clocks.venue(self.now)) else {
             return Err(Refused::NoLink);
         };
@@ -321,8 +320,14 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
         Ok(new)
     }
 
-    /// The intent that takes the place of an order.
-    fn replacement(&self, old: OrderId, price: Ticks, qty: Lots) -> Result<Intent, Refused> {
+    /// The intent that takes the place of an order; it belongs to whoever wants it, whosever the order was.
+    fn replacement(
+        &self,
+        old: OrderId,
+        price: Ticks,
+        qty: Lots,
+        origin: Origin,
+    ) -> Result<Intent, Refused> {
         let order = self.trading.oms.order(old).ok_or(Refused::UnknownOrder)?;
         match order.state() {
             OrderState::Live | OrderState::PartiallyFilled => {}
@@ -348,7 +353,7 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
                     .self_trade_prevention,
                 |intent| intent.self_trade_prevention,
             ),
-            origin: order.origin(),
+            origin,
         })
     }
 

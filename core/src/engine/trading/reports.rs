@@ -219,14 +219,16 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
         let funnel = &mut self.trading.funnel;
         let was_unknown = before.state == OrderState::Unresolved;
         let ended = !before.state.is_done() && state.is_done();
+        // A rejection in the matching engine names an order id too, and yet the venue never held the order.
+        let never_held = state == OrderState::Done(DoneReason::Rejected);
         if !before.known_at_venue {
-            if known_at_venue {
+            if known_at_venue && !never_held {
                 funnel.count(if was_unknown {
                     FunnelStage::Found
                 } else {
                     FunnelStage::Acknowledged
                 });
-            } else if ended && state == OrderState::Done(DoneReason::Rejected) {
+            } else if ended && never_held {
                 match before.state {
                     OrderState::Unresolved => funnel.count(FunnelStage::NeverArrived),
                     // Whoever could not write it counted that.
