@@ -375,6 +375,32 @@ impl Exchange {
         self.ledger.balances(account)
     }
 
+    /// Adds to what an account has free of an asset, or takes from it as far as it goes; `false` when the venue
+    /// does not know the asset. The account's new balance is an event.
+    ///
+    /// # Panics
+    /// When the balance leaves the range of [`E8`], 92 billion.
+    pub(crate) fn deposit(
+        &mut self,
+        now: VenueMicros,
+        account: AccountIndex,
+        asset: &str,
+        delta: E8,
+    ) -> bool {
+        self.now = now;
+        let Some(asset) = self.ledger.asset(asset) else {
+            return false;
+        };
+        if delta > E8(0) {
+            self.ledger.receive(account, asset, delta);
+        } else {
+            let free = self.ledger.free(account, asset);
+            self.ledger.pay(account, asset, free.min(E8(-delta.0)));
+        }
+        self.finish();
+        true
+    }
+
     /// The exchange expires all open orders of an account on a symbol, unasked, in one
     /// transaction and whatever the symbol's status.
     pub(crate) fn expire_all(

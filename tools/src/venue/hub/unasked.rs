@@ -82,6 +82,9 @@ impl Hub {
             asset: asset.to_owned(),
             delta,
         };
+        if !self.trading.exchange.deposit(now, account, asset, delta) {
+            return;
+        }
         let mut events = vec![told];
         events.extend(self.trading.take_events());
         let due = VenueMicros(now.0 + self.config.latency.engine_to_event_us);
