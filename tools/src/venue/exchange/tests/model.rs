@@ -405,8 +405,11 @@ proptest! {
                     };
                     stage.cancel(account, id).expect("open");
                     stage.events();
+                    let own = |stander: &Stander| {
+                        matches!(stander, Stander::Own(of, _) if *of == id)
+                    };
                     for line in &mut lines {
-                        line.0.retain(|stander| !matches!(stander, Stander::Own(of, _) if *of == id));
+                        line.0.retain(|stander| !own(stander));
                     }
                 }
                 Op::Amend { position, less } => {
