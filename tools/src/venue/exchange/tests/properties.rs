@@ -479,6 +479,8 @@ fn expect_end(new: &NewOrder, placed: &Placed) {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
     #[test]
     fn whatever_happens_the_invariants_hold(ops in ops()) {
         let mut watch = Watch::new();
@@ -486,6 +488,10 @@ proptest! {
             watch.run(op);
         }
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
 
     #[test]
     fn the_same_calls_give_the_same_events(ops in ops()) {
