@@ -272,7 +272,7 @@ impl Oms {
                 self.earliest = earliest;
                 break;
             };
-            let applied = self.turn(slot, now, |turn| turn.overdue());
+            let applied = self.turn(slot, now, turn::overdue);
             debug_assert_eq!(applied.fill, None, "time brings no fill");
             if let Some(ask) = applied.ask {
                 return Some(Overdue {

@@ -226,7 +226,8 @@ impl World {
             side: status.side,
             fill,
         };
-        for _ in 0..1 + self.below(5) {
+        let deliveries = 1 + self.below(5);
+        for _ in 0..deliveries {
             let delivery = if self.below(3) == 0 {
                 Delivery::Trade(id_of(&status), trade)
             } else {

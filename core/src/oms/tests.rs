@@ -9,6 +9,7 @@ use crate::order::{
     SelfTradePrevention, Side, TimeInForce, VenueStatus,
 };
 use crate::units::{E8, Lots, Ticks, VenueMillis};
+use std::fmt::Write as _;
 
 const HERE: InstrumentIndex = InstrumentIndex(0);
 const PRICE: Ticks = Ticks(1_000);
@@ -184,14 +185,14 @@ impl Case {
             updated: VenueMillis(1),
         }
     }
+}
 
-    fn own_trade(&self, trade_id: u64, qty: i64) -> OwnTrade {
-        OwnTrade {
-            instrument: HERE,
-            venue_order_id: VENUE_ID,
-            side: Side::Buy,
-            fill: fill(trade_id, qty),
-        }
+fn own_trade(trade_id: u64, qty: i64) -> OwnTrade {
+    OwnTrade {
+        instrument: HERE,
+        venue_order_id: VENUE_ID,
+        side: Side::Buy,
+        fill: fill(trade_id, qty),
     }
 }
 
@@ -225,7 +226,7 @@ fn describe(applied: &Applied) -> String {
         words += letter(after);
     }
     if let Some(fill) = applied.fill {
-        words += &format!("+{}", fill.qty.0);
+        write!(words, "+{}", fill.qty.0).expect("a string takes all");
     }
     if let Some(fault) = applied.fault {
         words += match fault {
@@ -251,8 +252,10 @@ fn describe(applied: &Applied) -> String {
     words
 }
 
+type Make = fn() -> Case;
+
 /// Every state that the table speaks of, made the ordinary way.
-const STATES: [(&str, fn() -> Case); 14] = [
+const STATES: [(&str, Make); 14] = [
     ("admitted", Case::admitted),
     ("sent", Case::sent),
     ("live", Case::live),
@@ -427,7 +430,7 @@ fn apply_named(case: &mut Case, name: &str) -> Applied {
             asked_at: now.plus(CONFIG.answer_horizon),
         }),
         "trade" => {
-            let trade = case.own_trade(50, 2);
+            let trade = own_trade(50, 2);
             case.apply(Input::Trade(&trade))
         }
         "trades complete" => case.apply(Input::TradesComplete),

@@ -97,19 +97,18 @@ impl Totals {
     }
 
     /// The totals of some orders, counted from nothing.
-    pub(super) fn recount<'a>(orders: impl Iterator<Item = &'a Order> + Clone) -> Self {
+    pub(super) fn recount<'a>(orders: impl Iterator<Item = &'a Order>) -> Self {
         let mut totals = Self::default();
-        for order in orders.clone() {
-            totals.count(Part::of(order), 1);
+        for order in orders {
+            let part = Part::of(order);
+            totals.count(part, 1);
+            let best = totals.best(part.side);
+            if let Some(price) = part.standing
+                && best.is_none_or(|best| is_better(part.side, price, best))
+            {
+                totals.set_best(part.side, Some(price));
+            }
         }
-        let standing = |side| {
-            orders
-                .clone()
-                .filter(move |order| order.side == side)
-                .filter_map(|order| Part::of(order).standing)
-        };
-        totals.best_bid = standing(Side::Buy).max();
-        totals.best_ask = standing(Side::Sell).min();
         totals
     }
 

@@ -85,34 +85,6 @@ impl<'a> Turn<'a> {
         self.applied
     }
 
-    /// The order's time has passed: its transient state becomes a doubt, and the venue is asked.
-    pub(super) fn overdue(mut self) -> Applied {
-        if self.order.state_due <= self.now {
-            match self.order.state {
-                OrderState::Admitted | OrderState::Sent => {
-                    self.doubt(Doubt::Placement, Nanos::ZERO);
-                }
-                OrderState::CancelSent => {
-                    self.order.cancel_under_way = false;
-                    self.doubt(Doubt::Cancel, Nanos::ZERO);
-                }
-                OrderState::ReplaceSent => {
-                    self.order.replace_under_way = false;
-                    self.doubt(Doubt::Replace, Nanos::ZERO);
-                }
-                OrderState::Live | OrderState::PartiallyFilled => {
-                    self.doubt(Doubt::Word, Nanos::ZERO);
-                }
-                OrderState::Unresolved => self.ask_status(),
-                OrderState::Done(_) => self.order.state_due = Nanos::MAX,
-            }
-        } else if self.order.fills_due <= self.now {
-            self.ask_trades();
-        }
-        self.settle();
-        self.applied
-    }
-
     fn sent(&mut self) {
         let never_left = self.order.end.is_some() && self.order.held_at.is_none();
         if self.order.sent_at.is_some() || never_left {
@@ -305,4 +277,32 @@ impl<'a> Turn<'a> {
         }
         self.applied.transition = Some((before, after));
     }
+}
+
+/// The order's time has passed: its transient state becomes a doubt, and the venue is asked.
+pub(super) fn overdue(mut turn: Turn<'_>) -> Applied {
+    if turn.order.state_due <= turn.now {
+        match turn.order.state {
+            OrderState::Admitted | OrderState::Sent => {
+                turn.doubt(Doubt::Placement, Nanos::ZERO);
+            }
+            OrderState::CancelSent => {
+                turn.order.cancel_under_way = false;
+                turn.doubt(Doubt::Cancel, Nanos::ZERO);
+            }
+            OrderState::ReplaceSent => {
+                turn.order.replace_under_way = false;
+                turn.doubt(Doubt::Replace, Nanos::ZERO);
+            }
+            OrderState::Live | OrderState::PartiallyFilled => {
+                turn.doubt(Doubt::Word, Nanos::ZERO);
+            }
+            OrderState::Unresolved => turn.ask_status(),
+            OrderState::Done(_) => turn.order.state_due = Nanos::MAX,
+        }
+    } else if turn.order.fills_due <= turn.now {
+        turn.ask_trades();
+    }
+    turn.settle();
+    turn.applied
 }

@@ -24,7 +24,8 @@ pub struct Restored {
 /// References for the day's change and the drawdown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Day {
-    day: Option<u64>,
+    /// Days since the Unix epoch.
+    today: Option<u64>,
     start: Option<Exact>,
     flows: Exact,
     peak: Option<Exact>,
@@ -35,9 +36,9 @@ impl Day {
     /// Rolls the day and follows the peak. Returns whether a day began. A clock that goes back begins none.
     pub(super) fn observe(&mut self, now_unix_ms: u64, equity: Option<Exact>) -> bool {
         let today = now_unix_ms / DAY_MS;
-        let begins = self.day.is_none_or(|day| day < today);
+        let begins = self.today.is_none_or(|day| day < today);
         if begins {
-            self.day = Some(today);
+            self.today = Some(today);
             self.start = None;
             self.flows = Exact::ZERO;
         }
@@ -88,7 +89,7 @@ impl Day {
 
     pub(super) fn restore(&mut self, restored: &Restored) {
         *self = Self {
-            day: Some(restored.day),
+            today: Some(restored.day),
             start: Some(Exact::from_e8(restored.day_start_equity)),
             flows: Exact::from_e8(restored.flows),
             peak: Some(Exact::from_e8(restored.peak_equity)),
@@ -96,9 +97,9 @@ impl Day {
         };
     }
 
-    pub(super) fn to_save(&self) -> Option<Restored> {
+    pub(super) fn to_save(self) -> Option<Restored> {
         Some(Restored {
-            day: self.day?,
+            day: self.today?,
             day_start_equity: self.start?.to_e8(),
             peak_equity: self.peak?.to_e8(),
             flows: self.flows.to_e8(),
@@ -112,12 +113,12 @@ const DAY_MS: u64 = 86_400_000;
 mod tests {
     use super::*;
 
-    fn exact(whole: i64) -> Option<Exact> {
-        Some(Exact::from_e8(E8(whole)))
+    fn exact(units: i64) -> Exact {
+        Exact::from_e8(E8(units))
     }
 
     fn change(day: &Day, equity: i64) -> Option<E8> {
-        day.change(exact(equity)?).map(Exact::to_e8)
+        day.change(exact(equity)).map(Exact::to_e8)
     }
 
     #[test]
@@ -125,22 +126,22 @@ mod tests {
         let mut day = Day::default();
         assert_eq!(day.to_save(), None);
         assert!(day.observe(DAY_MS - 2, None));
-        day.flow(Exact::from_e8(E8(1_000)));
+        day.flow(exact(1_000));
         assert_eq!(change(&day, 5), None);
-        assert!(!day.observe(DAY_MS - 1, exact(10_000)));
-        day.flow(Exact::from_e8(E8(500)));
+        assert!(!day.observe(DAY_MS - 1, Some(exact(10_000))));
+        day.flow(exact(500));
         assert_eq!(change(&day, 10_700), Some(E8(200)));
         assert_eq!(day.flows(), E8(500));
         assert_eq!(day.peak(), Some(E8(10_500)));
 
-        assert!(day.observe(DAY_MS, exact(10_700)));
+        assert!(day.observe(DAY_MS, Some(exact(10_700))));
         assert_eq!(change(&day, 10_600), Some(E8(-100)));
         assert_eq!(day.flows(), E8(0));
         assert!(
-            !day.observe(DAY_MS - 1, exact(10_700)),
+            !day.observe(DAY_MS - 1, Some(exact(10_700))),
             "a clock that goes back"
         );
-        assert!(day.observe(3 * DAY_MS, exact(10_650)));
+        assert!(day.observe(3 * DAY_MS, Some(exact(10_650))));
         assert_eq!(change(&day, 10_650), Some(E8(0)));
     }
 
@@ -148,17 +149,17 @@ mod tests {
     fn the_drawdown_is_of_a_peak_that_moves_with_flows() {
         let mut day = Day::default();
         assert_eq!(day.drawdown_bps(Exact::ZERO), 0);
-        let _ = day.observe(0, exact(10_000));
-        let _ = day.observe(1, exact(9_500));
-        assert_eq!(day.drawdown_bps(Exact::from_e8(E8(9_500))), 500);
+        let _ = day.observe(0, Some(exact(10_000)));
+        let _ = day.observe(1, Some(exact(9_500)));
+        assert_eq!(day.drawdown_bps(exact(9_500)), 500);
         // Half is withdrawn: no further drawdown in money, twice as much in parts.
-        day.flow(Exact::from_e8(E8(-5_000)));
-        assert_eq!(day.drawdown_bps(Exact::from_e8(E8(4_500))), 1_000);
-        let _ = day.observe(2, exact(5_000));
-        assert_eq!(day.drawdown_bps(Exact::from_e8(E8(5_000))), 0);
+        day.flow(exact(-5_000));
+        assert_eq!(day.drawdown_bps(exact(4_500)), 1_000);
+        let _ = day.observe(2, Some(exact(5_000)));
+        assert_eq!(day.drawdown_bps(exact(5_000)), 0);
         assert_eq!(day.drawdown_max_bps(), 500);
-        assert_eq!(day.drawdown_bps(Exact::from_e8(E8(4_999))), 2);
-        assert_eq!(day.drawdown_bps(Exact::from_e8(E8(-5_000))), 20_000);
+        assert_eq!(day.drawdown_bps(exact(4_999)), 2);
+        assert_eq!(day.drawdown_bps(exact(-5_000)), 20_000);
     }
 
     #[test]
@@ -172,9 +173,9 @@ mod tests {
         let mut day = Day::default();
         day.restore(&saved);
         assert_eq!(day.to_save(), Some(saved));
-        assert!(!day.observe(5 * DAY_MS, exact(1_100)));
+        assert!(!day.observe(5 * DAY_MS, Some(exact(1_100))));
         assert_eq!(change(&day, 1_100), Some(E8(50)));
-        assert!(day.observe(6 * DAY_MS, exact(1_100)));
+        assert!(day.observe(6 * DAY_MS, Some(exact(1_100))));
         assert_eq!(
             day.to_save(),
             Some(Restored {

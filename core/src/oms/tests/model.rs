@@ -387,16 +387,15 @@ impl World {
                 .map(|fill| i128::from(fill.price.0) * i128::from(fill.qty.0))
                 .sum();
             assert_eq!(order.executed_notional(), notional);
-            match truth.status.done() {
-                Some(reason) => assert_eq!(order.state(), OrderState::Done(reason)),
-                None => {
-                    let stands = matches!(
-                        order.state(),
-                        OrderState::Live | OrderState::PartiallyFilled
-                    );
-                    assert!(stands, "{truth:?} {order:?}");
-                    assert_eq!(order.remaining().0, truth.qty - truth.executed());
-                }
+            if let Some(reason) = truth.status.done() {
+                assert_eq!(order.state(), OrderState::Done(reason));
+            } else {
+                let stands = matches!(
+                    order.state(),
+                    OrderState::Live | OrderState::PartiallyFilled
+                );
+                assert!(stands, "{truth:?} {order:?}");
+                assert_eq!(order.remaining().0, truth.qty - truth.executed());
             }
         }
         let open = self.truths.iter().filter(|truth| truth.is_open()).count();

@@ -124,7 +124,7 @@ fn a_fill_is_booked_once_whatever_tells_of_it() {
     let second = case.trade_report(2, 3, 7);
     let third = case.trade_report(3, 3, 10);
     // The answer to the placement, the stream, the list; backwards and twice.
-    let trade = case.own_trade(2, 3);
+    let trade = own_trade(2, 3);
     case.expect(Input::Trade(&trade), "P+3");
     case.expect(Input::Report(&third), "U+3");
     assert_eq!(case.order().remaining(), Lots(4));
@@ -132,7 +132,7 @@ fn a_fill_is_booked_once_whatever_tells_of_it() {
     case.expect(Input::Report(&second), "!back");
     case.expect(Input::Report(&first), "Df+4");
     for trade_id in [1, 2, 3] {
-        let trade = case.own_trade(trade_id, 3);
+        let trade = own_trade(trade_id, 3);
         case.expect(Input::Trade(&trade), "-");
     }
     assert_eq!(case.order().executed(), Lots(10));
@@ -144,7 +144,7 @@ fn the_average_price_is_exact() {
     let mut case = Case::live();
     let mut notional = 0;
     for (trade_id, qty, price) in [(1, 3, 1_000), (2, 3, 999), (3, 4, i64::MAX / 4)] {
-        let mut trade = case.own_trade(trade_id, qty);
+        let mut trade = own_trade(trade_id, qty);
         trade.fill.price = Ticks(price);
         notional += i128::from(qty) * i128::from(price);
         let applied = case.apply(Input::Trade(&trade));
@@ -168,12 +168,12 @@ fn an_end_waits_for_its_fills() {
 
     // After the grace their list is asked for; a list that lags behind is asked for again.
     assert_eq!(case.overdue(case.now.0 + 100), "?t");
-    let trade = case.own_trade(1, 4);
+    let trade = own_trade(1, 4);
     case.expect(Input::Trade(&trade), "+4");
     case.expect(Input::TradesComplete, "-");
     assert_eq!(case.overdue(case.now.0 + 499), "");
     assert_eq!(case.overdue(case.now.0 + 1), "?t");
-    let trade = case.own_trade(2, 2);
+    let trade = own_trade(2, 2);
     case.expect(Input::Trade(&trade), "Dc+2");
     assert_eq!(*case.oms.totals(HERE), Totals::default());
 }
@@ -185,7 +185,7 @@ fn fills_ahead_of_their_reports_are_asked_for_while_the_order_stands() {
     case.expect(Input::Report(&report), "P+1");
     assert_eq!(case.order().remaining(), Lots(9), "not yet in any position");
     assert_eq!(case.overdue(case.now.0 + 100), "?t");
-    let trade = case.own_trade(1, 4);
+    let trade = own_trade(1, 4);
     case.expect(Input::Trade(&trade), "+4");
     assert_eq!(case.overdue(u64::MAX - 1), "");
 }
@@ -323,7 +323,7 @@ fn what_is_not_about_this_order_changes_nothing() {
         assert_eq!(case.state(), OrderState::Live);
     }
     let mut case = Case::live();
-    let mut trade = case.own_trade(1, 4);
+    let mut trade = own_trade(1, 4);
     trade.venue_order_id += 1;
     case.expect(Input::Trade(&trade), "!contra");
     let acknowledged = Input::Acknowledged {
@@ -359,15 +359,15 @@ fn a_fill_below_the_floor_is_booked_only_when_it_was_certainly_not() {
     }
     // The two that are booked are known by the order itself.
     for trade_id in [10_000, 10_004] {
-        let trade = case.own_trade(trade_id, 1);
+        let trade = own_trade(trade_id, 1);
         case.expect(Input::Trade(&trade), "-");
     }
     // One between them may have been booked or not, as far as can be told.
-    let trade = case.own_trade(10_002, 1);
+    let trade = own_trade(10_002, 1);
     case.expect(Input::Trade(&trade), "!forgot?t");
     // Those outside of what the order booked were not.
     for (trade_id, said) in [(9_999, "+1"), (10_005, "+1")] {
-        let trade = case.own_trade(trade_id, 1);
+        let trade = own_trade(trade_id, 1);
         case.expect(Input::Trade(&trade), said);
     }
     // Now nothing is missing: everything up to the last is booked.
@@ -487,7 +487,7 @@ fn orders_of_an_earlier_run_are_taken_over_with_their_fills_to_ask_for() {
 
     case.id = earlier;
     assert_eq!(case.overdue(now.0 + 100), "?t");
-    let mut trade = case.own_trade(1, 4);
+    let mut trade = own_trade(1, 4);
     trade.venue_order_id = 5;
     case.expect(Input::Trade(&trade), "+4");
     let over = OrderStatus {
@@ -513,7 +513,7 @@ fn what_is_told_of_an_unknown_order_is_a_fault_and_loses_nothing() {
         venue_order_id: 5,
         ..case.order_status(VenueStatus::PartiallyFilled, 4)
     };
-    let mut trade = case.own_trade(1, 4);
+    let mut trade = own_trade(1, 4);
     trade.venue_order_id = 5;
     let unknown_order = true;
     let asked_at = case.now;
@@ -627,7 +627,7 @@ fn a_duplicate_of_a_forgotten_order_is_no_fault() {
     assert!(case.oms.order(id).is_none());
     let applied = case.oms.apply(Nanos(3), id, Input::Report(&report));
     assert_eq!(describe(&applied), "-");
-    let trade = case.own_trade(1, 10);
+    let trade = own_trade(1, 10);
     assert_eq!(
         describe(&case.oms.apply(Nanos(3), id, Input::Trade(&trade))),
         "-"
