@@ -31,7 +31,7 @@ pub(crate) fn placed(symbol: &str, placed: &Placed, kind: ResponseType, unit: Ti
             r#""transactTime":{}"#
         ),
         json_string(symbol),
-        order.order_id,
+        order.id,
         json_string(&order.client_order_id),
         unit.of(order.created),
     );
@@ -62,7 +62,7 @@ pub(crate) fn cancelled(symbol: &str, order: &Order, cancel_id: &str, unit: Time
         ),
         json_string(symbol),
         json_string(&order.client_order_id),
-        order.order_id,
+        order.id,
         json_string(cancel_id),
         unit.of(order.updated),
     );
@@ -90,7 +90,7 @@ pub(crate) fn amended(symbol: &str, amended: &Amended, unit: TimeUnit) -> String
         unit.of(amended.at),
         amended.execution_id,
         json_string(symbol),
-        order.order_id,
+        order.id,
         json_string(&amended.previous_client_id),
         json_string(&order.client_order_id),
         order.price,
@@ -119,7 +119,7 @@ pub(crate) fn status(symbol: &str, order: &Order, unit: TimeUnit) -> String {
             r#""workingTime":{},"origQuoteOrderQty":"{}""#
         ),
         json_string(symbol),
-        order.order_id,
+        order.id,
         json_string(&order.client_order_id),
         order.price,
         order.orig_qty,

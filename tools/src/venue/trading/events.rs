@@ -108,7 +108,7 @@ fn execution_report(now: VenueMicros, report: &Report, symbol: &str, unit: TimeU
         report.execution.word(),
         order.status.word(),
         refusals::reject_reason(report.reject),
-        order.order_id,
+        order.id,
         last(|fill| fill.qty),
         order.executed_qty,
         last(|fill| fill.price),
