@@ -44,6 +44,8 @@ const BEGINS_AT: VenueMicros = VenueMicros(1_785_048_479_750_000);
 /// Virtual time in which everything must have settled after the disturbances end. An order that the venue never
 /// got is known to be gone after its horizon; a lost link comes back within half a minute.
 const QUIET: Nanos = Nanos::from_secs(240);
+/// How often the engine asks what the venue holds of it. What an event that was lost told is known after that.
+const RECONCILE_EVERY: Nanos = Nanos::from_secs(10);
 /// Events of one run at most: beyond, something turns in circles.
 const EVENTS_MAX: u64 = 5_000_000;
 /// The account at the venue, and the asset that everything is valued in.
@@ -270,8 +272,8 @@ impl World {
 
     /// Both sides must have come to the same.
     fn compare(&mut self) -> Result<(), SimulationError> {
-        // The last events are under way no longer, and the market goes on without us.
-        let settled = self.now.plus(Nanos::from_secs(2));
+        // What the last lost event told is asked for by then; the market goes on without us.
+        let settled = self.now.plus(RECONCILE_EVERY).plus(Nanos::from_secs(3));
         while self.now < settled {
             let at = self.next_at().min(settled);
             self.advance(at)?;
@@ -563,7 +565,7 @@ fn trading_config(
                 limit: 200_000,
             },
         ],
-        reconcile_every: Nanos::from_secs(60),
+        reconcile_every: RECONCILE_EVERY,
         kill_switch: false,
         restored: None,
         strategy_runs: true,

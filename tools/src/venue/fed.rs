@@ -2,7 +2,7 @@
 //!
 //! Owns: the books that the forwarded updates add up to, and their ids. Does not: fetch anything.
 //! Invariant: a book is what its snapshot and every diff since make of it, or empty; a gap empties
-//! it until the next snapshot, so that no order is matched against a guess.
+//! it until the next snapshot, so that no order meets levels that may be gone.
 
 use std::collections::{BTreeMap, VecDeque};
 

@@ -8,6 +8,7 @@
 mod calls;
 mod control;
 mod disturb;
+mod engine;
 mod holdings;
 mod publish;
 mod replies;

@@ -8,6 +8,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use veloz_core::units::E8;
 
 use super::connection::{Opening, Out, Signals, Surface};
 use super::faulty_io::IoControl;
@@ -185,6 +186,11 @@ impl VenueInProcess {
         update: FeedUpdate,
     ) -> Result<(), FeedError> {
         self.hub.feed(now, SymbolIndex(symbol), update)
+    }
+
+    /// Adds to what an account has of an asset, or takes from it; `false` for an unknown account.
+    pub fn deposit(&mut self, now: VenueMicros, account: &str, asset: &str, delta: E8) -> bool {
+        self.hub.deposit_by_name(now, account, asset, delta)
     }
 
     /// The venue's own book of a symbol now.

@@ -34,7 +34,7 @@ use session::KeyIndex;
 const DRAWN_ID_CHARS: usize = 22;
 
 /// Which leaves first when an answer and the events of the same transaction are due together.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub enum AnswerOrder {
     /// The answer, then the events.
