@@ -542,6 +542,12 @@ pub fn classify(status: u16, code: i32, message: &str) -> Refusal {
         (418, _) => ErrorKind::Banned,
         (500.., Some(ErrorKind::Overloaded)) => ErrorKind::Overloaded,
         (500.., _) => ErrorKind::Unknown,
+        // Only a session may leave the key out, so the session is no more.
+        (_, Some(ErrorKind::BadRequest))
+            if code == MISSING_PARAMETER && message.contains("'apiKey'") =>
+        {
+            ErrorKind::SessionRevoked
+        }
         (_, Some(ErrorKind::RateLimited)) if message.contains("banned until") => ErrorKind::Banned,
         (_, Some(ErrorKind::UnknownOrder))
             if code == CANCEL_REJECTED
@@ -568,6 +574,7 @@ pub fn classify(status: u16, code: i32, message: &str) -> Refusal {
 }
 
 const CANCEL_REJECTED: i32 = -2011;
+const MISSING_PARAMETER: i32 = -1102;
 
 fn cause(message: &str) -> Cause {
     CAUSES
@@ -655,6 +662,10 @@ mod tests {
         assert_eq!(classify(429, -1015, "").kind, ErrorKind::OrderCount);
         assert_eq!(classify(401, -2015, "").kind, ErrorKind::SessionRevoked);
         assert_eq!(classify(503, -1008, "").kind, ErrorKind::Overloaded);
+        let missing = |name: &str| format!("Mandatory parameter '{name}' was not sent.");
+        let kind = |name| classify(400, -1102, &missing(name)).kind;
+        assert_eq!(kind("apiKey"), ErrorKind::SessionRevoked);
+        assert_eq!(kind("symbol"), ErrorKind::BadRequest);
     }
 
     #[test]
