@@ -46,6 +46,9 @@ const BEGINS_AT: VenueMicros = VenueMicros(1_785_048_479_750_000);
 const QUIET: Nanos = Nanos::from_secs(240);
 /// How often the engine asks what the venue holds of it. What an event that was lost told is known after that.
 const RECONCILE_EVERY: Nanos = Nanos::from_secs(10);
+/// How long the market goes on before the accounts are compared: over a turn of the minute, at which the venue's
+/// limits give room for every question, and a round of questions.
+const AFTERMATH: Nanos = Nanos::from_secs(75);
 /// Events of one run at most: beyond, something turns in circles.
 const EVENTS_MAX: u64 = 5_000_000;
 /// The account at the venue, and the asset that everything is valued in.
@@ -273,7 +276,7 @@ impl World {
     /// Both sides must have come to the same.
     fn compare(&mut self) -> Result<(), SimulationError> {
         // What the last lost event told is asked for by then; the market goes on without us.
-        let settled = self.now.plus(RECONCILE_EVERY).plus(Nanos::from_secs(3));
+        let settled = self.now.plus(AFTERMATH);
         while self.now < settled {
             let at = self.next_at().min(settled);
             self.advance(at)?;

@@ -2,7 +2,7 @@
 //!
 //! Owns: the gathering of [`Conditions`] from books, orders, account, links and budgets. Does not: judge.
 //! Invariants: everything open counts in full; an order that is to be replaced does not count beside its
-//! replacement, because the venue takes that only when the old one is gone; exposures are those of the last
+//! replacement, because the venue takes that only when the old one is gone and nothing of it traded; exposures are those of the last
 //! mark, fill and order change.
 
 use crate::instrument::{AssetIndex, InstrumentIndex};

@@ -7,7 +7,7 @@
 use crate::event::Token;
 use crate::instrument::InstrumentIndex;
 use crate::limits::NEWS_ROUNDS_MAX;
-use crate::order::Origin;
+use crate::order::{OrderId, OrderState, Origin};
 use crate::strategy::{
     Action, Actions, LiveBook, OrderUpdate, OwnOrder, PublicTrade, Stage as FunnelStage, Strategy,
     View,
@@ -105,8 +105,11 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
                     None,
                     Token::default(),
                 );
-                if replaced.is_err_and(|refused| refused.is_in_vain()) {
-                    self.trading.funnel.count(FunnelStage::ReplacedInVain);
+                if let Err(refused) = replaced {
+                    if refused.is_in_vain() {
+                        self.trading.funnel.count(FunnelStage::ReplacedInVain);
+                    }
+                    self.withdraw(*order);
                 }
             }
             Action::Amend { order, qty } => {
@@ -115,6 +118,15 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
             Action::Cancel(order) => {
                 let _ = self.cancel(*order);
             }
+        }
+    }
+
+    /// What a strategy wants elsewhere it does not want where it is: an order that could not be replaced goes.
+    #[cold]
+    fn withdraw(&mut self, id: OrderId) {
+        let state = self.trading.oms.order(id).map(crate::oms::Order::state);
+        if let Some(OrderState::Live | OrderState::PartiallyFilled) = state {
+            let _ = self.cancel(id);
         }
     }
 

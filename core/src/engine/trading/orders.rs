@@ -320,7 +320,8 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
         Ok(new)
     }
 
-    /// The intent that takes the place of an order; it belongs to whoever wants it, whosever the order was.
+    /// The intent that takes the place of an order of which nothing has traded: the rest of another could trade before
+    /// it is taken back, and the replacement after that. The intent it belongs to whoever wants it, whosever the order was.
     fn replacement(
         &self,
         old: OrderId,
@@ -330,8 +331,9 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
     ) -> Result<Intent, Refused> {
         let order = self.trading.oms.order(old).ok_or(Refused::UnknownOrder)?;
         match order.state() {
-            OrderState::Live | OrderState::PartiallyFilled => {}
-            OrderState::Admitted
+            OrderState::Live => {}
+            OrderState::PartiallyFilled
+            | OrderState::Admitted
             | OrderState::Sent
             | OrderState::CancelSent
             | OrderState::ReplaceSent

@@ -120,11 +120,11 @@ fn requests_of_a_session_are_these_bytes() {
         ),
         (
             text(it.write_cancel_replace(NOW, target(1, Some(5)), id(4), &limit())),
-            r#"{"id":132,"method":"order.cancelReplace","params":{"cancelReplaceMode":"STOP_ON_FAILURE","cancelNewClientOrderId":"vc-mm1_7_1","cancelOrderId":5,"symbol":"BTCUSDT","side":"SELL","type":"LIMIT","timeInForce":"GTC","newOrderRespType":"ACK","selfTradePreventionMode":"EXPIRE_MAKER","recvWindow":5000,"price":"52000.00","quantity":"0.01000","newClientOrderId":"vz-mm1_7_4","timestamp":1645423376532}}"#,
+            r#"{"id":132,"method":"order.cancelReplace","params":{"cancelReplaceMode":"STOP_ON_FAILURE","cancelRestrictions":"ONLY_NEW","cancelNewClientOrderId":"vc-mm1_7_1","cancelOrderId":5,"symbol":"BTCUSDT","side":"SELL","type":"LIMIT","timeInForce":"GTC","newOrderRespType":"ACK","selfTradePreventionMode":"EXPIRE_MAKER","recvWindow":5000,"price":"52000.00","quantity":"0.01000","newClientOrderId":"vz-mm1_7_4","timestamp":1645423376532}}"#,
         ),
         (
             text(it.write_cancel_replace(NOW, target(1, None), id(4), &limit())),
-            r#"{"id":148,"method":"order.cancelReplace","params":{"cancelReplaceMode":"STOP_ON_FAILURE","cancelNewClientOrderId":"vc-mm1_7_1","cancelOrigClientOrderId":"vz-mm1_7_1","symbol":"BTCUSDT","side":"SELL","type":"LIMIT","timeInForce":"GTC","newOrderRespType":"ACK","selfTradePreventionMode":"EXPIRE_MAKER","recvWindow":5000,"price":"52000.00","quantity":"0.01000","newClientOrderId":"vz-mm1_7_4","timestamp":1645423376532}}"#,
+            r#"{"id":148,"method":"order.cancelReplace","params":{"cancelReplaceMode":"STOP_ON_FAILURE","cancelRestrictions":"ONLY_NEW","cancelNewClientOrderId":"vc-mm1_7_1","cancelOrigClientOrderId":"vz-mm1_7_1","symbol":"BTCUSDT","side":"SELL","type":"LIMIT","timeInForce":"GTC","newOrderRespType":"ACK","selfTradePreventionMode":"EXPIRE_MAKER","recvWindow":5000,"price":"52000.00","quantity":"0.01000","newClientOrderId":"vz-mm1_7_4","timestamp":1645423376532}}"#,
         ),
         (
             text(it.amend(NOW, target(1, Some(5)), Lots(500_000))),

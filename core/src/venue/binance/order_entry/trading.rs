@@ -21,7 +21,8 @@ impl OrderEntry {
         self.write_place(at, id, order.intent())
     }
 
-    /// Takes back `cancel` and, if that succeeded, places a new order under our number `id`.
+    /// Takes back `cancel` if nothing of it has traded and, if that succeeded, places a new order under our number
+    /// `id`. So what the two can come to is never more than the larger of them.
     #[inline]
     pub fn cancel_replace(
         &mut self,
@@ -127,7 +128,10 @@ impl OrderEntry {
         json.literal(b"{\"id\":");
         json.unsigned(request.to_wire());
         json.literal(b",\"method\":\"order.cancelReplace\",\"params\":{");
-        json.literal(b"\"cancelReplaceMode\":\"STOP_ON_FAILURE\",\"cancelNewClientOrderId\":\"");
+        json.literal(
+            b"\"cancelReplaceMode\":\"STOP_ON_FAILURE\",\"cancelRestrictions\":\"ONLY_NEW\",",
+        );
+        json.literal(b"\"cancelNewClientOrderId\":\"");
         json.id(|room| self.ids.cancel(cancel.order, room).len());
         if let Some(venue_order_id) = cancel.venue_order_id {
             json.literal(b"\",\"cancelOrderId\":");
@@ -145,7 +149,7 @@ impl OrderEntry {
             payload.literal(b"cancelNewClientOrderId=");
             let names = (b"&cancelOrderId=", b"&cancelOrigClientOrderId=");
             cancelled(&mut payload, &self.ids, cancel, names);
-            payload.literal(b"&cancelReplaceMode=STOP_ON_FAILURE&");
+            payload.literal(b"&cancelReplaceMode=STOP_ON_FAILURE&cancelRestrictions=ONLY_NEW&");
             self.texts.payload(&mut payload, &order, &self.ids);
             self.credentials.close_signed(json, &payload)
         } else {

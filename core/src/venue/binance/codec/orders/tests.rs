@@ -768,6 +768,7 @@ fn the_account_and_its_trades_are_read() {
         it.outcome(&answer(RequestKind::Account, account)),
         OrderOutcome::Account {
             balances: &[balance],
+            updated: VenueMillis(1_660_801_833_000),
             can_trade: true
         }
     );
