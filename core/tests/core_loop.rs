@@ -42,6 +42,7 @@ enum Seen {
     Tick,
     Backlog(bool),
     Wall(i64),
+    Blocked(LinkId, bool),
 }
 
 fn seen(event: &Event<'_>) -> Seen {
@@ -53,6 +54,7 @@ fn seen(event: &Event<'_>) -> Seen {
         Event::Tick => Seen::Tick,
         Event::Backlog(above) => Seen::Backlog(above),
         Event::WallClock { unix_ns_at_zero } => Seen::Wall(unix_ns_at_zero),
+        Event::LinkBlocked { link, blocked } => Seen::Blocked(link, blocked),
     }
 }
 
@@ -649,6 +651,7 @@ fn a_full_records_ring_is_told_before_the_next_event() {
 fn config(market_url: String, ca_files: Vec<std::path::PathBuf>) -> EdgeConfig {
     EdgeConfig {
         api_url: market_url.clone(),
+        orders_url: market_url.clone(),
         market_url,
         ca_files,
         ca_pems: Vec::new(),

@@ -240,6 +240,7 @@ fn role_name(role: LinkRole) -> &'static str {
     match role {
         LinkRole::Market => "market",
         LinkRole::Api => "api",
+        LinkRole::Orders => "orders",
     }
 }
 

@@ -692,6 +692,7 @@ fn the_connector_answers_every_wish_and_frees_what_comes_back() {
     let config = ConnectorConfig {
         market: endpoint(&format!("wss://localhost:{port}/"), &pki),
         api: endpoint(&format!("wss://localhost:{nobody}/"), &pki),
+        orders: endpoint(&format!("wss://localhost:{nobody}/"), &pki),
         timeout: PATIENCE,
         clock: Clock::kernel(),
         core_cpu: None,

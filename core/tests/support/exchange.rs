@@ -607,7 +607,7 @@ impl World {
                     LinkRole::Market => {
                         format!("{{\"stream\":\"!serverShutdown\",\"data\":{event}}}")
                     }
-                    LinkRole::Api => format!("{{\"event\":{event}}}"),
+                    LinkRole::Api | LinkRole::Orders => format!("{{\"event\":{event}}}"),
                 };
                 self.deliver(link, text);
                 self.schedule(self.now.plus(Nanos::from_secs(3)), Due::Down(link));

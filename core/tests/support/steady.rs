@@ -79,7 +79,7 @@ impl<E: EventHandler> Bench<E> {
         while let Ok(ToConnector::Connect(wish)) = self.connector.from_core.pop() {
             let at = match wish.role {
                 LinkRole::Market => wish.generation as usize - 1,
-                LinkRole::Api => self.endpoints.len() - 1,
+                LinkRole::Api | LinkRole::Orders => self.endpoints.len() - 1,
             };
             let endpoint = &self.endpoints[at];
             let link = connect_link(endpoint, wish, self.clock, Nanos::from_secs(60));
