@@ -16,6 +16,10 @@ pub const EXIT_FAILURE: u8 = 1;
 /// The command line or the configuration is wrong; nothing was started.
 pub const EXIT_USAGE: u8 = 2;
 
+/// Open orders are left at the venue.
+pub const EXIT_ORDERS_LEFT: u8 = 3;
+
+const CANCEL_ALL_EXIT_CODES: &str = "Exit codes: 0 no open order is left, 3 some are left (which are named), 1 that could not be found out, 2 wrong command line or configuration.";
 const EXIT_CODES: &str =
     "Exit codes: 0 done, 1 failed while running, 2 wrong command line or configuration.";
 
@@ -57,6 +61,9 @@ pub enum Command {
     /// Simulate Binance Spot on loopback, with a synthetic or a recorded market
     #[command(after_help = EXIT_CODES)]
     Venue(VenueArgs),
+    /// Cancel every open order of this instance, without the engine
+    #[command(after_help = CANCEL_ALL_EXIT_CODES)]
+    CancelAll(CancelAllArgs),
     /// Record market data of any venue address into a capture
     Record(RecordArgs),
     /// Play captures through the very same engine, in virtual time
@@ -169,6 +176,30 @@ pub struct ExportArgs {
     pub out: Option<PathBuf>,
 }
 
+/// Arguments of `cancel-all`.
+#[derive(Clone, Debug, Args)]
+pub struct CancelAllArgs {
+    /// Cancel all open orders of the account, also those of other instances, programs and people
+    #[arg(long, requires = "yes")]
+    pub account: bool,
+
+    /// Confirm --account
+    #[arg(long)]
+    pub yes: bool,
+
+    /// Of this symbol alone
+    #[arg(long, value_name = "SYMBOL")]
+    pub symbol: Option<String>,
+
+    /// Give up after this many seconds beyond account.recv_window_ms
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    pub timeout: u64,
+
+    /// Print one JSON object a line
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// Arguments of `check`.
 #[derive(Clone, Debug, Args)]
 pub struct CheckArgs {
@@ -274,5 +305,8 @@ mod tests {
         assert!(parse(&["import", "a.gz"]).is_err());
         assert!(parse(&["record"]).is_err());
         assert!(parse(&["fly"]).is_err());
+        assert!(parse(&["cancel-all", "--account"]).is_err());
+        assert!(parse(&["cancel-all", "--timeout", "0"]).is_err());
+        assert!(parse(&["cancel-all", "--account", "--yes"]).is_ok());
     }
 }
