@@ -3,13 +3,14 @@
 //! Owns two readers. [`cursor`] with [`pairs`] is the scanner: it takes exactly the text that it
 //! is told to expect, compares it in whole words, and converts digits eight or sixteen at a time;
 //! anything else makes it give up without a reason. [`tolerant`] takes keys in any order and says
-//! in types what is wrong. Does not: know any venue's keys.
+//! in types what is wrong; [`raw`] finds its values. Does not: know any venue's keys.
 //! Invariant: where the scanner reads a value, the tolerant parser reads the same one.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 pub mod cursor;
 pub mod pairs;
+pub mod raw;
 mod swar;
 pub mod tolerant;
 

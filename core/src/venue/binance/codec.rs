@@ -1,4 +1,5 @@
-//! Binance Spot JSON market data and websocket-API replies: bytes to [`Update`].
+//! Binance Spot JSON market data and websocket-API replies: bytes to [`Update`]; answers to orders and user
+//! data events are in [`orders`].
 //!
 //! Owns: the wire vocabulary, the symbol table, the scratch that levels are decoded into, and the
 //! snapshot requests whose answers name no symbol. Does not: order, buffer or judge updates beyond
@@ -9,6 +10,8 @@
 //! `tolerant` defines what a message means; `fast` reads the usual forms of it and must agree.
 
 mod fast;
+mod object;
+pub mod orders;
 mod symbols;
 mod tolerant;
 

@@ -1,14 +1,19 @@
-//! `exchangeInfo`, REST body or websocket-API answer, into instruments and the weight limit.
+//! `exchangeInfo`, REST body or websocket-API answer, into instruments and the limits on requests and orders.
 //!
 //! Owns: which filters an instrument is made of and what is wrong with one. Does not: run while trading;
 //! it allocates freely. Filters, keys and symbols that nobody asked for may hold anything.
 //!
 //! The quantity grid is the base asset's precision and not `LOT_SIZE.stepSize`: the step binds new
 //! orders only, and books hold old ones that are off it (25.42618900 BTC rested at 200,000 in August
-//! 2024, when the step was 0.00001), which must still be counted exactly.
+//! 2024, when the step was 0.00001), which must still be counted exactly. What binds new orders alone is in the
+//! instrument's [`OrderRules`]; rows from before a rule existed do not have it, and then nothing binds.
 
 use crate::instrument::{Bounds, Instrument, OrderRules, Symbol};
-use crate::units::{DecimalError, E8, E8_PLACES, Grid, Lots, Ticks};
+use crate::limits::ORDER_WINDOWS_MAX;
+use crate::order::SelfTradePrevention;
+use crate::units::{DecimalError, E8, E8_PLACES, Grid, Lots, Nanos, Ticks};
+use crate::venue::binance::order_error::span;
+use crate::venue::binance::rate::OrderLimit;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -20,6 +25,9 @@ pub struct ExchangeInfo {
     pub instruments: Vec<Instrument>,
     /// Request weight that one address may use in a minute.
     pub weight_per_minute: u32,
+    /// Unfilled orders that the account may have in each window, in the venue's order, at most
+    /// [`ORDER_WINDOWS_MAX`]; none where the venue lists none.
+    pub order_limits: Vec<OrderLimit>,
 }
 
 /// Why an answer is no exchange info for the wanted symbols.
@@ -79,6 +87,16 @@ pub enum ExchangeInfoError {
     /// No request weight limit per minute is listed.
     #[error("no REQUEST_WEIGHT limit per minute is listed")]
     MissingWeightLimit,
+    /// A limit on orders that cannot be kept.
+    #[error(
+        "an ORDERS limit per {count} {interval} is listed; expected at most {ORDER_WINDOWS_MAX} windows of SECOND, MINUTE, HOUR or DAY"
+    )]
+    OrderLimit {
+        /// The venue's unit.
+        interval: String,
+        /// How many of them.
+        count: u32,
+    },
 }
 
 /// Reads the instruments of the `wanted` symbols, upper case, from an `exchangeInfo` body, bare or
@@ -103,9 +121,9 @@ pub fn parse(body: &[u8], wanted: &[&str]) -> Result<ExchangeInfo, ExchangeInfoE
             message: info.msg.map(Cow::into_owned).unwrap_or_default(),
         });
     }
-    let weight_per_minute = info
-        .rate_limits
-        .unwrap_or_default()
+    let rate_limits = info.rate_limits.unwrap_or_default();
+    let order_limits = order_limits(&rate_limits)?;
+    let weight_per_minute = rate_limits
         .iter()
         .find(|limit| limit.is_weight_per_minute())
         .map(|limit| limit.limit)
@@ -136,7 +154,29 @@ pub fn parse(body: &[u8], wanted: &[&str]) -> Result<ExchangeInfo, ExchangeInfoE
     Ok(ExchangeInfo {
         instruments,
         weight_per_minute,
+        order_limits,
     })
+}
+
+fn order_limits(rate_limits: &[RateLimit<'_>]) -> Result<Vec<OrderLimit>, ExchangeInfoError> {
+    let mut limits = Vec::new();
+    for row in rate_limits.iter().filter(|row| row.kind == "ORDERS") {
+        match span(&row.interval, row.interval_num) {
+            Some(window) if window > Nanos::ZERO && limits.len() < ORDER_WINDOWS_MAX => {
+                limits.push(OrderLimit {
+                    window,
+                    limit: row.limit,
+                });
+            }
+            Some(_) | None => {
+                return Err(ExchangeInfoError::OrderLimit {
+                    interval: row.interval.clone().into_owned(),
+                    count: row.interval_num,
+                });
+            }
+        }
+    }
+    Ok(limits)
 }
 
 /// The body, and the envelope around it, in one: keys that a form lacks are `None`.
@@ -193,6 +233,8 @@ struct Row {
     quote_asset: String,
     base_asset_precision: u32,
     filters: Vec<Filter>,
+    default_self_trade_prevention_mode: Option<String>,
+    allowed_self_trade_prevention_modes: Option<Vec<String>>,
 }
 
 #[derive(Deserialize)]
@@ -205,15 +247,33 @@ enum Filter {
         tick_size: String,
     },
     #[serde(rename = "LOT_SIZE")]
-    Lot { min_qty: String, max_qty: String },
+    Lot {
+        min_qty: String,
+        max_qty: String,
+        step_size: String,
+    },
+    /// Besides the lot size, for market orders alone.
+    #[serde(rename = "MARKET_LOT_SIZE")]
+    MarketLot {
+        min_qty: String,
+        max_qty: String,
+        step_size: String,
+    },
     #[serde(rename = "NOTIONAL")]
     Notional {
         min_notional: String,
         max_notional: String,
+        apply_min_to_market: bool,
+        apply_max_to_market: bool,
     },
     /// What symbols had before `NOTIONAL`.
     #[serde(rename = "MIN_NOTIONAL")]
-    MinNotional { min_notional: String },
+    MinNotional {
+        min_notional: String,
+        apply_to_market: bool,
+    },
+    #[serde(rename = "MAX_NUM_ORDERS")]
+    OpenOrders { max_num_orders: u32 },
     #[serde(other)]
     Other,
 }
@@ -235,6 +295,8 @@ fn instrument(symbol: &str, raw: &RawValue) -> Result<Instrument, ExchangeInfoEr
             let text = row.base_asset_precision.to_string();
             values.refuse("baseAssetPrecision", &text, "more than eight places")
         })?;
+    let mut rules = OrderRules::UNRESTRICTED;
+    values.self_trade_prevention(&row, &mut rules)?;
     let (mut price, mut qty, mut notional, mut old_notional) = (None, None, None, None);
     for filter in &row.filters {
         match filter {
@@ -249,21 +311,48 @@ fn instrument(symbol: &str, raw: &RawValue) -> Result<Instrument, ExchangeInfoEr
                 let max = values.bound("maxPrice", max_price, &tick)?.map(Ticks);
                 price = Some((tick, Bounds { min, max }));
             }
-            Filter::Lot { min_qty, max_qty } => {
-                let min = values.bound("minQty", min_qty, &lot)?.map(Lots);
-                let max = values.bound("maxQty", max_qty, &lot)?.map(Lots);
-                qty = Some(Bounds { min, max });
+            Filter::Lot {
+                min_qty,
+                max_qty,
+                step_size,
+            } => {
+                qty = Some(values.quantities(min_qty, max_qty, &lot)?);
+                rules.qty_step = values.step(step_size, &lot)?;
+            }
+            Filter::MarketLot {
+                min_qty,
+                max_qty,
+                step_size,
+            } => {
+                rules.market_qty_bounds = values.quantities(min_qty, max_qty, &lot)?;
+                rules.market_qty_step = values.step(step_size, &lot)?;
             }
             Filter::Notional {
                 min_notional,
                 max_notional,
+                apply_min_to_market,
+                apply_max_to_market,
             } => {
-                let min = values.limit("minNotional", min_notional)?;
-                let max = values.limit("maxNotional", max_notional)?;
-                notional = Some((min, max));
+                notional = Some(Notional {
+                    min: values.limit("minNotional", min_notional)?,
+                    max: values.limit("maxNotional", max_notional)?,
+                    min_market: *apply_min_to_market,
+                    max_market: *apply_max_to_market,
+                });
             }
-            Filter::MinNotional { min_notional } => {
-                old_notional = Some((values.limit("minNotional", min_notional)?, None));
+            Filter::MinNotional {
+                min_notional,
+                apply_to_market,
+            } => {
+                old_notional = Some(Notional {
+                    min: values.limit("minNotional", min_notional)?,
+                    max: None,
+                    min_market: *apply_to_market,
+                    max_market: false,
+                });
+            }
+            Filter::OpenOrders { max_num_orders } => {
+                rules.open_orders_max = Some(*max_num_orders);
             }
             Filter::Other => {}
         }
@@ -274,9 +363,11 @@ fn instrument(symbol: &str, raw: &RawValue) -> Result<Instrument, ExchangeInfoEr
     };
     let (tick, price_bounds) = price.ok_or_else(|| missing("PRICE_FILTER"))?;
     let qty_bounds = qty.ok_or_else(|| missing("LOT_SIZE"))?;
-    let (notional_min, notional_max) = notional
+    let notional = notional
         .or(old_notional)
         .ok_or_else(|| missing("NOTIONAL"))?;
+    rules.notional_min_market = notional.min_market;
+    rules.notional_max_market = notional.max_market;
 
     Ok(Instrument {
         symbol: name(symbol)?,
@@ -286,11 +377,19 @@ fn instrument(symbol: &str, raw: &RawValue) -> Result<Instrument, ExchangeInfoEr
         lot,
         price_bounds,
         qty_bounds,
-        notional_min,
-        notional_max,
-        order_rules: OrderRules::UNRESTRICTED,
+        notional_min: notional.min,
+        notional_max: notional.max,
+        order_rules: rules,
         trading: row.status == "TRADING",
     })
+}
+
+/// Bounds of price x quantity, and whether they bind market orders.
+struct Notional {
+    min: Option<E8>,
+    max: Option<E8>,
+    min_market: bool,
+    max_market: bool,
 }
 
 fn name(name: &str) -> Result<Symbol, ExchangeInfoError> {
@@ -331,6 +430,54 @@ impl Values<'_> {
         Ok((value.0 != 0).then_some(value))
     }
 
+    /// Bounds of quantities.
+    fn quantities(
+        &self,
+        min: &str,
+        max: &str,
+        lot: &Grid,
+    ) -> Result<Bounds<Lots>, ExchangeInfoError> {
+        Ok(Bounds {
+            min: self.bound("minQty", min, lot)?.map(Lots),
+            max: self.bound("maxQty", max, lot)?.map(Lots),
+        })
+    }
+
+    /// The step of quantities in lots; one lot where the venue sets none.
+    fn step(&self, step: &str, lot: &Grid) -> Result<Lots, ExchangeInfoError> {
+        Ok(Lots(self.bound("stepSize", step, lot)?.unwrap_or(1)))
+    }
+
+    /// The modes of self-trade prevention; as they are where the row is from before there were any.
+    fn self_trade_prevention(
+        &self,
+        row: &Row,
+        rules: &mut OrderRules,
+    ) -> Result<(), ExchangeInfoError> {
+        let mode = |word: &String| {
+            SelfTradePrevention::ALL
+                .into_iter()
+                .find(|mode| mode.label() == word)
+        };
+        if let Some(word) = &row.default_self_trade_prevention_mode {
+            rules.self_trade_prevention = mode(word).ok_or_else(|| {
+                self.refuse(
+                    "defaultSelfTradePreventionMode",
+                    word,
+                    "no mode that we know",
+                )
+            })?;
+        }
+        // Modes that we do not know are never asked for.
+        if let Some(words) = &row.allowed_self_trade_prevention_modes {
+            rules.self_trade_prevention_allowed = words
+                .iter()
+                .filter_map(mode)
+                .fold(0, |bits, mode| bits | 1 << mode as u8);
+        }
+        Ok(())
+    }
+
     /// A limit in units of a grid.
     fn bound(
         &self,
@@ -353,12 +500,17 @@ mod tests {
     use super::*;
 
     /// A row as production sends them, two symbols, one of the older kind of filter.
-    const BODY: &str = r#"{"timezone":"UTC","serverTime":1790000000000,"rateLimits":[{"rateLimitType":"ORDERS","interval":"SECOND","intervalNum":10,"limit":50},{"rateLimitType":"REQUEST_WEIGHT","interval":"MINUTE","intervalNum":1,"limit":6000}],"exchangeFilters":[],"symbols":[{"symbol":"OLDBTC","status":"BREAK","baseAsset":"OLD","quoteAsset":"BTC","baseAssetPrecision":8,"filters":[{"filterType":"MIN_NOTIONAL","minNotional":"0.00010000","applyToMarket":true,"avgPriceMins":5},{"filterType":"LOT_SIZE","stepSize":"1.00000000","minQty":"1.00000000","maxQty":"90000000.00000000"},{"filterType":"PRICE_FILTER","minPrice":"0.00000000","maxPrice":"0.00000000","tickSize":"0.00000001"}]},{"symbol":"TSLABUSDT","status":"TRADING","baseAsset":"TSLAB","baseAssetPrecision":8,"quoteAsset":"USDT","quotePrecision":8,"orderTypes":["LIMIT","MARKET"],"icebergAllowed":true,"filters":[{"filterType":"PRICE_FILTER","minPrice":"0.01000000","maxPrice":"100000.00000000","tickSize":"0.01000000"},{"filterType":"LOT_SIZE","minQty":"0.00100000","maxQty":"922327.00000000","stepSize":"0.00100000"},{"filterType":"ICEBERG_PARTS","limit":100},{"filterType":"FROM_THE_FUTURE","levels":[{"deep":null}]},{"filterType":"NOTIONAL","minNotional":"5.00000000","applyMinToMarket":true,"maxNotional":"9000000.00000000","applyMaxToMarket":false,"avgPriceMins":5}],"permissionSets":[["SPOT","TRD_GRP_004"]]}],"sors":[]}"#;
+    const BODY: &str = r#"{"timezone":"UTC","serverTime":1790000000000,"rateLimits":[{"rateLimitType":"ORDERS","interval":"SECOND","intervalNum":10,"limit":50},{"rateLimitType":"ORDERS","interval":"DAY","intervalNum":1,"limit":160000},{"rateLimitType":"RAW_REQUESTS","interval":"MINUTE","intervalNum":5,"limit":300000},{"rateLimitType":"REQUEST_WEIGHT","interval":"MINUTE","intervalNum":1,"limit":6000}],"exchangeFilters":[],"symbols":[{"symbol":"OLDBTC","status":"BREAK","baseAsset":"OLD","quoteAsset":"BTC","baseAssetPrecision":8,"filters":[{"filterType":"MIN_NOTIONAL","minNotional":"0.00010000","applyToMarket":true,"avgPriceMins":5},{"filterType":"LOT_SIZE","stepSize":"1.00000000","minQty":"1.00000000","maxQty":"90000000.00000000"},{"filterType":"PRICE_FILTER","minPrice":"0.00000000","maxPrice":"0.00000000","tickSize":"0.00000001"}]},{"symbol":"TSLABUSDT","status":"TRADING","baseAsset":"TSLAB","baseAssetPrecision":8,"quoteAsset":"USDT","quotePrecision":8,"orderTypes":["LIMIT","MARKET"],"icebergAllowed":true,"filters":[{"filterType":"PRICE_FILTER","minPrice":"0.01000000","maxPrice":"100000.00000000","tickSize":"0.01000000"},{"filterType":"LOT_SIZE","minQty":"0.00100000","maxQty":"922327.00000000","stepSize":"0.00100000"},{"filterType":"ICEBERG_PARTS","limit":100},{"filterType":"MARKET_LOT_SIZE","minQty":"0.00000000","maxQty":"585.20788284","stepSize":"0.00000000"},{"filterType":"FROM_THE_FUTURE","levels":[{"deep":null}]},{"filterType":"NOTIONAL","minNotional":"5.00000000","applyMinToMarket":true,"maxNotional":"9000000.00000000","applyMaxToMarket":false,"avgPriceMins":5},{"filterType":"MAX_NUM_ORDERS","maxNumOrders":200},{"filterType":"MAX_NUM_ALGO_ORDERS","maxNumAlgoOrders":5}],"permissionSets":[["SPOT","TRD_GRP_004"]],"defaultSelfTradePreventionMode":"EXPIRE_MAKER","allowedSelfTradePreventionModes":["EXPIRE_TAKER","EXPIRE_MAKER","EXPIRE_BOTH","DECREMENT","TRANSFER"]}],"sors":[]}"#;
 
     #[test]
     fn wanted_rows_become_instruments_in_the_order_asked_for() {
         let info = parse(BODY.as_bytes(), &["TSLABUSDT", "OLDBTC"]).expect("both are listed");
         assert_eq!(info.weight_per_minute, 6_000);
+        let limit = |seconds, limit| OrderLimit {
+            window: Nanos::from_secs(seconds),
+            limit,
+        };
+        assert_eq!(info.order_limits, [limit(10, 50), limit(86_400, 160_000)]);
         let [tesla, old] = info.instruments.as_slice() else {
             panic!("two were wanted");
         };
@@ -378,10 +530,31 @@ mod tests {
             },
             notional_min: Some(E8(500_000_000)),
             notional_max: Some(E8(900_000_000_000_000)),
-            order_rules: OrderRules::UNRESTRICTED,
+            order_rules: OrderRules {
+                qty_step: Lots(100_000),
+                market_qty_bounds: Bounds {
+                    min: None,
+                    max: Some(Lots(58_520_788_284)),
+                },
+                market_qty_step: Lots(1),
+                notional_min_market: true,
+                notional_max_market: false,
+                open_orders_max: Some(200),
+                self_trade_prevention: SelfTradePrevention::ExpireMaker,
+                self_trade_prevention_allowed: 0b1_1110,
+            },
             trading: true,
         };
         assert_eq!(*tesla, expected);
+        assert!(!tesla.order_rules.allows(SelfTradePrevention::None));
+        assert!(tesla.order_rules.allows(SelfTradePrevention::Decrement));
+        // The older row has an older filter, and rules that did not exist then do not bind.
+        let old_rules = OrderRules {
+            qty_step: Lots(100_000_000),
+            notional_min_market: true,
+            ..OrderRules::UNRESTRICTED
+        };
+        assert_eq!(old.order_rules, old_rules);
         assert_eq!(old.notional_min, Some(E8(10_000)));
         assert_eq!(old.notional_max, None);
         assert_eq!(
@@ -451,9 +624,24 @@ mod tests {
                 r#"OLDBTC: baseAssetPrecision is "9": more than eight places"#,
             ),
             (
-                r#""interval":"MINUTE""#,
-                r#""interval":"HOUR""#,
+                r#""interval":"MINUTE","intervalNum":1"#,
+                r#""interval":"HOUR","intervalNum":1"#,
                 "no REQUEST_WEIGHT limit per minute is listed",
+            ),
+            (
+                r#""stepSize":"1.00000000""#,
+                r#""stepSize":"0.000000001""#,
+                r#"OLDBTC: stepSize is "0.000000001": finer than eight places"#,
+            ),
+            (
+                r#""interval":"DAY""#,
+                r#""interval":"FORTNIGHT""#,
+                "an ORDERS limit per 1 FORTNIGHT is listed; expected at most 4 windows of SECOND, MINUTE, HOUR or DAY",
+            ),
+            (
+                r#""interval":"SECOND","intervalNum":10"#,
+                r#""interval":"SECOND","intervalNum":0"#,
+                "an ORDERS limit per 0 SECOND is listed; expected at most 4 windows of SECOND, MINUTE, HOUR or DAY",
             ),
             (
                 r#""baseAsset":"OLD""#,
@@ -480,6 +668,31 @@ mod tests {
                 .to_string()
                 .starts_with("the row of OLDBTC cannot be read:"),
             "{error}"
+        );
+        for (lost, key) in [
+            (r#","applyToMarket":true"#, "applyToMarket"),
+            (r#""stepSize":"1.00000000","#, "stepSize"),
+        ] {
+            assert!(BODY.contains(lost), "{lost}");
+            let error = parse(BODY.replacen(lost, "", 1).as_bytes(), &["OLDBTC"]).expect_err(lost);
+            assert!(error.to_string().contains(key), "{error}");
+        }
+        let mode = BODY.replacen(r#""EXPIRE_MAKER","#, r#""TRANSFER","#, 1);
+        let error = parse(mode.as_bytes(), &["TSLABUSDT"]).expect_err("a mode that is not ours");
+        assert_eq!(
+            error.to_string(),
+            r#"TSLABUSDT: defaultSelfTradePreventionMode is "TRANSFER": no mode that we know"#
+        );
+        let day = r#"{"rateLimitType":"ORDERS","interval":"DAY","intervalNum":1,"limit":160000},"#;
+        let many = BODY.replacen(day, &day.repeat(4), 1);
+        let error = parse(many.as_bytes(), &[]).expect_err("a fifth window");
+        assert!(matches!(error, ExchangeInfoError::OrderLimit { .. }));
+        let none = BODY.replace("\"ORDERS\"", "\"OTHERS\"");
+        assert!(
+            parse(none.as_bytes(), &[])
+                .expect("no limits")
+                .order_limits
+                .is_empty()
         );
         // The same row is nobody's business when another symbol is wanted.
         assert!(parse(row.as_bytes(), &["TSLABUSDT"]).is_ok());

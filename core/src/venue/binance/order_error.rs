@@ -588,7 +588,7 @@ fn window(message: &str) -> Option<Nanos> {
 }
 
 /// A number of the venue's intervals; `None` for a word that is none of them.
-pub(super) fn span(interval: &str, count: u32) -> Option<Nanos> {
+pub(in crate::venue::binance) fn span(interval: &str, count: u32) -> Option<Nanos> {
     let seconds = match interval {
         "SECOND" => 1,
         "MINUTE" => 60,

@@ -1,22 +1,70 @@
-//! The venue's request weight: what was spent, and when more may be.
+//! The venue's limits on requests: what was spent, and when more may be.
 //!
-//! Owns: [`RequestBudget`], [`snapshot_plan`]. Does not: send anything or know what a request is for.
-//! Invariant: in no minute of the venue's clock do we spend more than [`SHARE_PERCENT`] of its limit,
-//! as long as our clock is within [`WINDOW_GUARD`] of the venue's.
+//! Owns: [`RequestBudget`] (weight a minute), [`OrderBudget`] (unfilled orders in aligned windows), [`Pace`]
+//! (messages and connections in sliding windows), [`snapshot_plan`]. Does not: send anything or know what a
+//! request is for beyond its [`Purpose`].
+//! Invariants: in no minute of the venue's clock do we spend more than a purpose's part of its limit
+//! ([`Purpose::percent`]), as long as our clock is within [`WINDOW_GUARD`] of the venue's; so cancels find at
+//! least a tenth of every limit unused.
 //!
 //! The venue counts in windows aligned to the minute. Until the wall clock is known every 60 s count;
 //! after that the window is the venue's minute, and what was spent close to its edge counts on both sides.
 //! The venue's own count, which every reply carries, is believed when it is higher than ours: then
 //! somebody else spends from the same address. A lower one is a reply from before a window's turn.
 
+mod order_counts;
+mod pace;
+
+pub use order_counts::{OrderBudget, OrderLimit};
+pub use pace::Pace;
+
 use crate::units::Nanos;
+
+labelled! {
+    /// What a request is for, which says how much of a limit may be used when it is sent.
+    pub enum Purpose {
+        /// To know something: snapshots, the clock, where orders stand.
+        Query = "query",
+        /// To make or change an order.
+        Order = "order",
+        /// To take orders back.
+        Cancel = "cancel",
+    }
+}
+
+impl Purpose {
+    /// How much of a limit may be used after such a request, in percent. What queries leave is for orders,
+    /// what both leave is for cancels; the dead-man's connection cancels too.
+    pub const fn percent(self) -> u32 {
+        match self {
+            Self::Query => SHARE_PERCENT,
+            Self::Order => 90,
+            Self::Cancel => 100,
+        }
+    }
+
+    /// That much of a limit, at least one if there is a limit at all.
+    pub const fn part(self, limit: u32) -> u32 {
+        let part = (limit as u64 * self.percent() as u64 / 100) as u32;
+        if part == 0 && limit > 0 { 1 } else { part }
+    }
+}
+
+/// How much of a limit is used, for gauges.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Use {
+    /// Used in the running window, ours and what is known of others.
+    pub used: u32,
+    /// Allowed by the venue.
+    pub limit: u32,
+}
 
 /// Seconds on either side of a window's edge that count into both windows: room for clock error
 /// and for requests under way.
 pub const WINDOW_GUARD: Nanos = Nanos::from_secs(2);
 
-/// Part of the venue's limit that we use. The rest is for the dead-man's connection and for other
-/// programs behind the same address.
+/// Part of the venue's limit that queries use. The rest is for orders, cancels, the dead-man's connection and
+/// other programs behind the same address.
 pub const SHARE_PERCENT: u32 = 80;
 
 /// Part of the venue's limit that one snapshot of every instrument may cost. What is left of our
@@ -101,9 +149,17 @@ impl RequestBudget {
         self.unix_ns_at_zero = Some(unix_ns_at_zero);
     }
 
-    /// The least we may spend in any window.
+    /// What queries may spend in any window.
     pub fn share(&self) -> u32 {
-        (u64::from(self.limit) * u64::from(SHARE_PERCENT) / 100) as u32
+        Purpose::Query.part(self.limit)
+    }
+
+    /// How much of the limit is used.
+    pub fn usage(&self, now: Nanos) -> Use {
+        Use {
+            used: self.spent(now),
+            limit: self.limit,
+        }
     }
 
     /// Weight spent in the window of `now`.
@@ -115,10 +171,16 @@ impl RequestBudget {
             .fold(0, |sum, second| sum.saturating_add(second.weight))
     }
 
-    /// Takes weight for a request that is about to be sent; refuses what the window does not hold.
+    /// Takes weight for a query that is about to be sent; refuses what the window does not hold.
     #[must_use = "a refused request must not be sent"]
     pub fn try_spend(&mut self, now: Nanos, weight: u32) -> bool {
-        if self.ready_at(now, weight) > now {
+        self.try_spend_for(now, Purpose::Query, weight)
+    }
+
+    /// As [`RequestBudget::try_spend`], for any purpose.
+    #[must_use = "a refused request must not be sent"]
+    pub fn try_spend_for(&mut self, now: Nanos, purpose: Purpose, weight: u32) -> bool {
+        if self.ready_at_for(now, purpose, weight) > now {
             return false;
         }
         self.add(now, weight);
@@ -131,12 +193,17 @@ impl RequestBudget {
         self.add(now, weight);
     }
 
-    /// The earliest time at which `weight` may be asked for again; `now` when it may be taken.
+    /// The earliest time at which a query of this weight may be asked for again; `now` when it may be sent.
     pub fn ready_at(&self, now: Nanos, weight: u32) -> Nanos {
+        self.ready_at_for(now, Purpose::Query, weight)
+    }
+
+    /// As [`RequestBudget::ready_at`], for any purpose.
+    pub fn ready_at_for(&self, now: Nanos, purpose: Purpose, weight: u32) -> Nanos {
         if self.blocked_until > now {
             return self.blocked_until;
         }
-        if self.spent(now).saturating_add(weight) <= self.share() {
+        if self.spent(now).saturating_add(weight) <= purpose.part(self.limit) {
             return now;
         }
         match self.window_age(now) {
@@ -149,6 +216,17 @@ impl RequestBudget {
     pub fn settle(&mut self, weight: u32) {
         debug_assert!(self.unanswered >= weight, "settled more than was spent");
         self.unanswered = self.unanswered.saturating_sub(weight);
+    }
+
+    /// A request of this weight, sent at `sent_at`, was answered with success and cost nothing: new orders and
+    /// cancels that the venue carries out are free.
+    pub fn settle_free(&mut self, sent_at: Nanos, weight: u32) {
+        self.settle(weight);
+        let number = sent_at.0 / SECOND + 1;
+        let second = &mut self.seconds[(number % SECONDS as u64) as usize];
+        if second.number == number {
+            second.weight = second.weight.saturating_sub(weight);
+        }
     }
 
     /// The venue's own count for the running minute, from a reply whose request is settled.
@@ -311,6 +389,72 @@ mod tests {
         );
         assert!(!budget.try_spend(secs(719), 1));
         assert!(budget.try_spend(secs(720), 1));
+    }
+
+    #[test]
+    fn what_the_venue_carries_out_for_nothing_is_given_back() {
+        let mut budget = RequestBudget::new(100);
+        assert!(budget.try_spend_for(secs(5), Purpose::Order, 1));
+        assert!(budget.try_spend_for(secs(5), Purpose::Order, 1));
+        budget.settle_free(secs(5), 1);
+        assert_eq!(
+            budget.usage(secs(6)),
+            Use {
+                used: 1,
+                limit: 100
+            }
+        );
+        budget.settle(1);
+        assert_eq!(budget.spent(secs(6)), 1, "a refused one costs");
+        // Long after the second is forgotten there is nothing to give back.
+        assert!(budget.try_spend_for(secs(7), Purpose::Cancel, 1));
+        assert!(budget.try_spend_for(secs(7 + SECONDS as u64), Purpose::Order, 3));
+        budget.settle_free(secs(7), 1);
+        assert_eq!(budget.spent(secs(7 + SECONDS as u64)), 3);
+    }
+
+    #[test]
+    fn cancels_may_use_what_others_leave() {
+        let mut budget = RequestBudget::new(100);
+        assert!(budget.try_spend_for(secs(1), Purpose::Query, 80));
+        assert!(!budget.try_spend_for(secs(1), Purpose::Query, 1));
+        assert!(budget.try_spend_for(secs(1), Purpose::Order, 10));
+        assert!(!budget.try_spend_for(secs(1), Purpose::Order, 1));
+        for _ in 0..10 {
+            assert_eq!(budget.ready_at_for(secs(1), Purpose::Cancel, 1), secs(1));
+            assert!(budget.try_spend_for(secs(1), Purpose::Cancel, 1));
+        }
+        assert!(!budget.try_spend_for(secs(1), Purpose::Cancel, 1));
+        assert_eq!(Purpose::Order.part(1), 1, "a limit of one is one");
+        assert_eq!(Purpose::Order.part(0), 0);
+    }
+
+    /// Greedy queries and orders never take what a cancel needs, whatever the minute brings.
+    #[test]
+    fn a_tenth_of_every_minute_is_left_to_cancels() {
+        for seed in 0..200 {
+            let mut jitter = Jitter::new(seed);
+            let mut budget = RequestBudget::new(1_000);
+            budget.set_wall_clock(1_700_000_010_000_000_000 + jitter.below(secs(60)).0 as i64);
+            let mut now = Nanos::ZERO;
+            while now < secs(300) {
+                let (purpose, weight) = match jitter.below(Nanos(3)).0 {
+                    0 => (Purpose::Query, 20),
+                    1 => (Purpose::Order, 4),
+                    _ => (Purpose::Order, 1),
+                };
+                if budget.try_spend_for(now, purpose, weight) {
+                    if jitter.below(Nanos(2)).0 == 0 {
+                        budget.settle_free(now, weight);
+                    } else {
+                        budget.settle(weight);
+                    }
+                }
+                assert!(budget.spent(now) <= 900, "seed {seed}");
+                assert_eq!(budget.ready_at_for(now, Purpose::Cancel, 100), now);
+                now = now.plus(jitter.below(Nanos::from_ms(40)));
+            }
+        }
     }
 
     /// A greedy client against the venue's own counter, with clock error and delay inside the guard.

@@ -238,6 +238,28 @@ impl<'a> Cursor<'a> {
         self.advance(bytes)
     }
 
+    /// A string whose opening quote was read, of at most 55 bytes of printable ASCII without escapes: its
+    /// bytes are its text. Takes the closing quote.
+    #[inline]
+    pub fn plain_text(&mut self) -> Option<&'a [u8]> {
+        let text = self.rest();
+        let mut bytes = 0;
+        while bytes < PLAIN_TEXT_BYTES_MAX {
+            let word = self.word(bytes as isize);
+            let closing = swar::equal(word, b'"').trailing_zeros();
+            if swar::not_plain(word).trailing_zeros() < closing {
+                return None;
+            }
+            if closing < 64 {
+                bytes += (closing / 8) as usize;
+                self.advance(bytes + 1)?;
+                return Some(&text[..bytes]);
+            }
+            bytes += 8;
+        }
+        None
+    }
+
     /// A decimal in a string whose opening quote was read, as whole units of a grid; takes the closing quote.
     #[inline(always)]
     pub fn decimal(&mut self, grid: &Grid) -> Option<i64> {
@@ -375,6 +397,11 @@ pub(super) const E8_PER_ONE: u64 = 100_000_000;
 /// Bytes of a decimal that the scanner looks through for its end: 11 digits, the point, 8 places, and as many zeros again.
 const DECIMAL_BYTES_MAX: usize = 40;
 
+/// Bytes of a plain text and its closing quote: seven words, which the slack holds. The longest that is
+/// needed is a client's order id of 36.
+const PLAIN_TEXT_BYTES_MAX: usize = 56;
+const _: () = assert!(PLAIN_TEXT_BYTES_MAX <= PAYLOAD_SLACK_AFTER);
+
 const POWERS_OF_TEN: [u64; 9] = [
     1,
     10,
@@ -431,6 +458,35 @@ mod tests {
     }
 
     #[test]
+    fn a_text_is_plain_and_closed() {
+        let long = "x".repeat(55);
+        let text = |text: &str| {
+            let buf = PayloadBuf::new(text.as_bytes());
+            let mut cursor = Cursor::new(&buf.payload());
+            let read = cursor.plain_text()?.to_vec();
+            cursor.expect(b",")?;
+            Some(String::from_utf8(read).expect("ASCII"))
+        };
+        for (json, expected) in [
+            ("\",", Some("")),
+            ("a\",", Some("a")),
+            ("1234567\",", Some("1234567")),
+            ("12345678\",", Some("12345678")),
+            ("vz-mm1_7_3k\",\\", Some("vz-mm1_7_3k")),
+            ("\u{7f}~ \",", Some("\u{7f}~ ")),
+            ("ab\\\",", None),
+            ("a\u{1f}\",", None),
+            ("12345678\u{0}\",", None),
+            ("\u{e4}\",", None),
+            ("never closed", None),
+        ] {
+            assert_eq!(text(json).as_deref(), expected, "{json:?}");
+        }
+        assert_eq!(text(&format!("{long}\",")), Some(long.clone()));
+        assert_eq!(text(&format!("{long}x\",")), None);
+    }
+
+    #[test]
     fn nothing_is_read_past_the_end_of_the_message() {
         // The next message of the receive buffer continues the number, the text and the decimal.
         let whole = [&[b'9'; 16][..], b"1234,", b"5678\",true", &[b'9'; 64][..]].concat();
@@ -442,6 +498,11 @@ mod tests {
         rest.advance(5).expect("inside");
         assert_eq!(rest.any_decimal(&Grid::new(E8(1)).expect("positive")), None);
         assert_eq!(rest.rest(), b"5");
+        assert_eq!(
+            cursor(16 + 9).plain_text(),
+            None,
+            "the quote is the next message's"
+        );
     }
 
     proptest! {

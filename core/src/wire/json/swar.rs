@@ -29,6 +29,14 @@ pub(super) const fn equal(text: u64, byte: u8) -> u64 {
     difference.wrapping_sub(splat(1)) & !difference & splat(0x80)
 }
 
+/// Non-zero if and only if some byte is a control character, a backslash, or no ASCII. The lowest set bit
+/// marks the first one.
+#[inline(always)]
+pub(super) const fn not_plain(text: u64) -> u64 {
+    let control = text.wrapping_sub(splat(0x20)) & !text & splat(0x80);
+    control | (text & splat(0x80)) | equal(text, b'\\')
+}
+
 /// How many of the eight bytes of text, from the first on, are digits.
 #[inline(always)]
 pub(super) const fn digit_run(text: u64) -> usize {
@@ -83,6 +91,14 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn the_first_byte_that_is_not_plain_is_marked(bytes: [u8; 8]) {
+            let plain = |byte: &u8| (0x20..0x80).contains(byte) && *byte != b'\\';
+            let expected = bytes.iter().position(|byte| !plain(byte)).unwrap_or(8);
+            let found = not_plain(u64::from_le_bytes(bytes)).trailing_zeros() / 8;
+            prop_assert_eq!(found as usize, expected);
+        }
+
         #[test]
         fn a_run_of_digits_ends_where_the_first_other_byte_stands(bytes: [u8; 8]) {
             let expected = bytes.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(8);

@@ -1,16 +1,14 @@
 //! JSON as the venue might send it one day: keys in any order, keys that we do not know, white
-//! space, escapes. Built on `serde_json`.
+//! space, escapes.
 //!
 //! Owns: [`Members`], [`each_element`] and the readers of scalars. Does not: know a venue's keys,
 //! copy values. Invariants: object keys are compared by case; a key that was asked for and
-//! stands twice is a fault; nothing outside the text is read.
-//!
-//! `serde_json` boxes its errors, so a message at fault costs an allocation; a good one costs none
-//! unless it holds escapes.
+//! stands twice is a fault; nothing outside the text is read; nothing is allocated but for strings that hold
+//! escapes, which `serde_json` resolves.
 
+use super::raw::{Raw, Scan};
 use serde::Deserializer as _;
-use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde_json::value::RawValue;
+use serde::de::Visitor;
 use std::fmt;
 
 /// Why a text is not the object or value that was asked for.
@@ -29,7 +27,7 @@ pub enum JsonFault {
 /// The values of some keys of one object, as raw text.
 #[derive(Clone, Copy)]
 pub struct Members<'a, const N: usize> {
-    values: [Option<&'a RawValue>; N],
+    values: [Option<Raw<'a>>; N],
 }
 
 impl<'a, const N: usize> Members<'a, N> {
@@ -38,80 +36,42 @@ impl<'a, const N: usize> Members<'a, N> {
     /// # Errors
     /// [`JsonFault::WrongType`] when the text is valid JSON but no object.
     pub fn read(text: &'a str, keys: &'static [&'static str; N]) -> Result<Self, JsonFault> {
-        let mut duplicate = None;
         let mut members = Self { values: [None; N] };
-        let mut json = serde_json::Deserializer::from_str(text);
-        let read = json.deserialize_map(MembersVisitor {
-            keys,
-            values: &mut members.values,
-            duplicate: &mut duplicate,
-        });
-        match read.and_then(|()| json.end()) {
-            Ok(()) => Ok(members),
-            Err(_) if duplicate.is_some() => {
-                Err(duplicate.map_or(JsonFault::Syntax, JsonFault::DuplicateKey))
+        let mut scan = Scan::new(text);
+        if !scan.take(b'{') {
+            return Err(match Raw::new(text) {
+                Some(_) => JsonFault::WrongType,
+                None => JsonFault::Syntax,
+            });
+        }
+        if !scan.take(b'}') {
+            loop {
+                let key = scan.key().ok_or(JsonFault::Syntax)?;
+                let position = with_text(key, |key| keys.iter().position(|known| *known == key))?;
+                let value = scan.value().ok_or(JsonFault::Syntax)?;
+                if let Some(position) = position
+                    && members.values[position].replace(value).is_some()
+                {
+                    return Err(JsonFault::DuplicateKey(keys[position]));
+                }
+                if !scan.take(b',') {
+                    break;
+                }
             }
-            Err(error) if error.is_data() && serde_json::from_str::<IgnoredAny>(text).is_ok() => {
-                Err(JsonFault::WrongType)
+            if !scan.take(b'}') {
+                return Err(JsonFault::Syntax);
             }
-            Err(_) => Err(JsonFault::Syntax),
+        }
+        if scan.is_at_end() {
+            Ok(members)
+        } else {
+            Err(JsonFault::Syntax)
         }
     }
 
     /// The raw value of `keys[position]`, when the object had that key.
-    pub fn get(&self, position: usize) -> Option<&'a RawValue> {
+    pub fn get(&self, position: usize) -> Option<Raw<'a>> {
         self.values[position]
-    }
-}
-
-struct MembersVisitor<'m, 'a, const N: usize> {
-    keys: &'static [&'static str; N],
-    values: &'m mut [Option<&'a RawValue>; N],
-    duplicate: &'m mut Option<&'static str>,
-}
-
-impl<'de, const N: usize> Visitor<'de> for MembersVisitor<'_, 'de, N> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        while let Some(position) = map.next_key_seed(KeySeed(self.keys))? {
-            let Some(position) = position else {
-                map.next_value::<IgnoredAny>()?;
-                continue;
-            };
-            let value = map.next_value::<&'de RawValue>()?;
-            if self.values[position].replace(value).is_some() {
-                *self.duplicate = Some(self.keys[position]);
-                return Err(A::Error::custom("duplicate key"));
-            }
-        }
-        Ok(())
-    }
-}
-
-struct KeySeed(&'static [&'static str]);
-
-impl<'de> DeserializeSeed<'de> for KeySeed {
-    type Value = Option<usize>;
-
-    fn deserialize<D: serde::Deserializer<'de>>(self, json: D) -> Result<Self::Value, D::Error> {
-        json.deserialize_str(self)
-    }
-}
-
-impl Visitor<'_> for KeySeed {
-    type Value = Option<usize>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a key")
-    }
-
-    fn visit_str<E>(self, key: &str) -> Result<Self::Value, E> {
-        Ok(self.0.iter().position(|known| *known == key))
     }
 }
 
@@ -120,42 +80,22 @@ impl Visitor<'_> for KeySeed {
 /// # Errors
 /// What `read` returns; [`JsonFault::WrongType`] when `array` is no array.
 pub fn each_element<'a, E: From<JsonFault>>(
-    array: &'a RawValue,
-    read: impl FnMut(&'a RawValue) -> Result<(), E>,
+    array: Raw<'a>,
+    mut read: impl FnMut(Raw<'a>) -> Result<(), E>,
 ) -> Result<(), E> {
-    let mut fault = None;
-    let mut json = serde_json::Deserializer::from_str(array.get());
-    let done = json.deserialize_seq(ElementsVisitor {
-        read,
-        fault: &mut fault,
-    });
-    match (done, fault) {
-        (_, Some(fault)) => Err(fault),
-        (Ok(()), None) => Ok(()),
-        (Err(_), None) => Err(JsonFault::WrongType.into()),
+    let mut scan = Scan::new(array.get());
+    if !scan.take(b'[') {
+        return Err(JsonFault::WrongType.into());
     }
-}
-
-struct ElementsVisitor<'f, F, E> {
-    read: F,
-    fault: &'f mut Option<E>,
-}
-
-impl<'de, E, F: FnMut(&'de RawValue) -> Result<(), E>> Visitor<'de> for ElementsVisitor<'_, F, E> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an array")
+    if scan.take(b']') {
+        return Ok(());
     }
-
-    fn visit_seq<A: SeqAccess<'de>>(mut self, mut seq: A) -> Result<(), A::Error> {
-        while let Some(element) = seq.next_element::<&'de RawValue>()? {
-            if let Err(fault) = (self.read)(element) {
-                *self.fault = Some(fault);
-                return Err(A::Error::custom("stopped"));
-            }
+    loop {
+        let element = scan.value().expect("an array is a whole one");
+        read(element)?;
+        if !scan.take(b',') {
+            return Ok(());
         }
-        Ok(())
     }
 }
 
@@ -164,9 +104,12 @@ impl<'de, E, F: FnMut(&'de RawValue) -> Result<(), E>> Visitor<'de> for Elements
 /// # Errors
 /// [`JsonFault::WrongType`] for anything but a string, [`JsonFault::Syntax`] for one with a broken
 /// escape.
-pub fn with_text<R>(value: &RawValue, read: impl FnOnce(&str) -> R) -> Result<R, JsonFault> {
-    if !value.get().starts_with('"') {
+pub fn with_text<R>(value: Raw<'_>, read: impl FnOnce(&str) -> R) -> Result<R, JsonFault> {
+    let Some(quoted) = value.get().strip_prefix('"') else {
         return Err(JsonFault::WrongType);
+    };
+    if !quoted.contains('\\') {
+        return Ok(read(quoted.strip_suffix('"').unwrap_or(quoted)));
     }
     serde_json::Deserializer::from_str(value.get())
         .deserialize_str(TextVisitor(read))
@@ -191,7 +134,7 @@ impl<R, F: FnOnce(&str) -> R> Visitor<'_> for TextVisitor<F> {
 ///
 /// # Errors
 /// [`JsonFault::Range`] when it is one beyond 64 bits, else [`JsonFault::WrongType`].
-pub fn unsigned(value: &RawValue) -> Result<u64, JsonFault> {
+pub fn unsigned(value: Raw<'_>) -> Result<u64, JsonFault> {
     let text = value.get();
     if !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(JsonFault::WrongType);
@@ -203,7 +146,7 @@ pub fn unsigned(value: &RawValue) -> Result<u64, JsonFault> {
 ///
 /// # Errors
 /// [`JsonFault::Range`] when it is one beyond 64 bits, else [`JsonFault::WrongType`].
-pub fn signed(value: &RawValue) -> Result<i64, JsonFault> {
+pub fn signed(value: Raw<'_>) -> Result<i64, JsonFault> {
     let text = value.get();
     let digits = text.strip_prefix('-').unwrap_or(text);
     if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -216,7 +159,7 @@ pub fn signed(value: &RawValue) -> Result<i64, JsonFault> {
 ///
 /// # Errors
 /// [`JsonFault::WrongType`] for anything else.
-pub fn boolean(value: &RawValue) -> Result<bool, JsonFault> {
+pub fn boolean(value: Raw<'_>) -> Result<bool, JsonFault> {
     match value.get() {
         "true" => Ok(true),
         "false" => Ok(false),
@@ -268,29 +211,28 @@ mod tests {
 
     #[test]
     fn scalars_are_strict() {
-        let raw = |text: &str| RawValue::from_string(text.to_owned()).expect("valid JSON");
-        assert_eq!(unsigned(&raw("18446744073709551615")), Ok(u64::MAX));
-        assert_eq!(
-            unsigned(&raw("18446744073709551616")),
-            Err(JsonFault::Range)
-        );
-        for wrong in ["-1", "1.0", "1e3", "\"1\"", "null", "[]"] {
-            assert_eq!(unsigned(&raw(wrong)), Err(JsonFault::WrongType), "{wrong}");
+        fn raw(text: &str) -> Raw<'_> {
+            Raw::new(text).expect("valid JSON")
         }
-        assert_eq!(signed(&raw("-2015")), Ok(-2015));
-        assert_eq!(signed(&raw("-0.5")), Err(JsonFault::WrongType));
-        assert_eq!(boolean(&raw("true")), Ok(true));
-        assert_eq!(boolean(&raw("1")), Err(JsonFault::WrongType));
+        assert_eq!(unsigned(raw("18446744073709551615")), Ok(u64::MAX));
+        assert_eq!(unsigned(raw("18446744073709551616")), Err(JsonFault::Range));
+        for wrong in ["-1", "1.0", "1e3", "\"1\"", "null", "[]"] {
+            assert_eq!(unsigned(raw(wrong)), Err(JsonFault::WrongType), "{wrong}");
+        }
+        assert_eq!(signed(raw("-2015")), Ok(-2015));
+        assert_eq!(signed(raw("-0.5")), Err(JsonFault::WrongType));
+        assert_eq!(boolean(raw("true")), Ok(true));
+        assert_eq!(boolean(raw("1")), Err(JsonFault::WrongType));
         assert_eq!(
-            with_text(&raw(r#""\u0031.5""#), str::to_owned),
+            with_text(raw(r#""\u0031.5""#), str::to_owned),
             Ok("1.5".to_owned())
         );
         assert_eq!(
-            with_text(&raw(r#""\ud800""#), str::to_owned),
+            with_text(raw(r#""\ud800""#), str::to_owned),
             Err(JsonFault::Syntax)
         );
         assert_eq!(
-            with_text(&raw("1"), str::to_owned),
+            with_text(raw("1"), str::to_owned),
             Err(JsonFault::WrongType)
         );
     }

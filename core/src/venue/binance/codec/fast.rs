@@ -17,7 +17,7 @@ use crate::instrument::InstrumentIndex;
 use crate::units::{Level, Lots, Ticks, VenueMillis};
 use crate::wire::json::cursor::{Cursor, Digits};
 use crate::wire::json::pairs::{Lengths, PairReader};
-use serde_json::value::RawValue;
+use crate::wire::json::raw::Raw;
 
 /// Decodes one message if it is exactly of the usual form; levels go to `levels`.
 #[inline]
@@ -361,7 +361,7 @@ fn api_snapshot(
     cursor.expect(b"}")?;
     let weight = if cursor.take(b",\"rateLimits\":") {
         let limits = cursor.rest().strip_suffix(b"}")?;
-        let limits = serde_json::from_slice::<&RawValue>(limits).ok()?;
+        let limits = Raw::new(std::str::from_utf8(limits).ok()?)?;
         request_weight(limits).ok()?
     } else {
         cursor.expect(b"}")?;
@@ -382,7 +382,7 @@ fn api_snapshot(
 
 /// The bytes up to `stop`, which is not taken, as the key of a symbol.
 #[inline(always)]
-fn symbol(cursor: &mut Cursor<'_>, stop: u8) -> Option<Key> {
+pub(super) fn symbol(cursor: &mut Cursor<'_>, stop: u8) -> Option<Key> {
     let (words, bytes) = cursor.key_until(stop)?;
     Some(Key { words, bytes })
 }

@@ -6,21 +6,22 @@
 //! * an event type or object that is not ours is [`Message::Ignored`], whatever else it holds;
 //! * unknown keys are skipped, keys are compared by case, a known key twice is a fault.
 
+mod keys;
 mod levels;
-mod object;
 
+use super::object::json;
 use super::{AggTrade, BookTicker, Context, Grids, Levels, Message, Outcome, RequestWeight, Trade};
 use crate::instrument::InstrumentIndex;
 use crate::units::{Level, Lots, Ticks};
 use crate::venue::binance::fault::{Fault, VenueFault};
+use crate::wire::json::raw::Raw;
 use crate::wire::json::tolerant::{each_element, with_text};
-use object::{
+use keys::{
     ASKS, BIDS, BIG_A, BIG_B, BUYER_IS_MAKER, CODE, COUNT, DATA, ERROR, EVENT, EVENT_MS,
     EVENT_TYPE, FIRST_ID, FIRST_TRADE_ID, Key, LAST_ID, LAST_TRADE_ID, LAST_UPDATE_ID, LIMIT,
-    LIMIT_TYPE, Object, PRICE, QTY, RATE_LIMITS, RESULT, RETRY_AFTER, SERVER_TIME, SMALL_A,
-    SMALL_B, STATUS, STREAM, SYMBOL, TRADE_ID, TRADE_MS, json, object,
+    LIMIT_TYPE, Object, PRICE, QTY, RATE_LIMITS, REQUEST_ID, RESULT, RETRY_AFTER, SERVER_TIME,
+    SMALL_A, SMALL_B, STATUS, STREAM, SYMBOL, TRADE_ID, TRADE_MS, object,
 };
-use serde_json::value::RawValue;
 
 /// Decodes one message; levels go to `levels`.
 pub(super) fn decode(
@@ -282,14 +283,14 @@ fn subscribe_reply(top: &Object<'_>) -> Result<Message, Fault> {
         let Some(error) = object(top.raw(ERROR)?.get())? else {
             return Err(Fault::field(VenueFault::WrongType, ERROR.name()));
         };
-        Some(error.code()?)
+        Some(error.code(CODE)?)
     } else if top.has(CODE) {
-        Some(top.code()?)
+        Some(top.code(CODE)?)
     } else {
         None
     };
     Ok(Message::SubscribeReply {
-        id: top.request_id(),
+        id: top.request_id(REQUEST_ID),
         error,
     })
 }
@@ -299,7 +300,7 @@ fn api_reply(
     context: &mut Context,
     levels: &mut Levels,
 ) -> Result<Message, Fault> {
-    let id = top.request_id();
+    let id = top.request_id(REQUEST_ID);
     let expected = id.and_then(|id| context.take_pending(id));
     let grids = expected.map(|instrument| (instrument, context.grids(instrument)));
     envelope(top, id, grids, levels).map_err(|fault| Fault {
@@ -314,8 +315,7 @@ fn envelope(
     expected: Option<(InstrumentIndex, Grids)>,
     levels: &mut Levels,
 ) -> Result<Message, Fault> {
-    let status = u16::try_from(top.unsigned(STATUS)?)
-        .map_err(|_| Fault::field(VenueFault::NumberRange, STATUS.name()))?;
+    let status = top.status(STATUS)?;
     let weight = match top.optional(RATE_LIMITS) {
         Some(limits) => request_weight(limits)?,
         None => None,
@@ -345,7 +345,7 @@ fn refusal(top: &Object<'_>) -> Result<Outcome, Fault> {
         None => None,
     };
     Ok(Outcome::Error {
-        code: error.code()?,
+        code: error.code(CODE)?,
         retry_after,
     })
 }
@@ -370,12 +370,8 @@ fn result(
 }
 
 /// The request weight in a list of rate limits.
-pub(super) fn request_weight(limits: &RawValue) -> Result<Option<RequestWeight>, Fault> {
+pub(super) fn request_weight(limits: Raw<'_>) -> Result<Option<RequestWeight>, Fault> {
     let mut weight = None;
-    let narrow = |limit: &Object<'_>, key: Key| {
-        u32::try_from(limit.unsigned(key)?)
-            .map_err(|_| Fault::field(VenueFault::NumberRange, key.name()))
-    };
     each_element(limits, |limit| {
         let Some(limit) = object(limit.get())? else {
             return Err(Fault::field(VenueFault::WrongType, RATE_LIMITS.name()));
@@ -384,8 +380,8 @@ pub(super) fn request_weight(limits: &RawValue) -> Result<Option<RequestWeight>,
             .map_err(|fault| json(fault, LIMIT_TYPE))?;
         if is_weight {
             weight = Some(RequestWeight {
-                used: narrow(&limit, COUNT)?,
-                limit: narrow(&limit, LIMIT)?,
+                used: limit.unsigned_32(COUNT)?,
+                limit: limit.unsigned_32(LIMIT)?,
             });
         }
         Ok(())

@@ -1,8 +1,8 @@
 use super::*;
 use crate::instrument::tests::instrument;
-use crate::order::{OrderKind, Origin, SelfTradePrevention, Side, TimeInForce};
+use crate::order::{Intent, OrderKind, Origin, SelfTradePrevention, Side, TimeInForce};
 use crate::units::{Lots, Ticks};
-use crate::wire::sign::Signer;
+use crate::wire::sign::{SignatureText, Signer};
 use proptest::prelude::*;
 use serde_json::Value as Json;
 

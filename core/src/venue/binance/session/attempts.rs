@@ -4,20 +4,18 @@
 
 use crate::limits::{CONNECT_WINDOW, CONNECTS_ASKED_MAX};
 use crate::units::Nanos;
+use crate::venue::binance::rate::{Pace, Purpose};
 
 /// The last connections that were asked for.
 #[derive(Clone, Debug)]
 pub struct Attempts {
-    /// When each may be forgotten; the oldest at `next`.
-    forgotten_at: [Nanos; CONNECTS_ASKED_MAX],
-    next: usize,
+    pace: Pace<CONNECTS_ASKED_MAX>,
 }
 
 impl Default for Attempts {
     fn default() -> Self {
         Self {
-            forgotten_at: [Nanos::ZERO; CONNECTS_ASKED_MAX],
-            next: 0,
+            pace: Pace::new(CONNECT_WINDOW),
         }
     }
 }
@@ -25,7 +23,7 @@ impl Default for Attempts {
 impl Attempts {
     /// When one more may be made; in the past when it may be made now.
     pub fn allowed_at(&self) -> Nanos {
-        self.forgotten_at[self.next]
+        self.pace.ready_at(Purpose::Cancel)
     }
 
     /// Notes one.
@@ -34,8 +32,7 @@ impl Attempts {
     /// When it was not allowed yet.
     pub fn note(&mut self, now: Nanos) {
         assert!(self.allowed_at() <= now, "too many connections");
-        self.forgotten_at[self.next] = now.plus(CONNECT_WINDOW);
-        self.next = (self.next + 1) % CONNECTS_ASKED_MAX;
+        self.pace.note(now);
     }
 }
 

@@ -6,17 +6,13 @@
 use super::super::Grids;
 use crate::units::{Grid, Level, Lots, Ticks};
 use crate::venue::binance::fault::VenueFault;
+use crate::wire::json::raw::Raw;
 use serde::Deserializer as _;
 use serde::de::{DeserializeSeed, Error as _, IgnoredAny, SeqAccess, Visitor};
-use serde_json::value::RawValue;
 use std::fmt;
 
 /// Reads an array of levels into the front of `side`; returns how many it had.
-pub(super) fn read(
-    array: &RawValue,
-    grids: Grids,
-    side: &mut [Level],
-) -> Result<usize, VenueFault> {
+pub(super) fn read(array: Raw<'_>, grids: Grids, side: &mut [Level]) -> Result<usize, VenueFault> {
     let mut fault = None;
     let mut json = serde_json::Deserializer::from_str(array.get());
     let read = json.deserialize_seq(SideVisitor {
