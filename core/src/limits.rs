@@ -219,3 +219,7 @@ const _: () = assert!(ORDERS_PER_SECOND_MAX.is_power_of_two());
 /// Actions that a strategy may ask for in one call: both sides replaced, and a handful of leftovers cancelled.
 /// One more is counted and not done; the strategy sees at its next call that nothing changed.
 pub const ACTIONS_PER_LOOK_MAX: usize = 16;
+
+/// Levels a side that the imbalance strategy may sum at each update of a book; each costs a search of the
+/// book's bitmap. A configuration that asks for more is refused.
+pub const IMBALANCE_LEVELS_MAX: u32 = 20;

@@ -1,10 +1,10 @@
 //! From signal to fill, counted: why a quiet strategy is quiet.
 //!
-//! Owns: [`Funnel`], one plain count for each stage and each reason, with a single writer. Does not: publish
-//! itself, or know orders; the engine tells each order's step once, as it happens.
+//! Owns: [`Funnel`], one plain count for each stage and each reason, with a single writer. Does not:
+//! publish itself, or know orders; the engine tells each order's step once, as it happens.
 //!
-//! **The sums.** "now" counts come from [`Standing`]: how many orders are between two stages at this moment.
-//! [`Funnel::check`] holds all of them:
+//! **The sums.** "now" counts come from [`Standing`]: how many orders are between two stages at this
+//! moment. [`Funnel::check`] holds all of them:
 //!
 //! | identity | left | right |
 //! | --- | --- | --- |
@@ -18,8 +18,8 @@
 //! | `open_orders` | acknowledged + found + adopted | ended (filled, cancelled, expired, by self-trade prevention) + open now |
 //! | `never_open` | unencoded + unsent + refused + never arrived | ended (rejected) |
 //!
-//! Amends and cancels leave the funnel as wishes: they bring no fill. Fills have no identity here, because one order
-//! may have many.
+//! Amends and cancels leave the funnel as wishes: they bring no fill. Fills have no identity here,
+//! because one order may have many.
 
 use super::actions::{Actions, Suppression, Wish};
 use crate::order::{DoneReason, Origin};
@@ -50,7 +50,8 @@ labelled! {
         Acknowledged = "acknowledged",
         /// The venue's first word was that it does not take it.
         Refused = "refused",
-        /// No word in time, the link lost, or an answer that leaves it open, before anything else was heard.
+        /// No word in time, the link lost, or an answer that leaves it open, before anything else was
+        /// heard.
         Unknown = "unknown",
         /// An unknown one that the venue turned out to have.
         Found = "found",
@@ -299,5 +300,152 @@ impl Funnel {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::order::OrderId;
+    use crate::strategy::Action;
+
+    /// Twelve orders on all roads, and one more between each two stages.
+    fn busy() -> (Funnel, Standing) {
+        let mut funnel = Funnel::new();
+        let order = OrderId {
+            run: 1,
+            sequence: 1,
+        };
+        let replace = Action::Replace {
+            order,
+            price: crate::units::Ticks(1),
+            qty: crate::units::Lots(1),
+        };
+        for _ in 0..14 {
+            let mut look = Actions::new();
+            look.push(replace);
+            look.push(Action::Cancel(order));
+            look.suppress(Suppression::NoChange);
+            funnel.count_look(&look);
+        }
+        let mut full = Actions::new();
+        for _ in 0..crate::limits::ACTIONS_PER_LOOK_MAX + 2 {
+            full.push(Action::Cancel(order));
+        }
+        funnel.count_look(&full);
+        funnel.count(Stage::ReplacedInVain);
+        for _ in 0..13 {
+            funnel.count_intent(Origin::Strategy);
+        }
+        for _ in 0..3 {
+            funnel.count_intent(Origin::Operator);
+        }
+        funnel.count_rejected(Rejection::OrderRate);
+        funnel.count_rejected(Rejection::SelfTrade);
+        let mut times = |stage, count| (0..count).for_each(|_| funnel.count(stage));
+        times(Stage::Admitted, 14);
+        times(Stage::Unencoded, 1);
+        times(Stage::Encoded, 13);
+        times(Stage::Unsent, 1);
+        times(Stage::Sent, 11);
+        times(Stage::Acknowledged, 5);
+        times(Stage::Refused, 1);
+        times(Stage::Unknown, 4);
+        times(Stage::Found, 2);
+        times(Stage::NeverArrived, 1);
+        times(Stage::Adopted, 1);
+        times(Stage::Fills, 3);
+        for reason in [
+            DoneReason::Filled,
+            DoneReason::Filled,
+            DoneReason::Cancelled,
+            DoneReason::Expired,
+            DoneReason::ExpiredInMatch,
+        ] {
+            funnel.count_ended(reason);
+        }
+        for _ in 0..4 {
+            funnel.count_ended(DoneReason::Rejected);
+        }
+        let standing = Standing {
+            encoded: 1,
+            unanswered: 1,
+            unresolved: 1,
+            open: 3,
+        };
+        (funnel, standing)
+    }
+
+    #[test]
+    fn every_sum_holds_when_each_step_is_counted_once() {
+        let (funnel, standing) = busy();
+        assert_eq!(funnel.check(&standing), Ok(()));
+        assert_eq!(Funnel::new().check(&Standing::default()), Ok(()));
+        assert_eq!(funnel.stage(Stage::Looks), 15);
+        assert_eq!(funnel.stage(Stage::Overflowed), 2);
+        assert_eq!(funnel.wishes(Wish::Replace), 14);
+        assert_eq!(funnel.suppressed(Suppression::NoChange), 14);
+        let total: u64 = funnel.rows().map(|(.., count)| count).sum();
+        let counted = funnel.stages.iter().sum::<u64>()
+            + funnel.suppressed.iter().sum::<u64>()
+            + funnel.wishes.iter().sum::<u64>()
+            + funnel.intents.iter().sum::<u64>()
+            + funnel.rejected.iter().sum::<u64>()
+            + funnel.ended.iter().sum::<u64>();
+        assert_eq!(total, counted, "every count has its row");
+        let mut labels: Vec<_> = funnel
+            .rows()
+            .map(|(stage, reason, _)| (stage, reason))
+            .collect();
+        labels.sort_unstable();
+        labels.dedup();
+        assert_eq!(
+            labels.len(),
+            funnel.rows().count(),
+            "no two rows share a label"
+        );
+    }
+
+    #[test]
+    fn a_step_that_is_not_counted_is_found() {
+        for identity in Identity::ALL {
+            let (mut funnel, mut standing) = busy();
+            match identity {
+                Identity::Signals => funnel.stages[Stage::Signals.index()] -= 1,
+                Identity::Intents => funnel.stages[Stage::ReplacedInVain.index()] -= 1,
+                Identity::Admission => funnel.rejected[Rejection::SelfTrade.index()] -= 1,
+                Identity::Encoding => funnel.stages[Stage::Unencoded.index()] -= 1,
+                Identity::Sending => standing.encoded = 0,
+                Identity::Answers => standing.unanswered = 0,
+                Identity::Unknowns => standing.unresolved = 0,
+                Identity::OpenOrders => standing.open = 0,
+                Identity::NeverOpen => funnel.ended[DoneReason::Rejected.index()] -= 1,
+            }
+            let leak = funnel.check(&standing).expect_err(identity.label());
+            assert_eq!(leak.identity, identity);
+            assert_ne!(leak.left, leak.right);
+        }
+    }
+
+    #[test]
+    fn a_step_that_is_counted_twice_is_found() {
+        // Looks and fills stand in no sum: a strategy may look in vain, and an order may have many
+        // fills.
+        let free = [Stage::Looks, Stage::Fills];
+        for stage in Stage::ALL {
+            let (mut funnel, standing) = busy();
+            funnel.count(stage);
+            assert_eq!(
+                funnel.check(&standing).is_err(),
+                !free.contains(&stage),
+                "{}",
+                stage.label()
+            );
+        }
+        for reason in DoneReason::ALL {
+            let (mut funnel, standing) = busy();
+            funnel.count_ended(reason);
+            assert!(funnel.check(&standing).is_err(), "{}", reason.label());
+        }
     }
 }
