@@ -13,11 +13,15 @@
 pub mod clock;
 mod config;
 mod connection;
+mod exchange;
 pub mod faults;
 mod faulty_io;
+mod fed;
 pub mod flow;
 mod foreground;
 mod hub;
+mod in_process;
+mod key_files;
 pub mod limits;
 mod market;
 mod methods;
@@ -29,6 +33,7 @@ mod server;
 pub mod source;
 mod streams;
 mod tls;
+mod trading;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -42,18 +47,25 @@ use tokio_rustls::TlsAcceptor;
 pub use clock::ClockMode;
 pub use config::VenueConfig;
 pub use connection::Surface;
+pub use exchange::{AccountConfig, ExchangeConfig};
 pub use faults::{Fault, FaultRule, Trigger};
+pub use fed::{FeedError, FeedUpdate};
 pub use foreground::{VenueArgs, run_foreground};
 pub use hub::VenueStats;
+pub use in_process::{ConnectionNumber, Sent, VenueInProcess};
+pub use key_files::KeyFileError;
 pub use market::{MarketConfig, MarketError};
 pub use recorded::{RecordedError, Recording, Speed, SpeedError};
 pub use streams::ControlErrorForm;
+pub use trading::keys::{ApiKeyConfig, ClientKeys, Credential, KeyError};
+pub use trading::{AnswerOrder, Latency, TradingError};
 
 use clock::VenueClock;
 use hub::Hub;
 use market::Market;
 use server::Shared;
-use source::{Snapshot, VenueMicros};
+use source::{Snapshot, SymbolIndex, VenueMicros};
+use veloz_core::units::E8;
 
 /// Why a venue does not start.
 #[derive(Debug, thiserror::Error)]
@@ -80,6 +92,15 @@ pub enum VenueStartError {
         /// What the system said.
         cause: io::Error,
     },
+    /// The keys cannot be used.
+    #[error(transparent)]
+    Trading(#[from] TradingError),
+    /// No keys could be made.
+    #[error("the simulated venue cannot make API keys: {0}")]
+    Keys(#[from] KeyError),
+    /// The key files cannot be read or written.
+    #[error(transparent)]
+    KeyFiles(#[from] KeyFileError),
     /// The thread or its runtime could not be made.
     #[error("the simulated venue cannot start its thread: {0}")]
     Thread(io::Error),
@@ -108,10 +129,11 @@ impl Venue {
     }
 
     fn serve(
-        config: VenueConfig,
+        mut config: VenueConfig,
         clock: VenueClock,
         market: Market,
     ) -> Result<VenueHandle, VenueStartError> {
+        let client_keys = give_keys(&mut config)?;
         let identity = tls::Identity::generate()?;
         let (secure, address) = listen(config.port)?;
         let (plain, plain_address) = match config.plain_port {
@@ -130,7 +152,7 @@ impl Venue {
                 })?;
         }
         let send_buffer_bytes = config.send_buffer_bytes;
-        let hub = Hub::new(config, market);
+        let hub = Hub::new(config, market)?;
         let shared = Arc::new(Shared::new(hub, clock, send_buffer_bytes));
         let acceptor = TlsAcceptor::from(identity.server);
         let thread = spawn(shared.clone(), secure, plain, acceptor)?;
@@ -139,8 +161,25 @@ impl Venue {
             address,
             plain_address,
             ca_pem: identity.ca_pem,
+            client_keys,
             thread: Some(thread),
         })
+    }
+}
+
+/// Makes keys for the first account when the configuration has none for anybody.
+fn give_keys(config: &mut VenueConfig) -> Result<Option<ClientKeys>, VenueStartError> {
+    let first = config.exchange.accounts.first();
+    match (config.keys.is_empty(), first) {
+        (true, Some(first)) => {
+            let keys = match &config.key_dir {
+                Some(folder) => key_files::read_or_make(folder)?,
+                None => ClientKeys::generate()?,
+            };
+            config.keys = keys.configs(&first.name)?;
+            Ok(Some(keys))
+        }
+        (true, None) | (false, _) => Ok(None),
     }
 }
 
@@ -182,6 +221,7 @@ pub struct VenueHandle {
     address: SocketAddr,
     plain_address: Option<SocketAddr>,
     ca_pem: String,
+    client_keys: Option<ClientKeys>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -199,6 +239,12 @@ impl VenueHandle {
     /// The CA that clients must trust, PEM.
     pub fn ca_pem(&self) -> &str {
         &self.ca_pem
+    }
+
+    /// The client's side of the keys that the venue made for its first account; `None` when keys
+    /// were configured.
+    pub fn client_keys(&self) -> Option<&ClientKeys> {
+        self.client_keys.as_ref()
     }
 
     /// The venue's time now.
@@ -236,6 +282,26 @@ impl VenueHandle {
             .inject(self.shared.clock.now(), fault, surface);
         self.shared.wake.notify_one();
         injected
+    }
+
+    /// Pushes a piece of another venue's public flow into a fed market; `symbol` is a position in
+    /// the configured list.
+    pub fn feed(&self, symbol: usize, update: FeedUpdate) -> Result<(), FeedError> {
+        let now = self.shared.clock.now();
+        let fed = self.shared.hub().feed(now, SymbolIndex(symbol), update);
+        self.shared.wake.notify_one();
+        fed
+    }
+
+    /// Adds to what an account has of an asset, or takes from it; `false` for an unknown account.
+    pub fn deposit(&self, account: &str, asset: &str, delta: E8) -> bool {
+        let now = self.shared.clock.now();
+        let known = self
+            .shared
+            .hub()
+            .deposit_by_name(now, account, asset, delta);
+        self.shared.wake.notify_one();
+        known
     }
 
     /// Counters since the start.

@@ -8,10 +8,15 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use super::clock::ClockMode;
+use super::exchange::ExchangeConfig;
 use super::faults::FaultRule;
-use super::limits::{CONNECTS_PER_FIVE_MINUTES, REQUEST_WEIGHT_PER_MINUTE};
+use super::limits::{
+    CONNECTS_PER_FIVE_MINUTES, ORDERS_PER_DAY, ORDERS_PER_TEN_SECONDS, REQUEST_WEIGHT_PER_MINUTE,
+};
 use super::market::MarketConfig;
 use super::streams::ControlErrorForm;
+use super::trading::keys::ApiKeyConfig;
+use super::trading::{AnswerOrder, Latency};
 
 /// Everything about a venue. Times are of the venue's clock.
 #[derive(Clone, Debug, Deserialize)]
@@ -35,6 +40,16 @@ pub struct VenueConfig {
     pub shutdown_delay_ms: u64,
     /// Request weight of one address in an aligned minute.
     pub request_weight_per_minute: u32,
+    /// Unfilled orders of one account in aligned ten seconds.
+    pub orders_per_ten_seconds: u32,
+    /// Unfilled orders of one account in a day of UTC.
+    pub orders_per_day: u32,
+    /// How long requests, answers and events are under way.
+    pub latency: Latency,
+    /// Which leaves first when an answer and its events are due together.
+    pub answer_order: AnswerOrder,
+    /// After how long a request whose outcome nobody knows is answered with -1007, milliseconds.
+    pub backend_timeout_ms: u64,
     /// Connection attempts of one address in five minutes.
     pub connects_per_five_minutes: u32,
     /// Whether the attempts above are refused or only counted.
@@ -53,6 +68,17 @@ pub struct VenueConfig {
     ///
     /// [`VenueHandle::book_at`]: super::VenueHandle::book_at
     pub book_history: usize,
+    /// Accounts, their balances and fees.
+    #[serde(skip)]
+    pub exchange: ExchangeConfig,
+    /// API keys of the accounts. Without any, the venue makes two for its first account
+    /// ([`VenueHandle::client_keys`]).
+    ///
+    /// [`VenueHandle::client_keys`]: super::VenueHandle::client_keys
+    #[serde(skip)]
+    pub keys: Vec<ApiKeyConfig>,
+    /// Where the keys that the venue makes are kept; those that are there already are taken.
+    pub key_dir: Option<PathBuf>,
     /// Where the public flow comes from.
     #[serde(skip)]
     pub market: MarketConfig,
@@ -76,6 +102,11 @@ impl Default for VenueConfig {
             connection_life_ms: 24 * 3_600 * 1_000,
             shutdown_delay_ms: 1_000,
             request_weight_per_minute: REQUEST_WEIGHT_PER_MINUTE,
+            orders_per_ten_seconds: ORDERS_PER_TEN_SECONDS,
+            orders_per_day: ORDERS_PER_DAY,
+            latency: Latency::default(),
+            answer_order: AnswerOrder::default(),
+            backend_timeout_ms: 10_000,
             connects_per_five_minutes: CONNECTS_PER_FIVE_MINUTES,
             enforce_connects: false,
             enforce_client_frames: true,
@@ -84,6 +115,9 @@ impl Default for VenueConfig {
             send_buffer_bytes: None,
             control_errors: ControlErrorForm::default(),
             book_history: 0,
+            exchange: ExchangeConfig::default(),
+            keys: Vec::new(),
+            key_dir: None,
             market: MarketConfig::default(),
             faults: Vec::new(),
             clock: ClockMode::default(),

@@ -16,6 +16,7 @@ use super::faulty_io::IoControl;
 use super::limits::FrameRate;
 use super::render::TimeUnit;
 use super::source::VenueMicros;
+use super::trading::session::Session;
 
 /// Pings whose answer is awaited; a flood beyond it forgets the oldest.
 const PINGS_OUTSTANDING_MAX: usize = 256;
@@ -102,6 +103,8 @@ pub(crate) struct Connection {
     pub(crate) unit: TimeUnit,
     pub(crate) return_rate_limits: bool,
     pub(crate) subscriptions: Vec<String>,
+    /// What a websocket API connection is logged on as and listens to.
+    pub(crate) session: Session,
     pub(crate) signals: Arc<Signals>,
     pub(crate) io: Arc<IoControl>,
     pub(crate) rate: FrameRate,
@@ -133,6 +136,7 @@ impl Connection {
             unit: opening.unit,
             return_rate_limits: opening.return_rate_limits,
             subscriptions: Vec::new(),
+            session: Session::new(now),
             signals,
             io,
             rate: FrameRate::default(),

@@ -1,19 +1,22 @@
 //! Faults that the venue injects, on demand or by a seeded schedule.
 //!
 //! Owns: the list of faults, when each fires, and what they do to a payload. Does not: touch
-//! sockets or queues. Invariant: a schedule counts what it applies to (diffs, market frames or
-//! depth requests that somebody receives), never time, so a recorded session with a seed has the
-//! same faults in the same places each run.
+//! sockets or queues. Invariant: a schedule counts what it applies to (diffs, market frames, user
+//! events or requests), never time, so a recorded session with a seed has the same faults in the
+//! same places each run.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::fmt;
-use std::str::FromStr;
+mod payload;
+mod rule;
+
+use std::collections::{BTreeMap, VecDeque};
 
 use rand::rngs::SmallRng;
 use rand::{RngExt as _, SeedableRng as _};
-use veloz_core::units::E8;
 
-use super::source::Level;
+pub(crate) use payload::{
+    crossed_book, empty_event, huge_event, invalid_utf8, malformed, removals, unknown_keys,
+};
+pub use rule::{FaultRule, FaultRuleError, Trigger};
 
 /// Levels of [`Fault::HugeEvent`], both sides together.
 pub const HUGE_EVENT_LEVELS: usize = 5_000;
@@ -84,6 +87,57 @@ pub enum Fault {
     DailyCut,
     /// The venue announces that it goes down, and closes after its delay.
     ServerShutdown,
+    /// A trading request is carried out and never answered.
+    ResponseLost,
+    /// The events of a trading request leave before its answer, whatever the latencies.
+    EventFirst,
+    /// The answer to a trading request leaves before its events, whatever the latencies.
+    ResponseFirst,
+    /// A trading request is carried out and answered with -1007, outcome unknown.
+    TimeoutAccepted,
+    /// A trading request never reaches the matching engine and is answered with -1007.
+    TimeoutRefused,
+    /// A trading request is carried out and its connection is reset before the answer.
+    DropAfterAccept,
+    /// A trading request is not carried out and answered with 503.
+    Unavailable,
+    /// The address of a trading request is banned: 418, and its connections are cut.
+    Ban,
+    /// A cancel takes longer to the matching engine: a fill may win.
+    CancelDelayed {
+        /// How much longer, milliseconds of the venue's clock.
+        ms: u32,
+    },
+    /// A user data event is not sent.
+    EventLost,
+    /// A user data event is sent twice.
+    EventDuplicate,
+    /// Every session's logon is revoked.
+    SessionRevoked,
+    /// Every user data subscription ends.
+    StreamTerminated,
+    /// The exchange expires every open order.
+    UnsolicitedCancel,
+    /// Every symbol stops trading for a while: neither orders nor cancels.
+    Halt {
+        /// How long, milliseconds of the venue's clock.
+        ms: u32,
+    },
+    /// Every symbol takes only cancels for a while.
+    CancelOnly {
+        /// How long, milliseconds of the venue's clock.
+        ms: u32,
+    },
+    /// Every account gets some of the first symbol's quote asset.
+    Deposit {
+        /// Whole units of the asset.
+        units: u32,
+    },
+    /// Something outside locks some of the first symbol's quote asset.
+    ExternalLock {
+        /// Whole units of the asset.
+        units: u32,
+    },
 }
 
 /// What a fault applies to, hence what its schedule counts.
@@ -97,11 +151,20 @@ pub(crate) enum Applies {
     Snapshot,
     /// All stream connections, counted in market frames.
     Connections,
+    /// Requests for the matching engine.
+    Trading,
+    /// Those of them that take orders off the book.
+    Cancel,
+    /// User data events that somebody receives.
+    UserEvent,
+    /// The exchange itself, counted in requests for the matching engine.
+    Exchange,
 }
 
 impl Fault {
-    /// Every kind once, with a workable argument: for tests that go through all of them.
-    pub const ALL: [Self; 23] = [
+    /// Every kind that market data and its connections suffer, once, with a workable argument:
+    /// for tests that go through all of them.
+    pub const MARKET: [Self; 23] = [
         Self::Gap,
         Self::Duplicate,
         Self::Reorder,
@@ -126,6 +189,33 @@ impl Fault {
         Self::DailyCut,
         Self::ServerShutdown,
     ];
+
+    /// The same for orders and user data.
+    pub const TRADING: [Self; 18] = [
+        Self::ResponseLost,
+        Self::EventFirst,
+        Self::ResponseFirst,
+        Self::TimeoutAccepted,
+        Self::TimeoutRefused,
+        Self::DropAfterAccept,
+        Self::Unavailable,
+        Self::Ban,
+        Self::CancelDelayed { ms: 50 },
+        Self::EventLost,
+        Self::EventDuplicate,
+        Self::SessionRevoked,
+        Self::StreamTerminated,
+        Self::UnsolicitedCancel,
+        Self::Halt { ms: 1_000 },
+        Self::CancelOnly { ms: 1_000 },
+        Self::Deposit { units: 100 },
+        Self::ExternalLock { units: 100 },
+    ];
+
+    /// Every kind once.
+    pub fn all() -> impl Iterator<Item = Self> {
+        Self::MARKET.into_iter().chain(Self::TRADING)
+    }
 
     /// The name used on the command line and in statistics.
     pub fn name(self) -> &'static str {
@@ -153,6 +243,24 @@ impl Fault {
             Self::PingFlood { .. } => "ping-flood",
             Self::DailyCut => "daily-cut",
             Self::ServerShutdown => "server-shutdown",
+            Self::ResponseLost => "response-lost",
+            Self::EventFirst => "event-first",
+            Self::ResponseFirst => "response-first",
+            Self::TimeoutAccepted => "timeout-accepted",
+            Self::TimeoutRefused => "timeout-refused",
+            Self::DropAfterAccept => "drop-after-accept",
+            Self::Unavailable => "unavailable",
+            Self::Ban => "ban",
+            Self::CancelDelayed { .. } => "cancel-delayed",
+            Self::EventLost => "event-lost",
+            Self::EventDuplicate => "event-duplicate",
+            Self::SessionRevoked => "session-revoked",
+            Self::StreamTerminated => "stream-terminated",
+            Self::UnsolicitedCancel => "unsolicited-cancel",
+            Self::Halt { .. } => "halt",
+            Self::CancelOnly { .. } => "cancel-only",
+            Self::Deposit { .. } => "deposit",
+            Self::ExternalLock { .. } => "external-lock",
         }
     }
 
@@ -181,6 +289,23 @@ impl Fault {
             | Self::PingFlood { .. }
             | Self::DailyCut
             | Self::ServerShutdown => Applies::Connections,
+            Self::ResponseLost
+            | Self::EventFirst
+            | Self::ResponseFirst
+            | Self::TimeoutAccepted
+            | Self::TimeoutRefused
+            | Self::DropAfterAccept
+            | Self::Unavailable
+            | Self::Ban => Applies::Trading,
+            Self::CancelDelayed { .. } => Applies::Cancel,
+            Self::EventLost | Self::EventDuplicate => Applies::UserEvent,
+            Self::SessionRevoked
+            | Self::StreamTerminated
+            | Self::UnsolicitedCancel
+            | Self::Halt { .. }
+            | Self::CancelOnly { .. }
+            | Self::Deposit { .. }
+            | Self::ExternalLock { .. } => Applies::Exchange,
         }
     }
 
@@ -201,6 +326,21 @@ impl Fault {
             Self::PingFlood { .. } => Self::PingFlood {
                 count: argument.parse().ok()?,
             },
+            Self::CancelDelayed { .. } => Self::CancelDelayed {
+                ms: argument.parse().ok()?,
+            },
+            Self::Halt { .. } => Self::Halt {
+                ms: argument.parse().ok()?,
+            },
+            Self::CancelOnly { .. } => Self::CancelOnly {
+                ms: argument.parse().ok()?,
+            },
+            Self::Deposit { .. } => Self::Deposit {
+                units: argument.parse().ok()?,
+            },
+            Self::ExternalLock { .. } => Self::ExternalLock {
+                units: argument.parse().ok()?,
+            },
             Self::Gap
             | Self::Duplicate
             | Self::Reorder
@@ -218,92 +358,22 @@ impl Fault {
             | Self::WrongPong
             | Self::UnsolicitedPong
             | Self::DailyCut
-            | Self::ServerShutdown => return None,
+            | Self::ServerShutdown
+            | Self::ResponseLost
+            | Self::EventFirst
+            | Self::ResponseFirst
+            | Self::TimeoutAccepted
+            | Self::TimeoutRefused
+            | Self::DropAfterAccept
+            | Self::Unavailable
+            | Self::Ban
+            | Self::EventLost
+            | Self::EventDuplicate
+            | Self::SessionRevoked
+            | Self::StreamTerminated
+            | Self::UnsolicitedCancel => return None,
         })
     }
-}
-
-/// When a scheduled fault fires, counted in what it applies to, from one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Trigger {
-    /// Each n-th time.
-    Every(u64),
-    /// Once, at the n-th time.
-    At(u64),
-    /// By a seeded draw with this probability in a million.
-    PerMillion(u32),
-}
-
-/// A scheduled fault. As text: `gap@every:100`, `split=7@at:3`, `reset@ppm:50`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FaultRule {
-    /// What happens.
-    pub fault: Fault,
-    /// When.
-    pub trigger: Trigger,
-}
-
-/// Why text is no [`FaultRule`].
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "`{text}` is not a fault: expected NAME[=ARGUMENT]@every:N, @at:N or @ppm:N with a NAME of {}",
-    names()
-)]
-pub struct FaultRuleError {
-    text: String,
-}
-
-fn names() -> String {
-    Fault::ALL.map(Fault::name).join(", ")
-}
-
-impl FromStr for FaultRule {
-    type Err = FaultRuleError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        parse_rule(text).ok_or_else(|| FaultRuleError {
-            text: text.to_owned(),
-        })
-    }
-}
-
-impl fmt::Display for FaultRule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.fault.name())?;
-        match self.fault {
-            Fault::SplitSegments { bytes } => write!(f, "={bytes}")?,
-            Fault::MergeSegments { frames } => write!(f, "={frames}")?,
-            Fault::Silence { ms } | Fault::Stall { ms } => write!(f, "={ms}")?,
-            Fault::PingFlood { count } => write!(f, "={count}")?,
-            _ => {}
-        }
-        match self.trigger {
-            Trigger::Every(count) => write!(f, "@every:{count}"),
-            Trigger::At(count) => write!(f, "@at:{count}"),
-            Trigger::PerMillion(chance) => write!(f, "@ppm:{chance}"),
-        }
-    }
-}
-
-fn parse_rule(text: &str) -> Option<FaultRule> {
-    let (what, when) = text.split_once('@')?;
-    let (name, argument) = match what.split_once('=') {
-        Some((name, argument)) => (name, Some(argument)),
-        None => (what, None),
-    };
-    let fault = Fault::ALL.into_iter().find(|fault| fault.name() == name)?;
-    let fault = match argument {
-        Some(argument) => fault.with_argument(argument)?,
-        None => fault,
-    };
-    let (kind, number) = when.split_once(':')?;
-    let trigger = match kind {
-        "every" => Trigger::Every(number.parse().ok().filter(|&n| n > 0)?),
-        "at" => Trigger::At(number.parse().ok().filter(|&n| n > 0)?),
-        "ppm" => Trigger::PerMillion(number.parse().ok().filter(|&n| n <= 1_000_000)?),
-        _ => return None,
-    };
-    Some(FaultRule { fault, trigger })
 }
 
 /// Decides which faults fire on what is about to be sent.
@@ -381,123 +451,9 @@ impl FaultPlan {
     }
 }
 
-/// Adds removals of levels that no book holds, behind the real ones of each side.
-pub(crate) fn huge_event(payload: &[u8], bids: &[Level], asks: &[Level]) -> Option<Vec<u8>> {
-    let asks_key = find(payload, br#"],"a":["#)?;
-    let end = payload.len().checked_sub(2)?;
-    if &payload[end..] != b"]}" || payload[..asks_key].last().is_none() {
-        return None;
-    }
-    let mut out = Vec::with_capacity(payload.len() + 40 * (bids.len() + asks.len()));
-    out.extend_from_slice(&payload[..asks_key]);
-    append_levels(&mut out, bids);
-    out.extend_from_slice(&payload[asks_key..end]);
-    append_levels(&mut out, asks);
-    out.extend_from_slice(b"]}");
-    Some(out)
-}
-
-/// Puts a bid in front of a diff's bids.
-pub(crate) fn crossed_book(payload: &[u8], bid: Level) -> Option<Vec<u8>> {
-    let at = find(payload, br#""b":["#)? + br#""b":["#.len();
-    let mut out = payload[..at].to_vec();
-    append_levels(&mut out, &[bid]);
-    if payload[at] == b'[' {
-        out.push(b',');
-    }
-    out.extend_from_slice(&payload[at..]);
-    Some(out)
-}
-
-/// A diff's ids with both sides empty.
-pub(crate) fn empty_event(payload: &[u8]) -> Option<Vec<u8>> {
-    let at = find(payload, br#""b":["#)?;
-    let mut out = payload[..at].to_vec();
-    out.extend_from_slice(br#""b":[],"a":[]}"#);
-    Some(out)
-}
-
-/// Keys from the future, around the known ones.
-pub(crate) fn unknown_keys(payload: &[u8]) -> Vec<u8> {
-    let mut out = br#"{"zz":{"e":"depthUpdate","U":1,"b":[["1.0","2.0"]]},"#.to_vec();
-    out.extend_from_slice(&payload[1..payload.len() - 1]);
-    out.extend_from_slice(br#","yy":[null,true,-1.5e3,"\u00e9\"}"],"xx":""}"#);
-    out
-}
-
-/// The first half of a payload.
-pub(crate) fn malformed(payload: &[u8]) -> Vec<u8> {
-    payload[..payload.len() / 2].to_vec()
-}
-
-/// A payload with one byte that is not UTF-8, inside its first string.
-pub(crate) fn invalid_utf8(payload: &[u8]) -> Vec<u8> {
-    let mut out = payload.to_vec();
-    let at = out.len().min(2).saturating_sub(1) + 1;
-    if let Some(byte) = out.get_mut(at) {
-        *byte = 0xff;
-    }
-    out
-}
-
-fn append_levels(out: &mut Vec<u8>, levels: &[Level]) {
-    use std::io::Write as _;
-    for level in levels {
-        let comma = if out.last() == Some(&b'[') { "" } else { "," };
-        let _ = write!(out, r#"{comma}["{}","{}"]"#, level.price, level.qty);
-    }
-}
-
-fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
-    haystack
-        .windows(needle.len())
-        .position(|window| window == needle)
-}
-
-/// Removals at `count` prices from `first` on, `step` apart, skipping those in `held`.
-pub(crate) fn removals(first: E8, step: E8, count: usize, held: &BTreeSet<E8>) -> Vec<Level> {
-    (0..)
-        .map(|position: i64| E8(first.0 + position * step.0))
-        .filter(|price| !held.contains(price))
-        .take(count)
-        .map(|price| Level { price, qty: E8(0) })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const DIFF: &[u8] = concat!(
-        r#"{"e":"depthUpdate","E":1,"s":"X","U":1,"u":2,"#,
-        r#""b":[["2.00000000","1.00000000"]],"a":[]}"#
-    )
-    .as_bytes();
-
-    fn text(bytes: Option<Vec<u8>>) -> String {
-        String::from_utf8(bytes.expect("a diff")).expect("UTF-8")
-    }
-
-    #[test]
-    fn rules_are_read_and_printed_alike() {
-        for fault in Fault::ALL {
-            for trigger in [Trigger::Every(3), Trigger::At(1), Trigger::PerMillion(50)] {
-                let rule = FaultRule { fault, trigger };
-                assert_eq!(rule.to_string().parse(), Ok(rule));
-            }
-        }
-        for bad in [
-            "",
-            "gap",
-            "gap@",
-            "gap@every:0",
-            "gap=1@at:1",
-            "split=0@at:1",
-            "no@at:1",
-        ] {
-            assert!(bad.parse::<FaultRule>().is_err(), "{bad}");
-        }
-    }
 
     #[test]
     fn a_schedule_counts_only_what_it_applies_to_and_repeats_with_its_seed() {
@@ -539,36 +495,5 @@ mod tests {
             assert!(plan.arm(Fault::Gap));
         }
         assert!(!plan.arm(Fault::Gap));
-    }
-
-    #[test]
-    fn payload_faults_do_what_they_say() {
-        let gone = removals(E8(100_000_000), E8(100_000_000), 2, &BTreeSet::new());
-        assert_eq!(
-            text(huge_event(DIFF, &gone, &gone[..1])),
-            concat!(
-                r#"{"e":"depthUpdate","E":1,"s":"X","U":1,"u":2,"#,
-                r#""b":[["2.00000000","1.00000000"],["1.00000000","0.00000000"],"#,
-                r#"["2.00000000","0.00000000"]],"a":[["1.00000000","0.00000000"]]}"#
-            )
-        );
-        let bid = Level {
-            price: E8(900_000_000),
-            qty: E8(100_000_000),
-        };
-        assert!(
-            text(crossed_book(DIFF, bid)).contains(
-                r#""b":[["9.00000000","1.00000000"],["2.00000000","1.00000000"]],"a":[]"#
-            )
-        );
-        assert!(text(empty_event(DIFF)).ends_with(r#""u":2,"b":[],"a":[]}"#));
-        let known: serde_json::Value =
-            serde_json::from_slice(&unknown_keys(DIFF)).expect("still JSON");
-        assert_eq!(known["u"], 2);
-        assert!(serde_json::from_slice::<serde_json::Value>(&malformed(DIFF)).is_err());
-        assert!(String::from_utf8(invalid_utf8(DIFF)).is_err());
-        let held = BTreeSet::from([E8(200_000_000)]);
-        let around = removals(E8(100_000_000), E8(100_000_000), 2, &held);
-        assert_eq!(around[1].price, E8(300_000_000));
     }
 }

@@ -11,7 +11,10 @@ use clap::Args;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::faults::FaultRule;
-use super::{MarketConfig, Recording, Speed, Venue, VenueConfig, VenueHandle, VenueStartError};
+use super::{
+    AnswerOrder, Latency, MarketConfig, Recording, Speed, Venue, VenueConfig, VenueHandle,
+    VenueStartError,
+};
 
 /// Between two looks at the signal and at what a recorded flow waits for.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -31,7 +34,28 @@ pub struct VenueArgs {
     #[arg(long, value_name = "FILE")]
     pub ca_file: Option<PathBuf>,
 
-    /// Seed of the synthetic market and of drawn faults
+    /// Where API keys are kept: taken if they are there, else made and written (api_key and
+    /// ed25519.pem, hmac_api_key and hmac_secret, readable by you only)
+    #[arg(long, value_name = "FOLDER")]
+    pub key_dir: Option<PathBuf>,
+
+    /// From a request's arrival to the matching engine, microseconds
+    #[arg(long, value_name = "US", default_value_t = 0)]
+    pub request_latency_us: u64,
+
+    /// From the matching engine to the answer's departure, microseconds
+    #[arg(long, value_name = "US", default_value_t = 0)]
+    pub response_latency_us: u64,
+
+    /// From the matching engine to the departure of user data events, microseconds
+    #[arg(long, value_name = "US", default_value_t = 0)]
+    pub event_latency_us: u64,
+
+    /// What leaves first when an answer and its events are due together
+    #[arg(long, value_enum, default_value_t)]
+    pub answer_order: AnswerOrder,
+
+    /// Seed of the synthetic market, of drawn ids and of drawn faults
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
 
@@ -95,6 +119,13 @@ impl VenueArgs {
             port: self.port,
             plain_port: self.plain_port,
             ca_file: self.ca_file,
+            key_dir: self.key_dir,
+            latency: Latency {
+                request_to_engine_us: self.request_latency_us,
+                engine_to_response_us: self.response_latency_us,
+                engine_to_event_us: self.event_latency_us,
+            },
+            answer_order: self.answer_order,
             seed: self.seed,
             book_history: self.book_history,
             faults: self.fault,
@@ -110,8 +141,13 @@ pub fn run_foreground(config: VenueConfig) -> Result<(), VenueStartError> {
     for signal in [SIGINT, SIGTERM] {
         signal_hook::flag::register(signal, stop.clone()).map_err(VenueStartError::Thread)?;
     }
+    let key_dir = config.key_dir.clone();
     let venue = Venue::start(config)?;
     announce(&venue);
+    match key_dir {
+        Some(folder) => println!("keys     {}", folder.display()),
+        None => println!("keys     nowhere: orders need --key-dir"),
+    }
     let mut waited_for = Vec::new();
     let mut finished = false;
     while !stop.load(Ordering::Acquire) {
@@ -182,6 +218,15 @@ mod tests {
             })
         );
         assert_eq!(recorded.faults, ["gap@every:9".parse().expect("a rule")]);
+
+        let trading = config(
+            "--key-dir keys --request-latency-us 5 --event-latency-us 7 --answer-order event-first --fault halt=10@at:3",
+        )
+        .expect("sound");
+        assert_eq!(trading.key_dir, Some("keys".into()));
+        assert_eq!(trading.latency.request_to_engine_us, 5);
+        assert_eq!(trading.latency.engine_to_event_us, 7);
+        assert_eq!(trading.answer_order, AnswerOrder::EventFirst);
 
         for bad in [
             "--speed max",

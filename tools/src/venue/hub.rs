@@ -8,23 +8,38 @@
 mod calls;
 mod control;
 mod disturb;
+mod engine;
 mod publish;
+mod replies;
+mod trade;
+mod unasked;
+mod user_data;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use tokio::sync::oneshot;
 
 use super::config::VenueConfig;
 use super::connection::{Connection, Due, Opening, Out, Signals, Surface};
-use super::faults::{Fault, FaultPlan};
+use super::faults::{Applies, Fault, FaultPlan};
 use super::faulty_io::IoControl;
+use super::fed::{FeedError, FeedUpdate};
 use super::limits::{CONNECT_WEIGHT, Limits};
 use super::market::Market;
 use super::methods::ApiError;
+use super::source::MarketSource as _;
 use super::source::{Published, Snapshot, SymbolIndex, SymbolSpec, VenueMicros};
 use super::streams::{Id, StreamNames};
+use super::trading::agenda::Agenda;
+use super::trading::{Trading, TradingError};
+use replies::Reply;
+use trade::Job;
+
+pub(crate) use calls::RestRequest;
+pub(crate) use replies::RestReply;
 
 /// Most levels a side of any snapshot.
 pub(crate) const SNAPSHOT_LEVELS_MAX: usize = 5_000;
@@ -91,6 +106,13 @@ pub(crate) struct Hub {
     /// Books by update id, newest last, for comparison; one list a symbol.
     history: Vec<VecDeque<Snapshot>>,
     stats: VenueStats,
+    trading: Trading,
+    /// Requests, answers and events under way.
+    agenda: Agenda<Job, Reply>,
+    /// HTTP requests that are never answered.
+    lost: VecDeque<oneshot::Sender<RestReply>>,
+    /// Until when a fault keeps each symbol closed.
+    closed_until: Vec<Option<VenueMicros>>,
     /// A recorded flow waits for a client to read.
     blocked: bool,
     /// Reused between calls.
@@ -98,7 +120,7 @@ pub(crate) struct Hub {
 }
 
 impl Hub {
-    pub(crate) fn new(config: VenueConfig, market: Market) -> Self {
+    pub(crate) fn new(config: VenueConfig, market: Market) -> Result<Self, TradingError> {
         let specs: Arc<[SymbolSpec]> = market.symbols().into();
         let oldest = (0..specs.len())
             .map(|position| {
@@ -108,7 +130,11 @@ impl Hub {
                 book
             })
             .collect();
-        Self {
+        Ok(Self {
+            trading: Trading::new(&config, &specs)?,
+            agenda: Agenda::new(),
+            lost: VecDeque::new(),
+            closed_until: vec![None; specs.len()],
             names: specs
                 .iter()
                 .map(|spec| StreamNames::new(&spec.symbol))
@@ -127,7 +153,7 @@ impl Hub {
             specs,
             market,
             config,
-        }
+        })
     }
 
     /// Counts a TCP connection; `false` when the address made too many.
@@ -230,18 +256,17 @@ impl Hub {
             }
             (ClientFrame::Text(text), Surface::Api) => {
                 let ip = connection.ip;
-                let reply = self.api_request(now, id, text);
-                self.send(id, Out::Text(Bytes::from(reply)));
-                if self.limits.is_banned(now, ip) {
-                    self.cut_api(now, ip);
-                }
+                // What happened before the request comes before it.
+                self.catch_up(now);
+                self.api_request(now, id, text);
+                self.cut_if_banned(now, ip);
             }
         }
     }
 
-    /// Brings everything up to `now`: market, pings, timeouts.
+    /// Brings everything up to `now`: market, requests under way, pings, timeouts.
     pub(crate) fn advance(&mut self, now: VenueMicros) {
-        self.move_market(now);
+        self.catch_up(now);
         let config = &self.config;
         let over: Vec<_> = self
             .connections
@@ -255,36 +280,63 @@ impl Hub {
         }
     }
 
-    fn move_market(&mut self, now: VenueMicros) {
+    /// The market and what is under way, in the order of their times; the market first where they
+    /// meet.
+    fn catch_up(&mut self, now: VenueMicros) {
         self.blocked = false;
         for _ in 0..MARKET_STEPS_MAX {
             let Some(at) = self.market.next_at().filter(|&at| at <= now) else {
-                return;
+                break;
             };
-            match &mut self.market {
-                Market::Source(source) => {
-                    let mut due = std::mem::take(&mut self.due);
-                    source.advance(at, &mut due);
-                    for published in due.drain(..) {
-                        self.publish(now, &published);
-                    }
-                    self.due = due;
-                }
-                Market::Recorded(recorded) => {
-                    let config = &self.config;
-                    self.blocked = self
-                        .connections
-                        .values()
-                        .any(|connection| connection.is_behind(config));
-                    if self.blocked {
-                        return;
-                    }
-                    if let Some(published) = recorded.poll(now) {
-                        self.publish(now, &published);
-                    }
+            while let Some(due) = self.agenda.next_at().filter(|&due| due < at) {
+                self.settle(due);
+            }
+            if !self.move_market(now, at) {
+                break;
+            }
+        }
+        self.settle(now);
+    }
+
+    /// One step of the market; `false` when it waits for a client to read.
+    fn move_market(&mut self, now: VenueMicros, at: VenueMicros) -> bool {
+        let mut due = std::mem::take(&mut self.due);
+        match &mut self.market {
+            Market::Source(source) => source.advance(at, &mut due),
+            Market::Fed(fed) => fed.advance(at, &mut due),
+            Market::Recorded(recorded) => {
+                let config = &self.config;
+                self.blocked = self
+                    .connections
+                    .values()
+                    .any(|connection| connection.is_behind(config));
+                if !self.blocked {
+                    due.extend(recorded.poll(now));
                 }
             }
         }
+        // A recording that is due at once has no time of its own.
+        let at = self.trading.no_earlier(at);
+        for published in due.drain(..) {
+            self.publish(now, &published);
+            self.trading.exchange.public(at, &published, &self.market);
+            self.harvest(at);
+        }
+        self.due = due;
+        !self.blocked
+    }
+
+    /// Takes an update of a fed market.
+    pub(crate) fn feed(
+        &mut self,
+        now: VenueMicros,
+        symbol: SymbolIndex,
+        update: FeedUpdate,
+    ) -> Result<(), FeedError> {
+        let fed = self.market.fed().ok_or(FeedError::NotFed)?;
+        fed.push(now, symbol, update)?;
+        self.catch_up(now);
+        Ok(())
     }
 
     /// What a recorded flow waits for; nothing when it runs, and for other markets.
@@ -317,17 +369,30 @@ impl Hub {
             .values()
             .map(|connection| connection.deadline(&self.config));
         let market = self.market.next_at().filter(|_| !self.blocked);
-        market.into_iter().chain(connections).min()
+        let agenda = self.agenda.next_at();
+        market.into_iter().chain(agenda).chain(connections).min()
     }
 
     /// Injects a fault: at once on connections, else on the next thing that it applies to.
     pub(crate) fn inject(&mut self, now: VenueMicros, fault: Fault, on: Surface) -> bool {
-        if fault.applies() == super::faults::Applies::Connections {
-            self.faults.count(fault);
-            self.disturb(now, fault, on);
-            return true;
+        match fault.applies() {
+            Applies::Connections => {
+                self.faults.count(fault);
+                self.disturb(now, fault, on);
+                true
+            }
+            Applies::Exchange => {
+                self.faults.count(fault);
+                self.unasked(now, fault);
+                true
+            }
+            Applies::Diff
+            | Applies::Frame
+            | Applies::Snapshot
+            | Applies::Trading
+            | Applies::Cancel
+            | Applies::UserEvent => self.faults.arm(fault),
         }
-        self.faults.arm(fault)
     }
 
     /// The book of a symbol after exactly this update id, if it is still remembered.

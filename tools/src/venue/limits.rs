@@ -4,10 +4,15 @@
 //! write a reply. Invariant: the table of addresses is bounded; windows are aligned to the clock,
 //! as the venue's are.
 
+mod orders;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 
 use super::source::VenueMicros;
+
+pub use orders::{ORDERS_PER_DAY, ORDERS_PER_TEN_SECONDS};
+pub(crate) use orders::{OrderCount, OrderLimits};
 
 /// Request weight an address may use in one minute (exchangeInfo, 2026-09).
 pub const REQUEST_WEIGHT_PER_MINUTE: u32 = 6_000;
@@ -86,14 +91,39 @@ impl Limits {
             address.used += weight;
             return Verdict::Allowed;
         }
-        address.refusals += 1;
-        if address.refusals > REFUSALS_BEFORE_BAN {
-            let until = VenueMicros(now.0 + BAN_US);
-            address.banned_until = Some(until);
-            return Verdict::Banned { until };
+        let retry_at = VenueMicros((address.minute + 1) * MINUTE_US);
+        match self.refuse(now, ip) {
+            Some(until) => Verdict::Banned { until },
+            None => Verdict::Limited { retry_at },
         }
-        Verdict::Limited {
-            retry_at: VenueMicros((address.minute + 1) * MINUTE_US),
+    }
+
+    /// Counts a refusal of any limit; the end of the ban when it was one too many.
+    pub(crate) fn refuse(&mut self, now: VenueMicros, ip: IpAddr) -> Option<VenueMicros> {
+        let address = self.address(now, ip);
+        address.refusals += 1;
+        (address.refusals > REFUSALS_BEFORE_BAN).then(|| self.ban(now, ip))
+    }
+
+    /// Bans an address; returns until when.
+    pub(crate) fn ban(&mut self, now: VenueMicros, ip: IpAddr) -> VenueMicros {
+        let until = VenueMicros(now.0 + BAN_US);
+        self.address(now, ip).banned_until = Some(until);
+        until
+    }
+
+    /// Gives back the weight of a request that turned out to cost nothing; what was charged in
+    /// another minute is gone with it.
+    pub(crate) fn refund(
+        &mut self,
+        charged_at: VenueMicros,
+        now: VenueMicros,
+        ip: IpAddr,
+        weight: u32,
+    ) {
+        if charged_at.0 / MINUTE_US == now.0 / MINUTE_US {
+            let address = self.address(now, ip);
+            address.used = address.used.saturating_sub(weight);
         }
     }
 

@@ -1,7 +1,8 @@
-//! The market behind the venue: one that moves with time, or a recorded session.
+//! The market behind the venue: one that moves with time, a recorded session, or one that is fed.
 //!
-//! Owns: which of the two it is, and how each is made from a configuration. Does not: publish.
+//! Owns: which of them it is, and how each is made from a configuration. Does not: publish.
 
+use super::fed::Fed;
 use super::flow::{SymbolProfile, SyntheticMarket};
 use super::recorded::{Recorded, RecordedError, Recording};
 use super::source::{MarketSource, Snapshot, SymbolIndex, SymbolSpec, VenueMicros};
@@ -18,6 +19,12 @@ pub enum MarketConfig {
     },
     /// Recorded, served unchanged.
     Recorded(Recording),
+    /// Another venue's public flow, pushed in from outside
+    /// ([`VenueHandle::feed`](super::VenueHandle::feed)).
+    Fed {
+        /// The symbols, in the order of `exchangeInfo`.
+        symbols: Vec<SymbolSpec>,
+    },
 }
 
 impl Default for MarketConfig {
@@ -49,6 +56,7 @@ pub enum MarketError {
 pub(crate) enum Market {
     Source(Box<dyn MarketSource>),
     Recorded(Box<Recorded>),
+    Fed(Box<Fed>),
 }
 
 impl Market {
@@ -68,6 +76,7 @@ impl Market {
             MarketConfig::Recorded(recording) => {
                 Ok(Self::Recorded(Box::new(Recorded::open(recording)?)))
             }
+            MarketConfig::Fed { symbols } => Ok(Self::Fed(Box::new(Fed::new(symbols)))),
         }
     }
 
@@ -75,6 +84,7 @@ impl Market {
         match self {
             Self::Source(source) => source.symbols(),
             Self::Recorded(recorded) => recorded.symbols(),
+            Self::Fed(fed) => fed.symbols(),
         }
     }
 
@@ -82,6 +92,7 @@ impl Market {
         match self {
             Self::Source(source) => source.snapshot(symbol, limit),
             Self::Recorded(recorded) => recorded.snapshot(symbol, limit),
+            Self::Fed(fed) => fed.snapshot(symbol, limit),
         }
     }
 
@@ -89,6 +100,7 @@ impl Market {
         match self {
             Self::Source(source) => source.next_at(),
             Self::Recorded(recorded) => recorded.next_at(),
+            Self::Fed(fed) => fed.next_at(),
         }
     }
 
@@ -97,13 +109,21 @@ impl Market {
         match self {
             Self::Source(source) => source.snapshot(symbol, 1).last_update_id,
             Self::Recorded(recorded) => recorded.first_id(symbol).unwrap_or_default(),
+            Self::Fed(fed) => fed.snapshot(symbol, 1).last_update_id,
         }
     }
 
     pub(crate) fn recorded(&mut self) -> Option<&mut Recorded> {
         match self {
-            Self::Source(_) => None,
+            Self::Source(_) | Self::Fed(_) => None,
             Self::Recorded(recorded) => Some(recorded),
+        }
+    }
+
+    pub(crate) fn fed(&mut self) -> Option<&mut Fed> {
+        match self {
+            Self::Source(_) | Self::Recorded(_) => None,
+            Self::Fed(fed) => Some(fed),
         }
     }
 }

@@ -1,26 +1,31 @@
-//! The market-data methods that the websocket API and REST share: names, weights, parameters,
-//! errors, and the body of `exchangeInfo`.
+//! The methods that the websocket API and REST share: names, weights, parameters.
 //!
-//! Owns: the table of methods. Does not: hold a book or count weight. Source: Binance Spot
-//! `web-socket-api.md`, `rest-api.md`, `errors.md`; the row of `exchangeInfo` has the shape and
-//! the key order of production's.
+//! Owns: the table of methods. Does not: hold a book, know accounts, count weight. Source: Binance
+//! Spot `web-socket-api.md`, `rest-api.md`.
 
-use std::fmt::Write as _;
+mod error;
+mod exchange_info;
+mod params;
 
-use serde_json::{Map, Value};
-use veloz_core::units::E8;
+pub(crate) use error::{ApiError, Detail};
+pub(crate) use exchange_info::{Listing, exchange_info, status_word, symbol_filters};
+use params::DEPTH_LIMIT_DEFAULT;
+pub(crate) use params::Params;
 
-use super::render::json_string;
-use super::source::{SymbolSpec, VenueMicros};
-
-/// Levels a side when a depth request names no limit.
-const DEPTH_LIMIT_DEFAULT: usize = 100;
-/// Most names in one `symbols` list.
-const SYMBOLS_MAX: usize = 1_024;
-
-/// A method of the market half.
+/// A method that this venue has, by what it asks of its caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Method {
+    /// Nothing.
+    Public(Public),
+    /// A connection of its own.
+    Session(Session),
+    /// A key, a timestamp and a signature, or a session that is logged on.
+    Signed(Signed),
+}
+
+/// Market data and the venue itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Public {
     Ping,
     Time,
     ExchangeInfo,
@@ -28,424 +33,401 @@ pub(crate) enum Method {
     BookTicker,
 }
 
-impl Method {
-    const ALL: [Self; 5] = [
-        Self::Ping,
-        Self::Time,
-        Self::ExchangeInfo,
-        Self::Depth,
-        Self::BookTicker,
-    ];
+/// Logon and user data of a websocket API connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Session {
+    Logon,
+    Status,
+    Logout,
+    Subscribe,
+    SubscribeSignature,
+    Unsubscribe,
+    Subscriptions,
+}
 
-    /// Name on the websocket API and path on REST.
-    fn names(self) -> (&'static str, &'static str) {
-        match self {
-            Self::Ping => ("ping", "/api/v3/ping"),
-            Self::Time => ("time", "/api/v3/time"),
-            Self::ExchangeInfo => ("exchangeInfo", "/api/v3/exchangeInfo"),
-            Self::Depth => ("depth", "/api/v3/depth"),
-            Self::BookTicker => ("ticker.book", "/api/v3/ticker/bookTicker"),
-        }
+/// Orders and accounts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Signed {
+    Place,
+    Test,
+    Cancel,
+    CancelAll,
+    CancelReplace,
+    Amend,
+    OrderStatus,
+    OpenOrders,
+    Account,
+    OrderCounts,
+    MyTrades,
+    Commission,
+    MyFilters,
+}
+
+/// What a request does over HTTP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verb {
+    Get,
+    Post,
+    Put,
+    Delete,
+}
+
+/// Parameters of every signed request.
+const PROOF_PARAMS: &[&str] = &["timestamp", "recvWindow", "signature"];
+const KEY_PARAM: &[&str] = &["apiKey"];
+
+/// Parameters of a new order, wherever one is described.
+const NEW_ORDER_PARAMS: &[&str] = &[
+    "symbol",
+    "side",
+    "type",
+    "timeInForce",
+    "price",
+    "quantity",
+    "quoteOrderQty",
+    "newClientOrderId",
+    "newOrderRespType",
+    "stopPrice",
+    "trailingDelta",
+    "icebergQty",
+    "strategyId",
+    "strategyType",
+    "selfTradePreventionMode",
+    "pegPriceType",
+    "pegOffsetValue",
+    "pegOffsetType",
+];
+
+/// One line of the table of methods.
+struct Row {
+    method: Method,
+    /// On the websocket API.
+    name: &'static str,
+    /// Over HTTP; `None` for what belongs to a connection.
+    route: Option<(Verb, &'static str)>,
+    /// Parameters of its own.
+    params: &'static [&'static str],
+}
+
+const fn row(
+    method: Method,
+    name: &'static str,
+    route: Option<(Verb, &'static str)>,
+    params: &'static [&'static str],
+) -> Row {
+    Row {
+        method,
+        name,
+        route,
+        params,
     }
+}
 
+const fn public(
+    method: Public,
+    name: &'static str,
+    path: &'static str,
+    params: &'static [&'static str],
+) -> Row {
+    row(
+        Method::Public(method),
+        name,
+        Some((Verb::Get, path)),
+        params,
+    )
+}
+
+const fn session(method: Session, name: &'static str, params: &'static [&'static str]) -> Row {
+    row(Method::Session(method), name, None, params)
+}
+
+const fn signed(
+    method: Signed,
+    name: &'static str,
+    verb: Verb,
+    path: &'static str,
+    params: &'static [&'static str],
+) -> Row {
+    row(Method::Signed(method), name, Some((verb, path)), params)
+}
+
+/// Every method.
+static TABLE: [Row; 25] = [
+    public(Public::Ping, "ping", "/api/v3/ping", &[]),
+    public(Public::Time, "time", "/api/v3/time", &[]),
+    public(
+        Public::ExchangeInfo,
+        "exchangeInfo",
+        "/api/v3/exchangeInfo",
+        &[
+            "symbol",
+            "symbols",
+            "permissions",
+            "symbolStatus",
+            "showPermissionSets",
+        ],
+    ),
+    public(
+        Public::Depth,
+        "depth",
+        "/api/v3/depth",
+        &["symbol", "limit", "symbolStatus"],
+    ),
+    public(
+        Public::BookTicker,
+        "ticker.book",
+        "/api/v3/ticker/bookTicker",
+        &["symbol", "symbols", "symbolStatus"],
+    ),
+    session(Session::Logon, "session.logon", &["apiKey"]),
+    session(Session::Status, "session.status", &[]),
+    session(Session::Logout, "session.logout", &[]),
+    session(Session::Subscribe, "userDataStream.subscribe", &[]),
+    session(
+        Session::SubscribeSignature,
+        "userDataStream.subscribe.signature",
+        &["apiKey"],
+    ),
+    session(
+        Session::Unsubscribe,
+        "userDataStream.unsubscribe",
+        &["subscriptionId"],
+    ),
+    session(Session::Subscriptions, "session.subscriptions", &[]),
+    signed(
+        Signed::Place,
+        "order.place",
+        Verb::Post,
+        "/api/v3/order",
+        &[],
+    ),
+    signed(
+        Signed::Test,
+        "order.test",
+        Verb::Post,
+        "/api/v3/order/test",
+        &["computeCommissionRates"],
+    ),
+    signed(
+        Signed::Cancel,
+        "order.cancel",
+        Verb::Delete,
+        "/api/v3/order",
+        &[
+            "symbol",
+            "orderId",
+            "origClientOrderId",
+            "newClientOrderId",
+            "cancelRestrictions",
+        ],
+    ),
+    signed(
+        Signed::CancelAll,
+        "openOrders.cancelAll",
+        Verb::Delete,
+        "/api/v3/openOrders",
+        &["symbol"],
+    ),
+    signed(
+        Signed::CancelReplace,
+        "order.cancelReplace",
+        Verb::Post,
+        "/api/v3/order/cancelReplace",
+        &[
+            "cancelReplaceMode",
+            "cancelOrderId",
+            "cancelOrigClientOrderId",
+            "cancelNewClientOrderId",
+            "cancelRestrictions",
+            "orderRateLimitExceededMode",
+        ],
+    ),
+    signed(
+        Signed::Amend,
+        "order.amend.keepPriority",
+        Verb::Put,
+        "/api/v3/order/amend/keepPriority",
+        &[
+            "symbol",
+            "orderId",
+            "origClientOrderId",
+            "newClientOrderId",
+            "newQty",
+        ],
+    ),
+    signed(
+        Signed::OrderStatus,
+        "order.status",
+        Verb::Get,
+        "/api/v3/order",
+        &["symbol", "orderId", "origClientOrderId"],
+    ),
+    signed(
+        Signed::OpenOrders,
+        "openOrders.status",
+        Verb::Get,
+        "/api/v3/openOrders",
+        &["symbol"],
+    ),
+    signed(
+        Signed::Account,
+        "account.status",
+        Verb::Get,
+        "/api/v3/account",
+        &["omitZeroBalances"],
+    ),
+    signed(
+        Signed::OrderCounts,
+        "account.rateLimits.orders",
+        Verb::Get,
+        "/api/v3/rateLimit/order",
+        &[],
+    ),
+    signed(
+        Signed::MyTrades,
+        "myTrades",
+        Verb::Get,
+        "/api/v3/myTrades",
+        &[
+            "symbol",
+            "orderId",
+            "startTime",
+            "endTime",
+            "fromId",
+            "limit",
+        ],
+    ),
+    signed(
+        Signed::Commission,
+        "account.commission",
+        Verb::Get,
+        "/api/v3/account/commission",
+        &["symbol"],
+    ),
+    signed(
+        Signed::MyFilters,
+        "myFilters",
+        Verb::Get,
+        "/api/v3/myFilters",
+        &["symbol"],
+    ),
+];
+
+impl Method {
     /// By websocket API name, with or without its version.
     pub(crate) fn of_name(name: &str) -> Option<Self> {
         let name = name.strip_prefix("v3/").unwrap_or(name);
-        Self::ALL
-            .into_iter()
-            .find(|method| method.names().0 == name)
+        let mut table = TABLE.iter();
+        table.find(|row| row.name == name).map(|row| row.method)
     }
 
-    pub(crate) fn of_path(path: &str) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|method| method.names().1 == path)
+    /// By path and verb.
+    ///
+    /// # Errors
+    /// 404 for an unknown path, 405 for a known one that is not used in this way.
+    pub(crate) fn of_route(verb: Verb, path: &str) -> Result<Self, ApiError> {
+        let mut known = TABLE
+            .iter()
+            .filter_map(|row| Some((row.method, row.route?)))
+            .filter(|(_, (_, route))| *route == path)
+            .peekable();
+        if known.peek().is_none() {
+            return Err(ApiError::no_such_path());
+        }
+        known
+            .find(|(_, (wanted, _))| *wanted == verb)
+            .map(|(method, _)| method)
+            .ok_or_else(ApiError::no_such_verb)
     }
 
     /// Request weight, charged before the request is looked at.
     pub(crate) fn weight(self, params: &Params) -> u32 {
         match self {
-            Self::Ping | Self::Time => 1,
-            Self::ExchangeInfo => 20,
-            Self::Depth => match params.depth_limit().unwrap_or(DEPTH_LIMIT_DEFAULT) {
-                0..=100 => 5,
-                101..=500 => 25,
-                501..=1_000 => 50,
-                _ => 250,
+            Self::Public(public) => match public {
+                Public::Ping | Public::Time => 1,
+                Public::ExchangeInfo => 20,
+                Public::Depth => match params.depth_limit().unwrap_or(DEPTH_LIMIT_DEFAULT) {
+                    0..=100 => 5,
+                    101..=500 => 25,
+                    501..=1_000 => 50,
+                    _ => 250,
+                },
+                Public::BookTicker if params.has("symbol") => 2,
+                Public::BookTicker => 4,
             },
-            Self::BookTicker if params.has("symbol") => 2,
-            Self::BookTicker => 4,
+            Self::Session(_) => 2,
+            Self::Signed(signed) => match signed {
+                Signed::Test if params.flag("computeCommissionRates") == Ok(Some(true)) => 20,
+                Signed::Place
+                | Signed::Test
+                | Signed::Cancel
+                | Signed::CancelAll
+                | Signed::CancelReplace => 1,
+                Signed::Amend | Signed::OrderStatus => 4,
+                Signed::OpenOrders if params.has("symbol") => 6,
+                Signed::OpenOrders => 80,
+                Signed::Account | Signed::Commission => 20,
+                Signed::OrderCounts | Signed::MyFilters => 40,
+                Signed::MyTrades if params.has("orderId") => 5,
+                Signed::MyTrades => 20,
+            },
         }
     }
 
-    pub(crate) fn known_params(self) -> &'static [&'static str] {
-        match self {
-            Self::Ping | Self::Time => &[],
-            Self::ExchangeInfo => &[
-                "symbol",
-                "symbols",
-                "permissions",
-                "symbolStatus",
-                "showPermissionSets",
-            ],
-            Self::Depth => &["symbol", "limit", "symbolStatus"],
-            Self::BookTicker => &["symbol", "symbols", "symbolStatus"],
-        }
-    }
-}
-
-/// A refused request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ApiError {
-    pub(crate) status: u16,
-    pub(crate) code: i32,
-    pub(crate) msg: String,
-    /// When a limit lifts.
-    pub(crate) retry_at: Option<VenueMicros>,
-}
-
-impl ApiError {
-    fn bad_request(code: i32, msg: impl Into<String>) -> Self {
-        Self {
-            status: 400,
-            code,
-            msg: msg.into(),
-            retry_at: None,
-        }
-    }
-
-    pub(crate) fn invalid_json(msg: &str) -> Self {
-        Self::bad_request(-1135, msg)
-    }
-
-    pub(crate) fn unsupported() -> Self {
-        Self::bad_request(-1020, "This operation is not supported.")
-    }
-
-    pub(crate) fn no_such_path() -> Self {
-        Self {
-            status: 404,
-            ..Self::unsupported()
-        }
-    }
-
-    pub(crate) fn bad_symbol() -> Self {
-        Self::bad_request(-1121, "Invalid symbol.")
-    }
-
-    pub(crate) fn bad_combination() -> Self {
-        Self::bad_request(-1128, "Combination of optional parameters invalid.")
-    }
-
-    pub(crate) fn bad_time_unit() -> Self {
-        Self::bad_request(
-            -1194,
-            "Invalid value for time unit; expected either MICROSECOND or MILLISECOND.",
-        )
-    }
-
-    pub(crate) fn too_much_weight(limit: u32, retry_at: VenueMicros) -> Self {
-        Self {
-            status: 429,
-            code: -1003,
-            msg: format!(
-                concat!(
-                    "Too much request weight used; current limit is {} request weight per ",
-                    "1 MINUTE. Please use WebSocket Streams for live updates to avoid polling ",
-                    "the API."
-                ),
-                limit
-            ),
-            retry_at: Some(retry_at),
-        }
-    }
-
-    pub(crate) fn banned(until: VenueMicros) -> Self {
-        Self {
-            status: 418,
-            code: -1003,
-            msg: format!(
-                concat!(
-                    "Way too much request weight used; IP banned until {}. Please use WebSocket ",
-                    "Streams for live updates to avoid bans."
-                ),
-                until.0 / 1_000
-            ),
-            retry_at: Some(until),
-        }
-    }
-
-    pub(crate) fn too_many_connections(max: usize) -> Self {
-        Self {
-            status: 429,
-            code: -1034,
-            msg: format!("Too many concurrent connections; current limit is '{max}'."),
-            retry_at: None,
-        }
-    }
-
-    fn mandatory(name: &str) -> Self {
-        Self::bad_request(
-            -1102,
-            format!("Mandatory parameter '{name}' was not sent, was empty/null, or malformed."),
-        )
-    }
-
-    fn illegal(name: &str, range: &str) -> Self {
-        Self::bad_request(
-            -1100,
-            format!("Illegal characters found in parameter '{name}'; legal range is '{range}'."),
-        )
-    }
-
-    fn invalid(name: &str) -> Self {
-        Self::bad_request(
-            -1130,
-            format!("Data sent for parameter '{name}' is not valid."),
-        )
-    }
-}
-
-/// Parameters of a request, as JSON values; those of a query string are all text.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Params(Map<String, Value>);
-
-impl Params {
-    pub(crate) fn of_json(params: Map<String, Value>) -> Self {
-        Self(params)
-    }
-
-    pub(crate) fn of_query(query: &[(String, String)]) -> Self {
-        let pairs = query.iter();
-        Self(
-            pairs
-                .map(|(name, value)| (name.clone(), Value::from(value.as_str())))
-                .collect(),
-        )
-    }
-
-    pub(crate) fn has(&self, name: &str) -> bool {
-        self.0.contains_key(name)
-    }
-
-    /// Removes a boolean; `Err` when it is something else.
-    pub(crate) fn take_flag(&mut self, name: &str) -> Result<Option<bool>, ApiError> {
-        match self.0.remove(name) {
-            None => Ok(None),
-            Some(Value::Bool(flag)) => Ok(Some(flag)),
-            Some(_) => Err(ApiError::invalid(name)),
-        }
-    }
-
-    /// Refuses parameters that the method does not read.
-    pub(crate) fn only(&self, known: &[&str]) -> Result<(), ApiError> {
-        let sent = self.0.len();
-        let read = known.iter().filter(|name| self.has(name)).count();
-        if known.is_empty() && sent > 0 {
-            return Err(ApiError::bad_request(
-                -1101,
-                format!("Too many parameters; expected '0' and received '{sent}'."),
-            ));
-        }
-        if read < sent {
-            return Err(ApiError::bad_request(
-                -1104,
-                format!(
-                    concat!(
-                        "Not all sent parameters were read; read '{}' parameter(s) ",
-                        "but was sent '{}'."
-                    ),
-                    read, sent
-                ),
-            ));
-        }
-        Ok(())
-    }
-
-    pub(crate) fn symbol(&self, name: &str) -> Result<String, ApiError> {
-        match self.0.get(name) {
-            Some(Value::String(symbol)) if !symbol.is_empty() => {
-                checked_symbol(name, symbol).map(str::to_owned)
+    /// The names of parameters that the method reads, in a frame or over HTTP, where a header
+    /// carries the key.
+    pub(crate) fn known_params(self, in_frame: bool) -> [&'static [&'static str]; 4] {
+        let mut table = TABLE.iter();
+        let own = table
+            .find(|row| row.method == self)
+            .map_or(&[][..], |row| row.params);
+        let (order, proof, key): (&'static [_], &'static [_], &'static [_]) = match self {
+            Self::Public(_) => (&[], &[], &[]),
+            Self::Session(Session::Logon | Session::SubscribeSignature) => (&[], PROOF_PARAMS, &[]),
+            Self::Session(
+                Session::Status
+                | Session::Logout
+                | Session::Subscribe
+                | Session::Unsubscribe
+                | Session::Subscriptions,
+            ) => (&[], &[], &[]),
+            Self::Signed(signed) => {
+                let key = if in_frame { KEY_PARAM } else { &[] };
+                let order = if signed.describes_an_order() {
+                    NEW_ORDER_PARAMS
+                } else {
+                    &[]
+                };
+                (order, PROOF_PARAMS, key)
             }
-            _ => Err(ApiError::mandatory(name)),
-        }
-    }
-
-    /// The list of symbols: an array on the websocket API, its JSON text on REST.
-    pub(crate) fn symbols(&self) -> Result<Vec<String>, ApiError> {
-        const NAME: &str = "symbols";
-        let list = match self.0.get(NAME) {
-            Some(Value::Array(list)) => list.clone(),
-            Some(Value::String(text)) => {
-                serde_json::from_str(text).map_err(|_| ApiError::invalid(NAME))?
-            }
-            _ => return Err(ApiError::invalid(NAME)),
         };
-        if list.is_empty() || list.len() > SYMBOLS_MAX {
-            return Err(ApiError::invalid(NAME));
-        }
-        list.iter()
-            .map(|symbol| match symbol {
-                Value::String(symbol) => checked_symbol(NAME, symbol).map(str::to_owned),
-                _ => Err(ApiError::invalid(NAME)),
-            })
-            .collect()
-    }
-
-    pub(crate) fn depth_limit(&self) -> Result<usize, ApiError> {
-        const NAME: &str = "limit";
-        let limit = match self.0.get(NAME) {
-            None => return Ok(DEPTH_LIMIT_DEFAULT),
-            Some(Value::Number(number)) => number.as_u64(),
-            Some(Value::String(text)) => text.parse().ok(),
-            Some(_) => None,
-        };
-        match limit {
-            Some(0) => Err(ApiError::invalid(NAME)),
-            Some(limit) => Ok(usize::try_from(limit).unwrap_or(usize::MAX)),
-            None => Err(ApiError::illegal(NAME, "^[0-9]{1,20}$")),
-        }
-    }
-
-    /// Checks `symbolStatus`; every symbol here trades.
-    pub(crate) fn status(&self) -> Result<(), ApiError> {
-        match self.0.get("symbolStatus").map(Value::as_str) {
-            None | Some(Some("TRADING")) => Ok(()),
-            Some(Some("END_OF_DAY" | "HALT" | "BREAK" | "CANCEL_ONLY")) => Err(
-                ApiError::bad_request(-1220, "The symbol's status does not match."),
-            ),
-            Some(_) => Err(ApiError::bad_request(-1122, "Invalid symbolStatus.")),
-        }
-    }
-
-    fn shows_permission_sets(&self) -> bool {
-        !matches!(
-            self.0.get("showPermissionSets"),
-            Some(Value::Bool(false) | Value::String(_))
-        ) || self.0.get("showPermissionSets").and_then(Value::as_str) == Some("true")
+        [own, order, proof, key]
     }
 }
 
-fn checked_symbol<'a>(name: &str, symbol: &'a str) -> Result<&'a str, ApiError> {
-    let legal = |c: char| {
-        c.is_ascii_uppercase()
-            || c.is_ascii_digit()
-            || matches!(c, '-' | '_' | '.')
-            || (!c.is_ascii() && c.is_alphanumeric())
-    };
-    if symbol.chars().count() <= 50 && symbol.chars().all(legal) {
-        Ok(symbol)
-    } else {
-        Err(ApiError::illegal(name, r"^[\w\-._&&[^a-z]]{1,50}$"))
+impl Signed {
+    /// Whether the weight is given back when the request succeeds (since 2026-04-02).
+    pub(crate) fn is_free_on_success(self) -> bool {
+        matches!(
+            self,
+            Self::Place | Self::Cancel | Self::CancelAll | Self::CancelReplace
+        )
     }
-}
 
-/// Who lists the rate limits: the websocket API has one more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Listing {
-    Rest,
-    WebsocketApi,
-}
-
-/// The body of `exchangeInfo`.
-pub(crate) fn exchange_info<'a>(
-    server_time: u64,
-    weight_max: u32,
-    specs: impl Iterator<Item = &'a SymbolSpec>,
-    params: &Params,
-    listing: Listing,
-) -> String {
-    let mut out = String::with_capacity(4_096);
-    let _ = write!(
-        out,
-        concat!(
-            r#"{{"timezone":"UTC","serverTime":{},"rateLimits":["#,
-            r#"{{"rateLimitType":"REQUEST_WEIGHT","interval":"MINUTE","intervalNum":1,"#,
-            r#""limit":{}}},"#,
-            r#"{{"rateLimitType":"ORDERS","interval":"SECOND","intervalNum":10,"limit":100}},"#,
-            r#"{{"rateLimitType":"ORDERS","interval":"DAY","intervalNum":1,"limit":200000}},"#,
-            r#"{{"rateLimitType":"RAW_REQUESTS","interval":"MINUTE","intervalNum":5,"#,
-            r#""limit":300000}}"#
-        ),
-        server_time, weight_max
-    );
-    if listing == Listing::WebsocketApi {
-        out.push_str(concat!(
-            r#",{"rateLimitType":"CONNECTIONS","interval":"MINUTE","intervalNum":5,"#,
-            r#""limit":300}"#
-        ));
+    /// Whether the request counts among the account's orders, and its answer tells how many.
+    pub(crate) fn counts_orders(self) -> bool {
+        matches!(self, Self::Place | Self::CancelReplace)
     }
-    out.push_str(r#"],"exchangeFilters":[],"symbols":["#);
-    for (position, spec) in specs.enumerate() {
-        if position > 0 {
-            out.push(',');
-        }
-        symbol_row(&mut out, spec, params.shows_permission_sets());
-    }
-    out.push_str(r#"],"sors":[]}"#);
-    out
-}
 
-fn symbol_row(out: &mut String, spec: &SymbolSpec, permission_sets: bool) {
-    // Production's bounds for BTCUSDT (tick 0.01, lot 0.00001), scaled with the grids.
-    let price_max = E8(spec.tick.0.saturating_mul(100_000_000));
-    let qty_max = E8(spec.lot.0.saturating_mul(900_000_000));
-    let market_qty_max = E8(spec.lot.0.saturating_mul(12_000_000));
-    let _ = write!(
-        out,
-        concat!(
-            r#"{{"symbol":{},"status":"TRADING","baseAsset":{},"baseAssetPrecision":8,"#,
-            r#""quoteAsset":{},"quotePrecision":8,"quoteAssetPrecision":8,"#,
-            r#""baseCommissionPrecision":8,"quoteCommissionPrecision":8,"#,
-            r#""orderTypes":["LIMIT","LIMIT_MAKER","MARKET","STOP_LOSS","STOP_LOSS_LIMIT","#,
-            r#""TAKE_PROFIT","TAKE_PROFIT_LIMIT"],"icebergAllowed":true,"ocoAllowed":true,"#,
-            r#""otoAllowed":true,"opoAllowed":true,"quoteOrderQtyMarketAllowed":true,"#,
-            r#""allowTrailingStop":true,"cancelReplaceAllowed":true,"amendAllowed":true,"#,
-            r#""pegInstructionsAllowed":true,"isSpotTradingAllowed":true,"#,
-            r#""isMarginTradingAllowed":true,"filters":["#,
-            r#"{{"filterType":"PRICE_FILTER","minPrice":"{}","maxPrice":"{}","tickSize":"{}"}},"#,
-            r#"{{"filterType":"LOT_SIZE","minQty":"{}","maxQty":"{}","stepSize":"{}"}},"#,
-            r#"{{"filterType":"ICEBERG_PARTS","limit":100}},"#,
-            r#"{{"filterType":"MARKET_LOT_SIZE","minQty":"0.00000000","maxQty":"{}","#,
-            r#""stepSize":"0.00000000"}},"#,
-            r#"{{"filterType":"TRAILING_DELTA","minTrailingAboveDelta":10,"#,
-            r#""maxTrailingAboveDelta":2000,"minTrailingBelowDelta":10,"#,
-            r#""maxTrailingBelowDelta":2000}},"#,
-            r#"{{"filterType":"PERCENT_PRICE_BY_SIDE","bidMultiplierUp":"5","#,
-            r#""bidMultiplierDown":"0.2","askMultiplierUp":"5","askMultiplierDown":"0.2","#,
-            r#""avgPriceMins":5}},"#,
-            r#"{{"filterType":"NOTIONAL","minNotional":"5.00000000","applyMinToMarket":true,"#,
-            r#""maxNotional":"9000000.00000000","applyMaxToMarket":false,"avgPriceMins":5}},"#,
-            r#"{{"filterType":"MAX_NUM_ORDERS","maxNumOrders":200}},"#,
-            r#"{{"filterType":"MAX_NUM_ORDER_LISTS","maxNumOrderLists":20}},"#,
-            r#"{{"filterType":"MAX_NUM_ALGO_ORDERS","maxNumAlgoOrders":5}},"#,
-            r#"{{"filterType":"MAX_NUM_ORDER_AMENDS","maxNumOrderAmends":10}}],"#,
-            r#""permissions":[],"permissionSets":[{}],"#,
-            r#""defaultSelfTradePreventionMode":"EXPIRE_MAKER","#,
-            r#""allowedSelfTradePreventionModes":["EXPIRE_TAKER","EXPIRE_MAKER","#,
-            r#""EXPIRE_BOTH","DECREMENT","TRANSFER"]}}"#
-        ),
-        json_string(&spec.symbol),
-        json_string(&spec.base),
-        json_string(&spec.quote),
-        spec.tick,
-        price_max,
-        spec.tick,
-        spec.lot,
-        qty_max,
-        spec.lot,
-        market_qty_max,
-        if permission_sets {
-            r#"["SPOT","MARGIN"]"#
-        } else {
-            ""
-        },
-    );
+    fn describes_an_order(self) -> bool {
+        matches!(self, Self::Place | Self::Test | Self::CancelReplace)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::Value;
 
     fn params(json: &str) -> Params {
         match serde_json::from_str(json).expect("JSON") {
@@ -457,18 +439,39 @@ mod tests {
     #[test]
     fn weights_follow_the_venues_table() {
         let cases = [
-            (Method::Ping, "{}", 1),
-            (Method::Time, "{}", 1),
-            (Method::ExchangeInfo, "{}", 20),
-            (Method::Depth, "{}", 5),
-            (Method::Depth, r#"{"limit":100}"#, 5),
-            (Method::Depth, r#"{"limit":101}"#, 25),
-            (Method::Depth, r#"{"limit":501}"#, 50),
-            (Method::Depth, r#"{"limit":1001}"#, 250),
-            (Method::Depth, r#"{"limit":999999}"#, 250),
-            (Method::BookTicker, r#"{"symbol":"X"}"#, 2),
-            (Method::BookTicker, r#"{"symbols":["X"]}"#, 4),
-            (Method::BookTicker, "{}", 4),
+            (Method::Public(Public::Ping), "{}", 1),
+            (Method::Public(Public::Time), "{}", 1),
+            (Method::Public(Public::ExchangeInfo), "{}", 20),
+            (Method::Public(Public::Depth), "{}", 5),
+            (Method::Public(Public::Depth), r#"{"limit":100}"#, 5),
+            (Method::Public(Public::Depth), r#"{"limit":101}"#, 25),
+            (Method::Public(Public::Depth), r#"{"limit":501}"#, 50),
+            (Method::Public(Public::Depth), r#"{"limit":1001}"#, 250),
+            (Method::Public(Public::Depth), r#"{"limit":999999}"#, 250),
+            (Method::Public(Public::BookTicker), r#"{"symbol":"X"}"#, 2),
+            (
+                Method::Public(Public::BookTicker),
+                r#"{"symbols":["X"]}"#,
+                4,
+            ),
+            (Method::Public(Public::BookTicker), "{}", 4),
+            (Method::Session(Session::Logon), "{}", 2),
+            (Method::Signed(Signed::Place), "{}", 1),
+            (Method::Signed(Signed::Test), "{}", 1),
+            (
+                Method::Signed(Signed::Test),
+                r#"{"computeCommissionRates":true}"#,
+                20,
+            ),
+            (Method::Signed(Signed::Amend), "{}", 4),
+            (Method::Signed(Signed::OrderStatus), "{}", 4),
+            (Method::Signed(Signed::OpenOrders), r#"{"symbol":"X"}"#, 6),
+            (Method::Signed(Signed::OpenOrders), "{}", 80),
+            (Method::Signed(Signed::Account), "{}", 20),
+            (Method::Signed(Signed::OrderCounts), "{}", 40),
+            (Method::Signed(Signed::MyTrades), "{}", 20),
+            (Method::Signed(Signed::MyTrades), r#"{"orderId":1}"#, 5),
+            (Method::Signed(Signed::MyFilters), "{}", 40),
         ];
         for (method, json, weight) in cases {
             assert_eq!(method.weight(&params(json)), weight, "{method:?} {json}");
@@ -476,71 +479,20 @@ mod tests {
     }
 
     #[test]
-    fn parameters_fail_with_the_venues_codes() {
-        let code = |result: Result<usize, ApiError>| result.expect_err("refused").code;
-        assert_eq!(code(params(r#"{"limit":0}"#).depth_limit()), -1130);
-        assert_eq!(code(params(r#"{"limit":-1}"#).depth_limit()), -1100);
-        assert_eq!(code(params(r#"{"limit":"x"}"#).depth_limit()), -1100);
-        assert_eq!(params(r#"{"limit":"7"}"#).depth_limit(), Ok(7));
-
-        let symbol = |json| params(json).symbol("symbol").map_err(|error| error.code);
-        assert_eq!(symbol("{}"), Err(-1102));
-        assert_eq!(symbol(r#"{"symbol":""}"#), Err(-1102));
-        assert_eq!(symbol(r#"{"symbol":"btcusdt"}"#), Err(-1100));
-        assert_eq!(
-            symbol(r#"{"symbol":"币安USDT"}"#),
-            Ok("币安USDT".to_owned())
-        );
-
-        let only = |json, known: &[&str]| params(json).only(known).map_err(|error| error.msg);
-        assert_eq!(
-            only(r#"{"x":1}"#, &[]),
-            Err("Too many parameters; expected '0' and received '1'.".to_owned())
-        );
-        assert_eq!(
-            only(r#"{"symbol":"X","y":1}"#, &["symbol"]),
-            Err(
-                "Not all sent parameters were read; read '1' parameter(s) but was sent '2'."
-                    .to_owned()
-            )
-        );
-        let status = |json| params(json).status().map_err(|error| error.code);
-        assert_eq!(status(r#"{"symbolStatus":"TRADING"}"#), Ok(()));
-        assert_eq!(status(r#"{"symbolStatus":"HALT"}"#), Err(-1220));
-        assert_eq!(status(r#"{"symbolStatus":"NO"}"#), Err(-1122));
-        let symbols = |json| params(json).symbols().map_err(|error| error.code);
-        assert_eq!(
-            symbols(r#"{"symbols":"[\"A\"]"}"#),
-            Ok(vec!["A".to_owned()])
-        );
-        assert_eq!(symbols(r#"{"symbols":[]}"#), Err(-1130));
-        assert_eq!(symbols(r#"{"symbols":"A"}"#), Err(-1130));
-    }
-
-    #[test]
-    fn exchange_info_is_json_with_every_filter() {
-        let spec = SymbolSpec {
-            symbol: "BTCUSDT".to_owned(),
-            base: "BTC".to_owned(),
-            quote: "USDT".to_owned(),
-            tick: E8(1_000_000),
-            lot: E8(1_000),
-        };
-        let text = exchange_info(
-            7,
-            6_000,
-            [&spec].into_iter(),
-            &Params::default(),
-            Listing::Rest,
-        );
-        let body: Value = serde_json::from_str(&text).expect("JSON");
-        let row = &body["symbols"][0];
-        assert_eq!(row["filters"].as_array().map(Vec::len), Some(11));
-        assert_eq!(row["filters"][0]["tickSize"], "0.01000000");
-        assert_eq!(row["filters"][0]["maxPrice"], "1000000.00000000");
-        assert_eq!(row["filters"][1]["minQty"], "0.00001000");
-        assert_eq!(row["filters"][1]["maxQty"], "9000.00000000");
-        assert_eq!(row["permissionSets"][0][0], "SPOT");
-        assert_eq!(body["rateLimits"].as_array().map(Vec::len), Some(4));
+    fn methods_are_found_by_name_and_by_route() {
+        for row in &TABLE {
+            assert_eq!(Method::of_name(row.name), Some(row.method));
+            assert_eq!(
+                Method::of_name(&format!("v3/{}", row.name)),
+                Some(row.method)
+            );
+            if let Some((verb, path)) = row.route {
+                assert_eq!(Method::of_route(verb, path), Ok(row.method));
+            }
+        }
+        assert_eq!(Method::of_name("v1/ping"), None);
+        let status = |verb, path| Method::of_route(verb, path).map_err(|error| error.status);
+        assert_eq!(status(Verb::Get, "/api/v3/nothing"), Err(404));
+        assert_eq!(status(Verb::Put, "/api/v3/order"), Err(405));
     }
 }

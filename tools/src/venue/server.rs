@@ -6,7 +6,6 @@
 
 mod websocket;
 
-use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,7 +17,7 @@ use http::header::{
     SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use http::{Method, Request, Response, StatusCode};
-use http_body_util::Full;
+use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -31,14 +30,17 @@ use tungstenite::handshake::derive_accept_key;
 use super::clock::VenueClock;
 use super::connection::{Opening, Signals, Surface};
 use super::faulty_io::{FaultyIo, IoControl};
-use super::hub::Hub;
-use super::methods::ApiError;
+use super::hub::{Hub, RestReply, RestRequest};
+use super::methods::{ApiError, Verb};
 use super::render::TimeUnit;
+use super::trading::signing;
 
 /// How long TLS and the head of a request may take.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long closing connections may take when the venue stops.
 const STOP_TIMEOUT: Duration = Duration::from_millis(500);
+/// Largest body of a request: a new order with every parameter has about 1 KiB.
+const BODY_BYTES_MAX: usize = 16 << 10;
 /// Longest sleep of the driver, so that a stepped system clock is noticed.
 const SLEEP_MAX: Duration = Duration::from_secs(1);
 
@@ -190,8 +192,8 @@ where
 {
     let mut stop = shared.stop.subscribe();
     let service = service_fn(move |request| {
-        let reply = route(&shared, request, peer.ip(), &control);
-        async move { Ok::<_, Infallible>(reply) }
+        let (shared, control) = (shared.clone(), control.clone());
+        async move { route(&shared, request, peer.ip(), &control).await }
     });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
@@ -207,14 +209,18 @@ where
 
 type Reply = Response<Full<Bytes>>;
 
-fn route(
+/// The connection ends without an answer.
+#[derive(Debug, thiserror::Error)]
+#[error("a fault broke the connection")]
+struct Broken;
+
+async fn route(
     shared: &Arc<Shared>,
     request: Request<Incoming>,
     ip: IpAddr,
     control: &Arc<IoControl>,
-) -> Reply {
+) -> Result<Reply, Broken> {
     let path = percent_decoded(request.uri().path());
-    let query = parse_query(request.uri().query().unwrap_or(""));
     let surface = match path.as_str() {
         "/ws-api/v3" => Some(Surface::Api),
         "/ws" | "/stream" => Some(Surface::Streams),
@@ -222,43 +228,92 @@ fn route(
         _ => None,
     };
     match surface {
-        Some(surface) => match opening(surface, &path, &query, ip) {
-            Ok(opening) => upgrade(shared, request, &opening, control),
-            Err(error) => json(error.status, error.rest_json()),
+        Some(surface) => {
+            let query = parse_query(request.uri().query().unwrap_or(""));
+            Ok(match opening(surface, &path, &query, ip) {
+                Ok(opening) => upgrade(shared, request, &opening, control),
+                Err(error) => json(error.status, error.rest_json()),
+            })
+        }
+        None => match rest_request(request, path, ip).await {
+            Ok(request) => rest(shared, &request, control).await,
+            Err(error) => Ok(json(error.status, error.rest_json())),
         },
-        None => rest(shared, &request, ip, &path, &query),
     }
 }
 
-fn rest(
-    shared: &Shared,
-    request: &Request<Incoming>,
+/// Reads an HTTP request to its end.
+async fn rest_request(
+    request: Request<Incoming>,
+    path: String,
     ip: IpAddr,
-    path: &str,
-    query: &[(String, String)],
-) -> Reply {
-    if request.method() != Method::GET {
-        return json(
-            405,
-            r#"{"code":-1020,"msg":"This operation is not supported."}"#,
-        );
-    }
-    let unit = match request.headers().get("x-mbx-time-unit") {
+) -> Result<RestRequest, ApiError> {
+    let (head, body) = request.into_parts();
+    let verb = match head.method {
+        Method::GET => Verb::Get,
+        Method::POST => Verb::Post,
+        Method::PUT => Verb::Put,
+        Method::DELETE => Verb::Delete,
+        _ => return Err(ApiError::no_such_verb()),
+    };
+    let header = |name: &str| head.headers.get(name).map(HeaderValue::to_str);
+    let unit = match header("x-mbx-time-unit") {
         None => Some(TimeUnit::default()),
-        Some(value) => value.to_str().ok().and_then(TimeUnit::parse),
+        Some(text) => text.ok().and_then(TimeUnit::parse),
     };
-    let Some(unit) = unit else {
-        let error = ApiError::bad_time_unit();
-        return json(error.status, error.rest_json());
-    };
-    let answer = shared.hub().rest(shared.clock.now(), ip, unit, path, query);
-    // A recorded flow may have waited for this request.
+    let unit = unit.ok_or_else(ApiError::bad_time_unit)?;
+    let body = Limited::new(body, BODY_BYTES_MAX).collect().await;
+    let body = body.map_err(|_| ApiError::unreadable())?.to_bytes();
+    let body = std::str::from_utf8(&body).map_err(|_| ApiError::unreadable())?;
+    let query = head.uri.query().unwrap_or("");
+    let mut params = Vec::new();
+    for part in [query, body] {
+        let pairs = parse_query(part);
+        for (position, (name, _)) in pairs.iter().enumerate() {
+            if pairs[..position].iter().any(|(other, _)| other == name) {
+                return Err(ApiError::twice());
+            }
+        }
+        params.extend(pairs);
+    }
+    Ok(RestRequest {
+        ip,
+        unit,
+        verb,
+        path,
+        params,
+        payload: signing::rest_payload(query, body),
+        api_key: header("x-mbx-apikey").map(|key| key.unwrap_or_default().to_owned()),
+    })
+}
+
+async fn rest(
+    shared: &Shared,
+    request: &RestRequest,
+    control: &IoControl,
+) -> Result<Reply, Broken> {
+    let due = shared.hub().rest(shared.clock.now(), request);
+    // A recorded flow may have waited for this request, and the answer may be due later.
     shared.wake.notify_one();
+    match due.await {
+        Ok(reply) => Ok(http_reply(reply)),
+        Err(_) => {
+            control.reset_on_close();
+            Err(Broken)
+        }
+    }
+}
+
+fn http_reply(answer: RestReply) -> Reply {
     let mut reply = json(answer.status, answer.body);
     let headers = reply.headers_mut();
     let weight = HeaderValue::from(answer.used_weight);
     headers.insert("x-mbx-used-weight", weight.clone());
     headers.insert("x-mbx-used-weight-1m", weight);
+    if let Some((ten_seconds, day)) = answer.order_counts {
+        headers.insert("x-mbx-order-count-10s", HeaderValue::from(ten_seconds));
+        headers.insert("x-mbx-order-count-1d", HeaderValue::from(day));
+    }
     if let Some(seconds) = answer.retry_after_s {
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
     }

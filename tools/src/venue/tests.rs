@@ -1,11 +1,13 @@
 //! The venue over real loopback, its clock in the test's hand: nothing here waits for time.
 
 mod client;
+mod desk;
 mod faults;
 mod fidelity;
 mod recorded;
 mod requests;
 mod streams;
+mod trading;
 
 use std::time::Duration;
 

@@ -1,143 +1,148 @@
-//! Requests: the websocket API's envelope and its REST twins.
+//! Requests: the websocket API's envelope, its REST twins, and the public methods.
 //!
-//! Owns: envelopes, ids, `rateLimits`, the order weight, parameters, answer. Does not: know what a
-//! method is called or costs; [`methods`](super::super::methods) does. Invariant: whatever a
-//! client sends is answered, and one method answers alike on both ways.
+//! Owns: reading an envelope, the order weight, parameters, answer of public methods. Does not:
+//! know what a method is called or costs; [`methods`](super::super::methods) does. Invariant:
+//! whatever a client sends is answered, and one method answers alike on both ways.
 
-use std::fmt::Write as _;
 use std::net::IpAddr;
 
+use bytes::Bytes;
 use serde_json::Value;
+use tokio::sync::oneshot;
 
+use super::super::connection::Out;
 use super::super::faults::Applies;
-use super::super::limits::{SECOND_US, Verdict};
-use super::super::methods::{self, ApiError, Listing, Method, Params};
-use super::super::render::{self, TimeUnit, json_string};
+use super::super::limits::Verdict;
+use super::super::methods::{self, ApiError, Listing, Method, Params, Public, Verb};
+use super::super::render::{self, TimeUnit};
 use super::super::source::{Snapshot, SymbolIndex, VenueMicros};
 use super::super::streams::Id;
+use super::replies::{Caller, ReplyTo, RestReply};
+use super::trade::Proof;
 use super::{ConnectionId, Hub, NO_ID, SNAPSHOT_LEVELS_MAX};
 
-/// An answer over HTTP.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct RestReply {
-    pub(crate) status: u16,
-    pub(crate) body: String,
-    /// `X-MBX-USED-WEIGHT-1M`.
-    pub(crate) used_weight: u32,
-    /// `Retry-After`, seconds.
-    pub(crate) retry_after_s: Option<u64>,
+/// An HTTP request under `/api/v3` or `/sim/v1`.
+#[derive(Clone, Debug)]
+pub(crate) struct RestRequest {
+    pub(crate) ip: IpAddr,
+    pub(crate) unit: TimeUnit,
+    pub(crate) verb: Verb,
+    pub(crate) path: String,
+    /// Of the query, then of the body, decoded.
+    pub(crate) params: Vec<(String, String)>,
+    /// What a signature signs.
+    pub(crate) payload: String,
+    /// `X-MBX-APIKEY`.
+    pub(crate) api_key: Option<String>,
 }
 
 impl Hub {
-    /// Answers one text frame of a websocket API connection.
-    pub(super) fn api_request(&mut self, now: VenueMicros, id: ConnectionId, text: &str) -> String {
-        let (ip, unit, mut with_limits) = match self.connections.get(&id) {
-            Some(connection) => (
-                connection.ip,
-                connection.unit,
-                connection.return_rate_limits,
-            ),
-            None => return String::new(),
+    /// Takes one text frame of a websocket API connection.
+    pub(super) fn api_request(&mut self, now: VenueMicros, connection: ConnectionId, text: &str) {
+        let Some(asking) = self.connections.get(&connection) else {
+            return;
         };
+        let (ip, unit) = (asking.ip, asking.unit);
+        let return_rate_limits = asking.return_rate_limits;
         let request = match Request::parse(text) {
             Ok(request) => request,
             Err((id, error)) => {
-                return format!(
-                    r#"{{"id":{},"status":{},"error":{}}}"#,
-                    id.json(),
-                    error.status,
-                    error.json(unit.of(now), unit)
-                );
+                let caller = Caller {
+                    ip,
+                    unit,
+                    to: ReplyTo::Socket { connection, id },
+                    with_limits: false,
+                };
+                return self.answer(now, caller, Err(error));
             }
         };
         let mut params = request.params;
-        match params.take_flag("returnRateLimits") {
-            Ok(Some(flag)) => with_limits = flag,
-            Ok(None) => {}
-            Err(error) => {
-                return self.envelope(now, ip, unit, &request.id, Err(error), with_limits);
+        let flag = params.take_flag("returnRateLimits");
+        let caller = Caller {
+            ip,
+            unit,
+            to: ReplyTo::Socket {
+                connection,
+                id: request.id,
+            },
+            with_limits: match flag {
+                Ok(Some(flag)) => flag,
+                Ok(None) | Err(_) => return_rate_limits,
+            },
+        };
+        match (flag, request.method) {
+            (Err(error), _) => self.answer(now, caller, Err(error)),
+            (Ok(_), None) => self.answer(now, caller, Err(ApiError::unsupported())),
+            (Ok(_), Some(method)) => {
+                self.request(now, caller, method, &params, &Proof::Frame(text));
             }
         }
-        let answer = match request.method {
-            Some(method) => self.call(now, ip, unit, method, &params, Listing::WebsocketApi),
-            None => Err(ApiError::unsupported()),
-        };
-        self.envelope(now, ip, unit, &request.id, answer, with_limits)
     }
 
-    fn envelope(
-        &mut self,
-        now: VenueMicros,
-        ip: IpAddr,
-        unit: TimeUnit,
-        id: &Id,
-        answer: Result<String, ApiError>,
-        with_limits: bool,
-    ) -> String {
-        let (status, member, body) = match answer {
-            Ok(result) => (200, "result", result),
-            Err(error) => (error.status, "error", error.json(unit.of(now), unit)),
-        };
-        let mut out = String::with_capacity(body.len() + 160);
-        let _ = write!(
-            out,
-            r#"{{"id":{},"status":{status},"{member}":{body}"#,
-            id.json()
-        );
-        if with_limits {
-            let _ = write!(
-                out,
-                concat!(
-                    r#","rateLimits":[{{"rateLimitType":"REQUEST_WEIGHT","interval":"MINUTE","#,
-                    r#""intervalNum":1,"limit":{},"count":{}}}]"#
-                ),
-                self.limits.weight_max(),
-                self.limits.used(now, ip)
-            );
-        }
-        out.push('}');
-        out
-    }
-
-    /// Answers an HTTP request under `/api/v3` or `/sim/v1`.
+    /// Takes an HTTP request; the answer comes when it is due, or never when a fault says so.
     pub(crate) fn rest(
         &mut self,
         now: VenueMicros,
-        ip: IpAddr,
-        unit: TimeUnit,
-        path: &str,
-        query: &[(String, String)],
-    ) -> RestReply {
-        if let Some(route) = path.strip_prefix("/sim/v1/") {
-            return self.simulation(route, query);
+        request: &RestRequest,
+    ) -> oneshot::Receiver<RestReply> {
+        let (sender, receiver) = oneshot::channel();
+        if let Some(route) = request.path.strip_prefix("/sim/v1/") {
+            // Nobody can have dropped the receiver yet.
+            drop(sender.send(self.simulation(route, &request.params)));
+            return receiver;
         }
-        let answer = match Method::of_path(path) {
-            Some(method) => {
-                let params = Params::of_query(query);
-                self.call(now, ip, unit, method, &params, Listing::Rest)
-            }
-            None => Err(ApiError::no_such_path()),
+        let caller = Caller {
+            ip: request.ip,
+            unit: request.unit,
+            to: ReplyTo::Http(sender),
+            with_limits: false,
         };
-        let used_weight = self.limits.used(now, ip);
-        match answer {
-            Ok(body) => RestReply {
-                status: 200,
-                body,
-                used_weight,
-                retry_after_s: None,
-            },
-            Err(error) => RestReply {
-                status: error.status,
-                body: error.rest_json(),
-                used_weight,
-                retry_after_s: error
-                    .retry_at
-                    .map(|at| at.0.saturating_sub(now.0).div_ceil(SECOND_US)),
-            },
+        match Method::of_route(request.verb, &request.path) {
+            Ok(method) => {
+                // What happened before the request comes before it.
+                self.catch_up(now);
+                let params = Params::of_query(&request.params);
+                let proof = Proof::Http {
+                    payload: &request.payload,
+                    api_key: request.api_key.as_deref(),
+                };
+                self.request(now, caller, method, &params, &proof);
+                self.cut_if_banned(now, request.ip);
+            }
+            Err(error) => self.answer(now, caller, Err(error)),
+        }
+        receiver
+    }
+
+    fn request(
+        &mut self,
+        now: VenueMicros,
+        caller: Caller,
+        method: Method,
+        params: &Params,
+        proof: &Proof<'_>,
+    ) {
+        self.stats.requests += 1;
+        if let Err(error) = self.charge(now, caller.ip, method.weight(params)) {
+            return self.answer(now, caller, Err(error));
+        }
+        let known = params.only(&method.known_params(caller.connection().is_some()));
+        match (known, method) {
+            (Err(error), Method::Public(_)) => self.answer(now, caller, Err(error)),
+            (Ok(()), Method::Public(public)) => {
+                let result = self.public_call(now, &caller, public, params);
+                self.answer(now, caller, result);
+            }
+            (known, Method::Session(session)) => {
+                self.session_call(now, caller, session, params, proof, known);
+            }
+            (known, Method::Signed(signed)) => {
+                self.signed_call(now, caller, signed, params, proof, known);
+            }
         }
     }
 
-    /// What only a simulated venue has: `book?symbol=&updateId=`, `books?symbol=`, `stats`.
+    /// What only a simulated venue has: `book?symbol=&updateId=` and `books?symbol=`.
     fn simulation(&self, route: &str, query: &[(String, String)]) -> RestReply {
         let value = |name: &str| {
             query
@@ -163,39 +168,25 @@ impl Hub {
             status,
             body,
             used_weight: 0,
+            order_counts: None,
             retry_after_s: None,
         }
     }
 
-    fn call(
+    fn public_call(
         &mut self,
         now: VenueMicros,
-        ip: IpAddr,
-        unit: TimeUnit,
-        method: Method,
+        caller: &Caller,
+        method: Public,
         params: &Params,
-        listing: Listing,
     ) -> Result<String, ApiError> {
-        self.stats.requests += 1;
-        self.charge(now, ip, method.weight(params))?;
-        params.only(method.known_params())?;
-        let server_time = unit.of(now);
+        let server_time = caller.unit.of(now);
         match method {
-            Method::Ping => Ok("{}".to_owned()),
-            Method::Time => Ok(format!(r#"{{"serverTime":{server_time}}}"#)),
-            Method::ExchangeInfo => {
-                let symbols = self.wanted(params)?;
-                let specs = symbols.iter().map(|symbol| &self.specs[symbol.0]);
-                Ok(methods::exchange_info(
-                    server_time,
-                    self.limits.weight_max(),
-                    specs,
-                    params,
-                    listing,
-                ))
-            }
-            Method::Depth => self.depth(params),
-            Method::BookTicker => {
+            Public::Ping => Ok("{}".to_owned()),
+            Public::Time => Ok(format!(r#"{{"serverTime":{server_time}}}"#)),
+            Public::ExchangeInfo => self.exchange_info(server_time, params, caller.listing()),
+            Public::Depth => self.depth(params),
+            Public::BookTicker => {
                 let rows: Vec<_> = self
                     .wanted(params)?
                     .into_iter()
@@ -230,10 +221,30 @@ impl Hub {
         Err(refusal)
     }
 
+    fn exchange_info(
+        &self,
+        server_time: u64,
+        params: &Params,
+        listing: Listing,
+    ) -> Result<String, ApiError> {
+        let symbols = self.wanted(params)?;
+        let rules = symbols
+            .iter()
+            .map(|symbol| self.trading.exchange.rules(*symbol));
+        Ok(methods::exchange_info(
+            server_time,
+            self.limits.weight_max(),
+            self.trading.limits,
+            rules,
+            params.shows_permission_sets(),
+            listing,
+        ))
+    }
+
     fn depth(&mut self, params: &Params) -> Result<String, ApiError> {
         let symbol = self.symbol(&params.symbol("symbol")?)?;
         let limit = params.depth_limit()?.min(SNAPSHOT_LEVELS_MAX);
-        params.status()?;
+        self.has_status(symbol, params)?;
         self.stats.depth_requests += 1;
         if let Some(recorded) = self.market.recorded() {
             recorded.asked(symbol);
@@ -251,28 +262,63 @@ impl Hub {
         Ok(render::depth_snapshot(&book))
     }
 
-    /// The symbols that `symbol` or `symbols` name; all without either.
+    /// The symbols that `symbol` or `symbols` name; without either all, or all of the status that
+    /// is asked for.
     fn wanted(&self, params: &Params) -> Result<Vec<SymbolIndex>, ApiError> {
-        params.status()?;
         match (params.has("symbol"), params.has("symbols")) {
             (true, true) => Err(ApiError::bad_combination()),
-            (true, false) => Ok(vec![self.symbol(&params.symbol("symbol")?)?]),
+            (true, false) => {
+                let symbol = self.symbol(&params.symbol("symbol")?)?;
+                self.has_status(symbol, params)?;
+                Ok(vec![symbol])
+            }
             (false, true) => params
                 .symbols()?
                 .iter()
-                .map(|symbol| self.symbol(symbol))
+                .map(|symbol| {
+                    let symbol = self.symbol(symbol)?;
+                    self.has_status(symbol, params)?;
+                    Ok(symbol)
+                })
                 .collect(),
-            (false, false) => Ok((0..self.specs.len()).map(SymbolIndex).collect()),
+            (false, false) => {
+                let wanted = params.status()?;
+                let all = (0..self.specs.len()).map(SymbolIndex);
+                let fits = |symbol: &SymbolIndex| {
+                    wanted.is_none_or(|status| status == self.status_word(*symbol))
+                };
+                Ok(all.filter(fits).collect())
+            }
         }
     }
 
-    fn symbol(&self, symbol: &str) -> Result<SymbolIndex, ApiError> {
+    /// Checks `symbolStatus` against the symbol's.
+    fn has_status(&self, symbol: SymbolIndex, params: &Params) -> Result<(), ApiError> {
+        match params.status()? {
+            Some(wanted) if wanted != self.status_word(symbol) => Err(ApiError::bad_request(
+                -1220,
+                "The symbol's status does not match the requested symbolStatus.",
+            )),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn status_word(&self, symbol: SymbolIndex) -> &'static str {
+        methods::status_word(self.trading.exchange.rules(symbol).status)
+    }
+
+    pub(super) fn symbol(&self, symbol: &str) -> Result<SymbolIndex, ApiError> {
         self.position(symbol).ok_or_else(ApiError::bad_symbol)
     }
 
     /// The book now, for comparison.
     pub(crate) fn book_now(&self, symbol: &str, limit: usize) -> Option<Snapshot> {
         Some(self.market.snapshot(self.position(symbol)?, limit))
+    }
+
+    /// Sends a text to a websocket.
+    pub(super) fn tell(&mut self, connection: ConnectionId, text: String) {
+        self.send(connection, Out::Text(Bytes::from(text)));
     }
 }
 
@@ -315,32 +361,5 @@ impl Request {
             }
         };
         Ok(Self { id, method, params })
-    }
-}
-
-impl ApiError {
-    /// The error object of a websocket API reply.
-    fn json(&self, server_time: u64, unit: TimeUnit) -> String {
-        let data = match self.retry_at {
-            Some(at) => format!(
-                r#","data":{{"serverTime":{server_time},"retryAfter":{}}}"#,
-                unit.of(at)
-            ),
-            None => String::new(),
-        };
-        format!(
-            r#"{{"code":{},"msg":{}{data}}}"#,
-            self.code,
-            json_string(&self.msg)
-        )
-    }
-
-    /// The body of an HTTP error.
-    pub(crate) fn rest_json(&self) -> String {
-        format!(
-            r#"{{"code":{},"msg":{}}}"#,
-            self.code,
-            json_string(&self.msg)
-        )
     }
 }

@@ -14,11 +14,18 @@ use super::Hub;
 
 impl Hub {
     /// A ban ends the address's websocket API connections.
-    pub(super) fn cut_api(&mut self, now: VenueMicros, ip: IpAddr) {
+    fn cut_api(&mut self, now: VenueMicros, ip: IpAddr) {
         for connection in self.connections.values_mut() {
             if connection.surface == Surface::Api && connection.ip == ip {
                 connection.close(now, 1008, "banned");
             }
+        }
+    }
+
+    /// A banned address loses its connections to the API.
+    pub(super) fn cut_if_banned(&mut self, now: VenueMicros, ip: IpAddr) {
+        if self.limits.is_banned(now, ip) {
+            self.cut_api(now, ip);
         }
     }
 
@@ -75,7 +82,25 @@ impl Hub {
                 | Fault::MergeSegments { .. }
                 | Fault::Fragment
                 | Fault::TruncatedFrame
-                | Fault::StaleSnapshot => {}
+                | Fault::StaleSnapshot
+                | Fault::ResponseLost
+                | Fault::EventFirst
+                | Fault::ResponseFirst
+                | Fault::TimeoutAccepted
+                | Fault::TimeoutRefused
+                | Fault::DropAfterAccept
+                | Fault::Unavailable
+                | Fault::Ban
+                | Fault::CancelDelayed { .. }
+                | Fault::EventLost
+                | Fault::EventDuplicate
+                | Fault::SessionRevoked
+                | Fault::StreamTerminated
+                | Fault::UnsolicitedCancel
+                | Fault::Halt { .. }
+                | Fault::CancelOnly { .. }
+                | Fault::Deposit { .. }
+                | Fault::ExternalLock { .. } => {}
             }
         }
     }

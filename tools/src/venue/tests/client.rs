@@ -117,14 +117,47 @@ impl Client {
 
 /// An HTTP GET over the plain port: status line and headers, and body.
 pub(super) fn get(venue: &VenueHandle, path: &str) -> (String, String) {
+    http(venue, "GET", path, "", "").expect("an answer")
+}
+
+/// An HTTP request over the plain port; `headers` end in line breaks. `Err` when the connection
+/// ends without an answer.
+pub(super) fn http(
+    venue: &VenueHandle,
+    verb: &str,
+    path: &str,
+    headers: &str,
+    body: &str,
+) -> std::io::Result<(String, String)> {
+    let mut socket = ask_http(venue, verb, path, headers, body)?;
+    let mut reply = String::new();
+    socket.read_to_string(&mut reply)?;
+    match reply.split_once("\r\n\r\n") {
+        Some((head, body)) => Ok((head.to_owned(), body.to_owned())),
+        None => Err(std::io::ErrorKind::UnexpectedEof.into()),
+    }
+}
+
+/// The question alone: the answer is read from the socket.
+pub(super) fn ask_http(
+    venue: &VenueHandle,
+    verb: &str,
+    path: &str,
+    headers: &str,
+    body: &str,
+) -> std::io::Result<TcpStream> {
     let mut socket = plain(venue);
     write!(
         socket,
-        "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
-    )
-    .expect("connected");
-    let mut reply = String::new();
-    socket.read_to_string(&mut reply).expect("an answer");
-    let (head, body) = reply.split_once("\r\n\r\n").expect("a head");
-    (head.to_owned(), body.to_owned())
+        concat!(
+            "{} {} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n",
+            "Content-Type: application/x-www-form-urlencoded\r\n{}Content-Length: {}\r\n\r\n{}"
+        ),
+        verb,
+        path,
+        headers,
+        body.len(),
+        body
+    )?;
+    Ok(socket)
 }

@@ -1,0 +1,214 @@
+//! A symbol's trading rules: status, filters, self-trade prevention.
+//!
+//! Owns: the values that `exchangeInfo` shows and orders are measured by. Does not: know books or
+//! accounts. Source: Binance Spot `filters.md`; the figures are production's for BTCUSDT, scaled
+//! with the symbol's grids.
+
+use veloz_core::units::{E8, E8_ONE};
+
+use super::order::{NewOrder, OrderSide, OrderType, Quantity, StpMode};
+use super::refusal::Refusal;
+use crate::venue::source::SymbolSpec;
+
+/// Whether a symbol trades.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SymbolStatus {
+    Trading,
+    /// No new orders, no cancels, no trades.
+    Halt,
+    /// No new orders and no trades, but cancels.
+    CancelOnly,
+}
+
+/// PRICE_FILTER: `min <= price <= max`, a multiple of `tick`; zero disables a part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PriceFilter {
+    pub(crate) min: E8,
+    pub(crate) max: E8,
+    pub(crate) tick: E8,
+}
+
+/// LOT_SIZE and MARKET_LOT_SIZE: as above for the quantity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LotFilter {
+    pub(crate) min: E8,
+    pub(crate) max: E8,
+    pub(crate) step: E8,
+}
+
+/// PERCENT_PRICE_BY_SIDE: limits as multiples of the reference price.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PercentPriceBySide {
+    pub(crate) bid_up: E8,
+    pub(crate) bid_down: E8,
+    pub(crate) ask_up: E8,
+    pub(crate) ask_down: E8,
+}
+
+/// NOTIONAL: `min <= price * quantity <= max`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Notional {
+    pub(crate) min: E8,
+    pub(crate) max: E8,
+    pub(crate) apply_min_to_market: bool,
+    pub(crate) apply_max_to_market: bool,
+}
+
+/// Everything that is fixed about trading a symbol, and its status.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SymbolRules {
+    pub(crate) spec: SymbolSpec,
+    pub(crate) status: SymbolStatus,
+    pub(crate) price: PriceFilter,
+    pub(crate) lot: LotFilter,
+    pub(crate) market_lot: LotFilter,
+    pub(crate) percent_price: PercentPriceBySide,
+    pub(crate) notional: Notional,
+    /// MAX_NUM_ORDERS: open orders of one account.
+    pub(crate) orders_max: usize,
+    /// MAX_NUM_ORDER_AMENDS: of one order.
+    pub(crate) amends_max: u32,
+    pub(crate) stp_default: StpMode,
+    pub(crate) stp_allowed: Vec<StpMode>,
+}
+
+impl SymbolRules {
+    /// The rules of a symbol that trades.
+    pub(crate) fn new(spec: &SymbolSpec, allow_stp_none: bool) -> Self {
+        let times = |unit: E8, count: i64| E8(unit.0.saturating_mul(count));
+        let mut stp_allowed = vec![
+            StpMode::ExpireTaker,
+            StpMode::ExpireMaker,
+            StpMode::ExpireBoth,
+            StpMode::Decrement,
+            StpMode::Transfer,
+        ];
+        if allow_stp_none {
+            stp_allowed.insert(0, StpMode::None);
+        }
+        Self {
+            status: SymbolStatus::Trading,
+            price: PriceFilter {
+                min: spec.tick,
+                max: times(spec.tick, 100_000_000),
+                tick: spec.tick,
+            },
+            lot: LotFilter {
+                min: spec.lot,
+                max: times(spec.lot, 900_000_000),
+                step: spec.lot,
+            },
+            market_lot: LotFilter {
+                min: E8(0),
+                max: times(spec.lot, 12_000_000),
+                step: E8(0),
+            },
+            percent_price: PercentPriceBySide {
+                bid_up: E8(5 * E8_ONE),
+                bid_down: E8(E8_ONE / 5),
+                ask_up: E8(5 * E8_ONE),
+                ask_down: E8(E8_ONE / 5),
+            },
+            notional: Notional {
+                min: E8(5 * E8_ONE),
+                max: E8(9_000_000 * E8_ONE),
+                apply_min_to_market: true,
+                apply_max_to_market: false,
+            },
+            orders_max: 200,
+            amends_max: 10,
+            stp_default: StpMode::ExpireMaker,
+            stp_allowed,
+            spec: spec.clone(),
+        }
+    }
+
+    /// Measures a new order by the filters that need no account. Without a reference price those
+    /// that are relative to it do not apply.
+    ///
+    /// # Errors
+    /// The first filter that it fails, in the order of `exchangeInfo`; a worth of nothing.
+    pub(crate) fn check(&self, order: &NewOrder, reference: Option<E8>) -> Result<(), Refusal> {
+        if let Some(price) = order.price
+            && !fits(price, self.price.min, self.price.max, self.price.tick)
+        {
+            return Err(Refusal::FilterFailure("PRICE_FILTER"));
+        }
+        if let Quantity::Base(qty) = order.qty {
+            self.check_lot(qty)?;
+            let LotFilter { min, max, step } = self.market_lot;
+            if order.kind == OrderType::Market && !fits(qty, min, max, step) {
+                return Err(Refusal::FilterFailure("MARKET_LOT_SIZE"));
+            }
+        }
+        if let (Some(price), Some(reference)) = (order.price, reference) {
+            let PercentPriceBySide {
+                bid_up,
+                bid_down,
+                ask_up,
+                ask_down,
+            } = self.percent_price;
+            let (down, up) = match order.side {
+                OrderSide::Buy => (bid_down, bid_up),
+                OrderSide::Sell => (ask_down, ask_up),
+            };
+            let price = i128::from(price.0) * i128::from(E8_ONE);
+            let times = |multiplier: E8| i128::from(reference.0) * i128::from(multiplier.0);
+            if !(times(down)..=times(up)).contains(&price) {
+                return Err(Refusal::FilterFailure("PERCENT_PRICE_BY_SIDE"));
+            }
+        }
+        let is_market = order.kind == OrderType::Market;
+        match (order.qty, order.price.or(reference)) {
+            (Quantity::Base(qty), Some(price)) => self.check_notional(price, qty, is_market),
+            (Quantity::Base(_), None) => Ok(()),
+            (Quantity::Quote(quote), _) => self.check_notional(E8(E8_ONE), quote, is_market),
+        }
+    }
+
+    /// Measures what is left of an amended order.
+    ///
+    /// # Errors
+    /// The filter that it fails.
+    pub(crate) fn check_amended(&self, price: E8, qty: E8) -> Result<(), Refusal> {
+        self.check_lot(qty)?;
+        self.check_notional(price, qty, false)
+    }
+
+    fn check_lot(&self, qty: E8) -> Result<(), Refusal> {
+        let LotFilter { min, max, step } = self.lot;
+        if fits(qty, min, max, step) {
+            Ok(())
+        } else {
+            Err(Refusal::FilterFailure("LOT_SIZE"))
+        }
+    }
+
+    fn check_notional(&self, price: E8, qty: E8, is_market: bool) -> Result<(), Refusal> {
+        let Notional {
+            min,
+            max,
+            apply_min_to_market,
+            apply_max_to_market,
+        } = self.notional;
+        // Compared exactly, so at the square of the resolution.
+        let notional = i128::from(price.0) * i128::from(qty.0);
+        let bound = |bound: E8| i128::from(bound.0) * i128::from(E8_ONE);
+        if notional <= 0 {
+            return Err(Refusal::PriceTimesQtyZero);
+        }
+        let too_small = (!is_market || apply_min_to_market) && notional < bound(min);
+        let too_large = (!is_market || apply_max_to_market) && max.0 != 0 && notional > bound(max);
+        if too_small || too_large {
+            return Err(Refusal::FilterFailure("NOTIONAL"));
+        }
+        Ok(())
+    }
+}
+
+/// Within a filter; a zero disables the part.
+fn fits(value: E8, min: E8, max: E8, step: E8) -> bool {
+    (min.0 == 0 || value >= min)
+        && (max.0 == 0 || value <= max)
+        && (step.0 == 0 || value.0 % step.0 == 0)
+}

@@ -1,0 +1,169 @@
+//! What the exchange does without being asked: halts, expiries, deposits, ends of sessions.
+//!
+//! Owns: the effect of each fault of the exchange. Does not: decide when one fires.
+
+use veloz_core::units::{E8, E8_ONE};
+
+use super::super::connection::after_ms;
+use super::super::exchange::{AccountIndex, SymbolStatus};
+use super::super::faults::Fault;
+use super::super::source::{SymbolIndex, VenueMicros};
+use super::super::trading::agenda::Arrival;
+use super::super::trading::events::UserEvent;
+use super::Hub;
+
+impl Hub {
+    /// Carries out a fault of the exchange.
+    pub(super) fn unasked(&mut self, now: VenueMicros, fault: Fault) {
+        match fault {
+            Fault::SessionRevoked => self.revoke_sessions(),
+            Fault::StreamTerminated => self.terminate_streams(now),
+            Fault::UnsolicitedCancel => self.expire_everything(now),
+            Fault::Halt { ms } => self.close_for(now, SymbolStatus::Halt, ms),
+            Fault::CancelOnly { ms } => self.close_for(now, SymbolStatus::CancelOnly, ms),
+            Fault::Deposit { units } => {
+                for account in self.trading.accounts() {
+                    self.deposit(now, account, &self.quote_asset(), whole(units));
+                }
+            }
+            Fault::ExternalLock { units } => {
+                for account in self.trading.accounts() {
+                    self.external_lock(now, account, &self.quote_asset(), whole(units));
+                }
+            }
+            Fault::Gap
+            | Fault::Duplicate
+            | Fault::Reorder
+            | Fault::HugeEvent
+            | Fault::CrossedBook
+            | Fault::EmptyEvent
+            | Fault::UnknownKeys
+            | Fault::UnknownEvent
+            | Fault::MalformedJson
+            | Fault::InvalidUtf8
+            | Fault::SplitSegments { .. }
+            | Fault::MergeSegments { .. }
+            | Fault::Fragment
+            | Fault::TruncatedFrame
+            | Fault::StaleSnapshot
+            | Fault::Silence { .. }
+            | Fault::Stall { .. }
+            | Fault::Reset
+            | Fault::WrongPong
+            | Fault::UnsolicitedPong
+            | Fault::PingFlood { .. }
+            | Fault::DailyCut
+            | Fault::ServerShutdown
+            | Fault::ResponseLost
+            | Fault::EventFirst
+            | Fault::ResponseFirst
+            | Fault::TimeoutAccepted
+            | Fault::TimeoutRefused
+            | Fault::DropAfterAccept
+            | Fault::Unavailable
+            | Fault::Ban
+            | Fault::CancelDelayed { .. }
+            | Fault::EventLost
+            | Fault::EventDuplicate => {}
+        }
+    }
+
+    /// Changes what an account has of an asset, and tells it.
+    pub(super) fn deposit(
+        &mut self,
+        now: VenueMicros,
+        account: AccountIndex,
+        asset: &str,
+        delta: E8,
+    ) {
+        let told = UserEvent::Deposit {
+            account,
+            at: now,
+            asset: asset.to_owned(),
+            delta,
+        };
+        let mut events = vec![told];
+        events.extend(self.trading.take_events());
+        let due = VenueMicros(now.0 + self.config.latency.engine_to_event_us);
+        self.schedule_events(due, events);
+        self.settle(now);
+    }
+
+    /// As [`deposit`](Self::deposit) for the account of a name; `false` when there is none.
+    pub(crate) fn deposit_by_name(
+        &mut self,
+        now: VenueMicros,
+        account: &str,
+        asset: &str,
+        delta: E8,
+    ) -> bool {
+        match self.trading.exchange.account(account) {
+            Some(account) => {
+                self.deposit(now, account, asset, delta);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Tells an account that something outside locked some of an asset. The venue's own balances
+    /// stay as they are.
+    pub(super) fn external_lock(
+        &mut self,
+        now: VenueMicros,
+        account: AccountIndex,
+        asset: &str,
+        delta: E8,
+    ) {
+        let event = UserEvent::ExternalLock {
+            account,
+            at: now,
+            asset: asset.to_owned(),
+            delta,
+        };
+        let due = VenueMicros(now.0 + self.config.latency.engine_to_event_us);
+        self.schedule_events(due, vec![event]);
+        self.settle(now);
+    }
+
+    /// Opens or closes a symbol.
+    pub(super) fn set_status(&mut self, symbol: SymbolIndex, status: SymbolStatus) {
+        self.closed_until[symbol.0] = None;
+        self.trading.exchange.set_status(symbol, status);
+    }
+
+    /// A symbol's time of closure is over, unless it was closed again for longer.
+    pub(super) fn reopen(&mut self, now: VenueMicros, symbol: SymbolIndex) {
+        if self.closed_until[symbol.0].is_some_and(|until| until <= now) {
+            self.set_status(symbol, SymbolStatus::Trading);
+        }
+    }
+
+    fn close_for(&mut self, now: VenueMicros, status: SymbolStatus, ms: u32) {
+        let until = after_ms(now, ms.into());
+        for symbol in (0..self.specs.len()).map(SymbolIndex) {
+            self.set_status(symbol, status);
+            self.closed_until[symbol.0] = Some(until);
+            self.agenda.add(until, Arrival::Reopening(symbol));
+        }
+    }
+
+    fn expire_everything(&mut self, now: VenueMicros) {
+        for account in self.trading.accounts() {
+            for symbol in (0..self.specs.len()).map(SymbolIndex) {
+                self.trading.exchange.expire_all(now, account, symbol);
+                self.harvest(now);
+            }
+        }
+        self.settle(now);
+    }
+
+    fn quote_asset(&self) -> String {
+        let first = self.specs.first();
+        first.map_or_else(String::new, |spec| spec.quote.clone())
+    }
+}
+
+fn whole(units: u32) -> E8 {
+    E8(i64::from(units) * E8_ONE)
+}
