@@ -287,3 +287,7 @@ const _: () = assert!(ORDERS_OPEN_MAX + ORDERS_REMEMBERED_MAX < u16::MAX as usiz
 /// Instruments between an asset and the account currency. A stablecoin and a major coin lie between at most; a longer
 /// way adds the errors of all their middles. An asset farther away fails the start.
 pub const CONVERSION_STEPS_MAX: usize = 4;
+
+/// Levels a side that the imbalance strategy may sum at each update of a book; each costs a search of the
+/// book's bitmap. A configuration that asks for more is refused.
+pub const IMBALANCE_LEVELS_MAX: u32 = 20;

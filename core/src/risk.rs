@@ -1,14 +1,15 @@
 //! Pre-trade risk: what may become an order.
 //!
 //! Owns: the limits, the trading state, the reasons of refusal, and [`Risk::admit`], the only maker of
-//! [`Admitted`]. Does not: know orders, books or accounts ([`Conditions`] tells of them), cancel, or change the
-//! trading state by itself; whoever finds an overfill or a lost record halts through [`Risk::set_state`].
+//! [`Admitted`]. Does not: know orders, books or accounts ([`Conditions`] tells of them), cancel, or
+//! change the trading state by itself; whoever finds an overfill or a lost record halts through
+//! [`Risk::set_state`].
 //!
-//! Limits are integers in the unit of their name; a limit that is `None` does not bind. Global limits are
-//! in the account currency. Orders of a strategy and of an operator obey the same rules.
+//! Limits are integers in the unit of their name; a limit that is `None` does not bind. Global limits
+//! are in the account currency. Orders of a strategy and of an operator obey the same rules.
 //!
-//! **Precedence.** The first rule that an intent breaks is its reason; rules are tried in this order, which is
-//! that of [`Rejection::ALL`]:
+//! **Precedence.** The first rule that an intent breaks is its reason; rules are tried in this order,
+//! which is that of [`Rejection::ALL`]:
 //!
 //! | reason | refused when | told by |
 //! | --- | --- | --- |
@@ -37,20 +38,24 @@
 //! | `insufficient_balance` | a buy's notional > free quote; a sale's quantity > free base: spot sells only what it holds | [`Conditions::available_quote`], [`Conditions::available_base`] |
 //! | `venue_rate_budget` | no room in the venue's budgets | [`Conditions::venue_budget_ready`] |
 //!
-//! **Prices.** The mark is the middle of the touch, or its only side. A limit order counts at its price. A market
-//! order counts at the touch that it meets; it is thought to reach `price_collar_bps` farther, which counts for
-//! `self_trade`, and for a buy wherever more money is worse. A `LIMIT_MAKER` that would take by our book is not
-//! refused here: the book may be behind, and only the venue knows; strategies keep their own quotes from crossing.
+//! **Prices.** The mark is the middle of the touch, or its only side. A limit order counts at its price.
+//! A market order counts at the touch that it meets; it is thought to reach `price_collar_bps` farther,
+//! which counts for `self_trade`, and for a buy wherever more money is worse. A `LIMIT_MAKER` that would
+//! take by our book is not refused here: the book may be behind, and only the venue knows; strategies
+//! keep their own quotes from crossing.
 //!
-//! **Only reduces**: the order goes against the position, and with everything open on its side filled too the
-//! position has at most come to zero. That is what passes in `REDUCE_ONLY`, and after `daily_loss` and
-//! `max_drawdown`, which change no state: they stop what adds risk and let out what takes it away.
+//! **Only reduces**: the order goes against the position, and with everything open on its side filled
+//! too the position has at most come to zero. That is what passes in `REDUCE_ONLY`, and after
+//! `daily_loss` and `max_drawdown`, which change no state: they stop what adds risk and let out what
+//! takes it away.
 //!
-//! **Exposure** is the mark times the worst position ([`worst_position`]). An order adds the growth of that, so
-//! closing a position, or quoting the smaller side, is never refused for leverage or concentration.
+//! **Exposure** is the mark times the worst position ([`worst_position`]). An order adds the growth of
+//! that, so closing a position, or quoting the smaller side, is never refused for leverage or
+//! concentration.
 //!
 //! **Kill switch.** [`Risk::kill`] latches: the state is `HALTED` and cannot be set to another until
-//! [`Risk::reset_kill_switch`]; after that it still is `HALTED`, and starting again is a second decision.
+//! [`Risk::reset_kill_switch`]; after that it still is `HALTED`, and starting again is a second
+//! decision.
 
 mod admission;
 mod bounds;
@@ -79,8 +84,8 @@ labelled! {
     pub enum Rejection {
         /// The kill switch is latched.
         KillSwitch = "kill_switch",
-        /// The engine has not reconciled with the venue, trading is halted or ending, or the instrument does
-        /// not trade.
+        /// The engine has not reconciled with the venue, trading is halted or ending, or the instrument
+        /// does not trade.
         NotReady = "not_ready",
         /// The instrument's book is not live.
         BookNotLive = "book_not_live",

@@ -1,12 +1,12 @@
 //! Strategies: what looks at the market and says what it wants.
 //!
-//! Owns: the trait [`Strategy`], what it is shown ([`View`]) and what comes back ([`Actions`]), the strategies
-//! themselves, and the [`Funnel`] of counts from signal to fill. Does not: send anything; risk looks at each
-//! order first, and the engine keeps the orders.
+//! Owns: the trait [`Strategy`], what it is shown ([`View`]) and what comes back ([`Actions`]), the
+//! strategies themselves, and the [`Funnel`] of counts from signal to fill. Does not: send anything;
+//! risk looks at each order first, and the engine keeps the orders.
 //!
-//! Invariants: a strategy sees a book only while it is live; what it does depends on its calls alone, so the same
-//! calls give the same actions; it never allocates after construction. Prices and quantities are integers;
-//! only a signal may be a float, through `libm`.
+//! Invariants: a strategy sees a book only while it is live; what it does depends on its calls alone, so
+//! the same calls give the same actions; it never allocates after construction. Prices and quantities
+//! are integers; only a signal may be a float, through `libm`.
 
 mod actions;
 mod configured;
@@ -79,8 +79,8 @@ pub struct View<'a> {
 }
 
 impl View<'_> {
-    /// Best bid and ask of a live book that has both, not crossed, at positive prices whose sum fits 64 bits: what a
-    /// middle price can be made of.
+    /// Best bid and ask of a live book that has both, not crossed, at positive prices whose sum fits 64
+    /// bits: what a middle price can be made of.
     pub fn touch(&self) -> Option<(Ticks, Ticks)> {
         let live = self.book?;
         let bid = live.book.best(book::Side::Bid)?.price;
@@ -135,13 +135,14 @@ pub struct OrderUpdate {
     pub fill: Option<Fill>,
 }
 
-/// Something that trades. Called for one instrument at a time; what it asks for is done, or refused, before the
-/// next call, and the next [`View::own`] shows which.
+/// Something that trades. Called for one instrument at a time; what it asks for is done, or refused,
+/// before the next call, and the next [`View::own`] shows which.
 pub trait Strategy {
     /// Its name: a closed label of metrics and logs.
     fn name(&self) -> &'static str;
 
-    /// The live book of the instrument changed, became live, or (with no book in the view) stopped being live.
+    /// The live book of the instrument changed, became live, or (with no book in the view) stopped being
+    /// live.
     fn on_book(&mut self, view: &View<'_>, actions: &mut Actions);
 
     /// A public trade of the instrument.
@@ -150,7 +151,8 @@ pub trait Strategy {
     /// An own order changed its state or was filled.
     fn on_order(&mut self, view: &View<'_>, update: &OrderUpdate, actions: &mut Actions);
 
-    /// [`Strategy::next_timer`] has passed; called once for each instrument. Afterwards the next timer is later.
+    /// [`Strategy::next_timer`] has passed; called once for each instrument. Afterwards the next timer
+    /// is later.
     fn on_timer(&mut self, view: &View<'_>, actions: &mut Actions);
 
     /// When [`Strategy::on_timer`] wants to be called.

@@ -14,8 +14,8 @@ use server::{Pki, Tls, accept_tls, answer_to, frame, read_frame, read_request, r
 use server::{serve, serve_websocket};
 use veloz_core::edge::clock::Clock;
 use veloz_core::edge::connector::{
-    ConnectFault, ConnectorConfig, ConnectorShared, Endpoint, FromConnector, RequestError,
-    ToConnector, WALL_UNKNOWN, connect_link, request_once, rings, spawn,
+    ConnectFault, ConnectorConfig, ConnectorShared, Conversation, Endpoint, FromConnector,
+    RequestError, ToConnector, WALL_UNKNOWN, connect_link, request_once, rings, spawn,
 };
 use veloz_core::edge::link::{Link, Polled};
 use veloz_core::edge::tls::{Progress, TlsSession, TrustError, client_config, config_of_roots};
@@ -664,6 +664,52 @@ fn one_question_and_its_answer() {
     assert!(matches!(
         request_once(&to, "{}", Nanos::from_ms(100)),
         Err(RequestError::Io { .. } | RequestError::Connect { .. })
+    ));
+    peer.join().expect("no panic");
+}
+
+#[test]
+fn a_conversation_waits_no_longer_than_it_is_told_and_loses_nothing() {
+    let pki = Pki::new();
+    let (port, peer) = serve_websocket(&pki, |mut tls| {
+        let first = read_frame(&mut tls).expect("a text");
+        // Half an answer: the wait for it ends, and the rest comes after the next text.
+        let answer = frame(0x81, b"the answer");
+        tls.write_all(&answer[..5]).expect("sent");
+        let second = read_frame(&mut tls).expect("a text");
+        tls.write_all(&answer[5..]).expect("sent");
+        tls.write_all(&frame(0x81, b"and another")).expect("sent");
+        let goodbye = read_frame(&mut tls).expect("a close frame");
+        (first.1, second.1, goodbye.0)
+    });
+    let to = endpoint(&format!("wss://localhost:{port}/ws-api/v3"), &pki);
+    let clock = Clock::kernel();
+    let later = || clock.now().plus(PATIENCE);
+    let mut talk =
+        Conversation::open(&to, MESSAGE_BYTES_MAX, clock, later()).expect("a good server");
+    talk.send("one", later()).expect("sent");
+    let soon = clock.now().plus(Nanos::from_ms(20));
+    assert_eq!(talk.receive(soon).expect("open"), None);
+    assert_eq!(talk.receive(Nanos::ZERO).expect("open"), None);
+    talk.send("two", later()).expect("sent");
+    let mut heard = || talk.receive(later()).expect("open");
+    assert_eq!(heard().as_deref(), Some("the answer"));
+    assert_eq!(heard().as_deref(), Some("and another"));
+    talk.close(later());
+    let (first, second, goodbye) = peer.join().expect("no panic");
+    assert_eq!(
+        (first.as_slice(), second.as_slice()),
+        (&b"one"[..], &b"two"[..])
+    );
+    assert_eq!(goodbye, 0x88);
+
+    let (port, peer) = serve_websocket(&pki, drop);
+    let to = endpoint(&format!("wss://localhost:{port}/"), &pki);
+    let mut talk =
+        Conversation::open(&to, MESSAGE_BYTES_MAX, clock, later()).expect("a good server");
+    assert!(matches!(
+        talk.receive(later()),
+        Err(RequestError::Io { .. })
     ));
     peer.join().expect("no panic");
 }

@@ -1,8 +1,8 @@
 //! The strategies on recorded books: they quote and trade, and keep within their bounds.
 //!
-//! Orders here rest at once and fill when the best price of the other side passes them, without a queue: what is
-//! tested is what a strategy does on real books, not what it would have earned. Needs `VELOZ_DATA_DIR`; says so and
-//! passes without it.
+//! Orders here rest at once and fill when the best price of the other side passes them, without a queue:
+//! what is tested is what a strategy does on real books, not what it would have earned. Needs
+//! `VELOZ_DATA_DIR`; says so and passes without it.
 
 use flate2::read::GzDecoder;
 use serde::Deserialize;
@@ -237,7 +237,8 @@ const SESSIONS: [&[&str]; 2] = [
     &["spot/ethusdt_20240808.gz"],
 ];
 
-/// The bound in base: so many orders of 200 at the price now, and what the price moved since they were sized.
+/// The bound in base: so many orders of 200 at the price now, and what the price moved since they were
+/// sized.
 fn bound(desk: &Desk, orders: i64) -> i64 {
     let price_e8 = i128::from(desk.touch()[0].0) * i128::from(CENT.0);
     let one = 200 * i128::from(E8_ONE) * i128::from(E8_ONE) / price_e8;

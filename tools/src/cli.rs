@@ -17,9 +17,10 @@ pub const EXIT_FAILURE: u8 = 1;
 /// The command line or the configuration is wrong; nothing was started.
 pub const EXIT_USAGE: u8 = 2;
 
-/// It ended as asked, but orders may be left open at the venue.
+/// It ended as asked, but open orders are left at the venue.
 pub const EXIT_ORDERS_LEFT: u8 = 3;
 
+const CANCEL_ALL_EXIT_CODES: &str = "Exit codes: 0 no open order is left, 3 some are left (which are named), 1 that could not be found out, 2 wrong command line or configuration.";
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed while running, 2 wrong command line or configuration, 3 orders left open.";
 
 /// The VeloZ trading engine: live order books, a simulated venue, captures and replays.
@@ -62,6 +63,9 @@ pub enum Command {
     Venue(VenueArgs),
     /// Run engine and venue in virtual time with faults of every kind, and compare their accounts
     Simulate(SimulateArgs),
+    /// Cancel every open order of this instance, without the engine
+    #[command(after_help = CANCEL_ALL_EXIT_CODES)]
+    CancelAll(CancelAllArgs),
     /// Record market data of any venue address into a capture
     Record(RecordArgs),
     /// Play captures through the very same engine, in virtual time
@@ -174,6 +178,30 @@ pub struct ExportArgs {
     pub out: Option<PathBuf>,
 }
 
+/// Arguments of `cancel-all`.
+#[derive(Clone, Debug, Args)]
+pub struct CancelAllArgs {
+    /// Cancel all open orders of the account, also those of other instances, programs and people
+    #[arg(long, requires = "yes")]
+    pub account: bool,
+
+    /// Confirm --account
+    #[arg(long)]
+    pub yes: bool,
+
+    /// Of this symbol alone
+    #[arg(long, value_name = "SYMBOL")]
+    pub symbol: Option<String>,
+
+    /// Give up after this many seconds beyond account.recv_window_ms
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    pub timeout: u64,
+
+    /// Print one JSON object a line
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// Arguments of `check`.
 #[derive(Clone, Debug, Args)]
 pub struct CheckArgs {
@@ -279,5 +307,8 @@ mod tests {
         assert!(parse(&["import", "a.gz"]).is_err());
         assert!(parse(&["record"]).is_err());
         assert!(parse(&["fly"]).is_err());
+        assert!(parse(&["cancel-all", "--account"]).is_err());
+        assert!(parse(&["cancel-all", "--timeout", "0"]).is_err());
+        assert!(parse(&["cancel-all", "--account", "--yes"]).is_ok());
     }
 }

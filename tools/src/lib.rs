@@ -1,9 +1,12 @@
 //! The `veloz` command as a library: the simulated venue, captures, configuration, and the wiring
 //! of the engine's threads. The binary only parses arguments and calls into it.
 
+pub mod cancel_all;
+pub mod canceller;
 pub mod capture;
 pub mod cli;
 pub mod config;
+pub mod dead_man;
 pub mod keys;
 pub mod logging;
 pub mod machine_check;

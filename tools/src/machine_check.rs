@@ -1,11 +1,13 @@
 //! `veloz check`: what this machine and this configuration lack, and what to do about it.
 //!
-//! Owns: [`Finding`], the measurement of the worst pause, and how findings are printed. Facts are
-//! read in `facts.rs`, judged in `rules.rs`. Does not: change anything on the machine.
+//! Owns: [`Finding`], the measurement of the worst pause, and how findings are printed. Facts of the
+//! machine are read in `facts.rs`, judged in `rules.rs`; keys, state and the venue's clock are looked at in
+//! `trading.rs`. Does not: change anything on the machine.
 
 pub mod facts;
 pub mod parse;
 pub mod rules;
+mod trading;
 
 use crate::cli::{EXIT_FAILURE, EXIT_OK};
 use crate::config::Loaded;
@@ -106,6 +108,7 @@ pub fn check(loaded: &Loaded, json: bool) -> u8 {
             "unset the variable".to_owned(),
         )
     }));
+    findings.extend(trading::judge(&loaded.config));
     let pause = worst_pause(rules::core_cpu(&facts, &loaded.config));
     findings.extend(rules::judge(&facts, &loaded.config, Some(pause)));
     if json {

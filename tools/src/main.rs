@@ -3,7 +3,7 @@
 use clap::Parser as _;
 use std::process::ExitCode;
 use veloz::cli::{Cli, Command, ConfigCommand, EXIT_FAILURE, EXIT_OK, EXIT_USAGE};
-use veloz::{config, machine_check, record, replay, run, simulation, venue};
+use veloz::{cancel_all, config, machine_check, record, replay, run, simulation, venue};
 
 fn main() -> ExitCode {
     ExitCode::from(command())
@@ -51,11 +51,15 @@ fn command() -> u8 {
             return EXIT_USAGE;
         }
     };
-    if !matches!(command, Command::Run(_) | Command::Record(_)) {
+    if !matches!(
+        command,
+        Command::Run(_) | Command::Record(_) | Command::CancelAll(_)
+    ) {
         end_quietly_on_closed_pipes();
     }
     match command {
         Command::Run(arguments) => run::run(&loaded, &arguments),
+        Command::CancelAll(arguments) => cancel_all::cancel_all(&loaded, &arguments),
         Command::Record(arguments) => record::record(&loaded, &arguments),
         Command::Replay(arguments) => replay::replay(&arguments),
         Command::Import(arguments) => replay::import(&arguments),

@@ -334,13 +334,7 @@ impl StateStore {
             _lock: lock(directory, instance)?,
         };
         let path = disk.path();
-        let last = match file::read(&path, instance) {
-            Ok(state) => state,
-            Err(file::ReadError::Io(cause)) => return Err(failed(&path, "read it")(cause)),
-            Err(file::ReadError::Fault(fault)) => {
-                return Err(StateError::Unreadable { path, fault });
-            }
-        };
+        let last = load(&path, instance)?;
         let run = next_run(last.as_ref().map(|state| state.run), now_unix_s)
             .ok_or(StateError::RunsExhausted { path })?;
         let store = Self::new(last.unwrap_or_default(), Some(disk));
@@ -394,9 +388,45 @@ impl StateStore {
     }
 }
 
+/// What is kept of an instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Inspected {
+    /// There is no file: the next start would be the first.
+    Nothing,
+    /// This.
+    State(Box<State>),
+}
+
+/// Looks at what is kept of an instance, without taking it.
+///
+/// # Errors
+/// [`StateError`]: it cannot be read.
+pub fn inspect(directory: &Path, instance: &str) -> Result<Inspected, StateError> {
+    load(&path_in(directory, instance), instance).map(|state| {
+        state.map_or(Inspected::Nothing, |state| {
+            Inspected::State(Box::new(state))
+        })
+    })
+}
+
+fn load(path: &Path, instance: &str) -> Result<Option<State>, StateError> {
+    match file::read(path, instance) {
+        Ok(state) => Ok(state),
+        Err(file::ReadError::Io(cause)) => Err(failed(path, "read it")(cause)),
+        Err(file::ReadError::Fault(fault)) => Err(StateError::Unreadable {
+            path: path.to_owned(),
+            fault,
+        }),
+    }
+}
+
+fn path_in(directory: &Path, instance: &str) -> PathBuf {
+    directory.join(format!("{instance}.state"))
+}
+
 impl Disk {
     fn path(&self) -> PathBuf {
-        self.directory.join(format!("{}.state", self.instance))
+        path_in(&self.directory, &self.instance)
     }
 }
 

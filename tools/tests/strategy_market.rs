@@ -1,8 +1,10 @@
-//! The strategies against the synthetic market, in virtual time: they trade, and they stay within their bounds.
+//! The strategies against the synthetic market, in virtual time: they trade, and they stay within their
+//! bounds.
 //!
-//! The venue here is a few lines: orders arrive [`LATENCY_US`] late, a maker waits behind what is shown at its
-//! price, public trades eat that queue, and a touch that passes an order fills it. It answers one question, whether the
-//! shipped parameters trade on the shipped market; matching as the venue does it is tested where it lives.
+//! The venue here is a few lines: orders arrive [`LATENCY_US`] late, a maker waits behind what is shown
+//! at its price, public trades eat that queue, and a touch that passes an order fills it. It answers one
+//! question, whether the shipped parameters trade on the shipped market; matching as the venue does it
+//! is tested where it lives.
 
 use std::collections::VecDeque;
 
@@ -136,7 +138,8 @@ impl World {
         Nanos::from_us(self.now_us)
     }
 
-    /// Calls the strategy and does what it asks for; then tells it of its own orders until nothing is new.
+    /// Calls the strategy and does what it asks for; then tells it of its own orders until nothing is
+    /// new.
     fn look(&mut self, call: impl FnOnce(&mut Configured, &View<'_>, &mut Actions)) {
         self.call(call);
         while let Some(update) = self.updates.pop_front() {

@@ -10,10 +10,12 @@
 //! are freed here.
 
 mod budget;
+mod conversation;
 mod endpoint;
 mod request;
 mod upgrade;
 
+pub use conversation::Conversation;
 pub use endpoint::{Endpoint, EndpointError};
 pub use request::{RequestError, request_once};
 pub use upgrade::ConnectFault;

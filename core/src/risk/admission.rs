@@ -1,9 +1,9 @@
 //! The one door to the venue: [`Risk::admit`].
 //!
 //! Owns: [`Risk`], which holds the limits, the trading state with its latch, and the times of the last
-//! admissions; and the checks themselves. Does not: know orders, books or accounts; each call is told of the
-//! moment by [`Conditions`]. Cancels and reductions of open orders (amends) do not come here: they only
-//! make exposure smaller.
+//! admissions; and the checks themselves. Does not: know orders, books or accounts; each call is told of
+//! the moment by [`Conditions`]. Cancels and reductions of open orders (amends) do not come here: they
+//! only make exposure smaller.
 //!
 //! Invariants: every product is exact (128 bits); the admitted path divides only to price a market order
 //! with a collar and where quote and account currency differ; nothing allocates after [`Risk::new`].
@@ -52,7 +52,8 @@ pub struct Risk {
 }
 
 impl Risk {
-    /// Risk over as many instruments as there are limits, in the order of their indices; [`TradingState::Active`].
+    /// Risk over as many instruments as there are limits, in the order of their indices;
+    /// [`TradingState::Active`].
     ///
     /// # Errors
     /// When a limit is outside its range.
@@ -109,14 +110,15 @@ impl Risk {
         Ok(())
     }
 
-    /// Latches the kill switch: nothing is admitted until it is reset. Also what a start does that finds it
-    /// latched in the state file. The caller cancels and keeps the latch across restarts.
+    /// Latches the kill switch: nothing is admitted until it is reset. Also what a start does that finds
+    /// it latched in the state file. The caller cancels and keeps the latch across restarts.
     pub fn kill(&mut self) {
         self.latched = true;
         self.state = TradingState::Halted;
     }
 
-    /// Unlatches the kill switch. Trading stays [`TradingState::Halted`]: to start it again is a second decision.
+    /// Unlatches the kill switch. Trading stays [`TradingState::Halted`]: to start it again is a second
+    /// decision.
     pub fn reset_kill_switch(&mut self) {
         self.latched = false;
     }
@@ -152,8 +154,8 @@ impl Risk {
         Ok(())
     }
 
-    /// Whether a change loosens nothing; such a change needs nobody's second look. A change of an instrument
-    /// that does not exist loosens nothing either, and [`Risk::set_limits`] refuses it.
+    /// Whether a change loosens nothing; such a change needs nobody's second look. A change of an
+    /// instrument that does not exist loosens nothing either, and [`Risk::set_limits`] refuses it.
     pub fn is_tightening(&self, change: &LimitsChange) -> bool {
         match change {
             LimitsChange::Global(limits) => limits.is_within(&self.global),
@@ -164,10 +166,11 @@ impl Risk {
         }
     }
 
-    /// Lets an intent become an order, or says why not: the first reason in the order of the table above.
+    /// Lets an intent become an order, or says why not: the first reason in the order of the table
+    /// above.
     ///
-    /// A replacement comes here as a new order while the old one still counts in `conditions`, because the old
-    /// one may trade until it is gone.
+    /// A replacement comes here as a new order while the old one still counts in `conditions`, because
+    /// the old one may trade until it is gone.
     ///
     /// # Errors
     /// The reason.
@@ -261,7 +264,8 @@ impl Risk {
         Ok(Market { price, twice_mark })
     }
 
-    /// The position with everything open on the order's side filled, and what [`TradingState::ReduceOnly`] allows.
+    /// The position with everything open on the order's side filled, and what
+    /// [`TradingState::ReduceOnly`] allows.
     #[inline]
     fn check_position(
         &self,
@@ -304,8 +308,8 @@ impl Risk {
         Ok(())
     }
 
-    /// Leverage and concentration, which an order can only break by making the worst position larger; and the
-    /// losses, after which only orders that make the position smaller pass.
+    /// Leverage and concentration, which an order can only break by making the worst position larger;
+    /// and the losses, after which only orders that make the position smaller pass.
     #[inline]
     fn check_exposure(
         &self,

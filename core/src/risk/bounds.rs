@@ -1,7 +1,7 @@
 //! Limits that make sense, and changes that loosen none.
 //!
-//! Owns: the ranges of every limit ([`LimitsError`] names the one that is left) and the order between two
-//! sets of them. Does not: apply a change.
+//! Owns: the ranges of every limit ([`LimitsError`] names the one that is left) and the order between
+//! two sets of them. Does not: apply a change.
 
 use super::{GlobalLimits, InstrumentLimits};
 use crate::instrument::InstrumentIndex;
@@ -81,9 +81,9 @@ impl InstrumentLimits {
 }
 
 impl GlobalLimits {
-    /// Checks each limit against its range: everything that is set is positive; leverage is at most 100,000 %,
-    /// concentration 100 %, drawdown 10,000 basis points, orders a second [`ORDERS_PER_SECOND_MAX`], age and
-    /// clock offset an hour.
+    /// Checks each limit against its range: everything that is set is positive; leverage is at most
+    /// 100,000 %, concentration 100 %, drawdown 10,000 basis points, orders a second
+    /// [`ORDERS_PER_SECOND_MAX`], age and clock offset an hour.
     ///
     /// # Errors
     /// The first limit that is outside.

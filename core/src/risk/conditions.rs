@@ -25,8 +25,8 @@ pub struct OpenOrders {
     pub remaining: Lots,
     /// How many they are.
     pub count: u32,
-    /// The best price among those that rest or may rest: highest to buy, lowest to sell. `None` when there
-    /// are none; market orders do not count here.
+    /// The best price among those that rest or may rest: highest to buy, lowest to sell. `None` when
+    /// there are none; market orders do not count here.
     pub best_price: Option<Ticks>,
 }
 
@@ -49,8 +49,9 @@ impl Ratio {
     };
 
     /// A ratio of two numbers of `[1, i64::MAX]`, for example of a price in 1e-8 units and
-    /// [`crate::units::E8_ONE`]; `None` outside. Terms above 2^36 are both halved until they fit, upwards for the
-    /// numerator and downwards for the denominator, so that nothing is valued below its worth.
+    /// [`crate::units::E8_ONE`]; `None` outside. Terms above 2^36 are both halved until they fit,
+    /// upwards for the numerator and downwards for the denominator, so that nothing is valued below its
+    /// worth.
     pub const fn new(numerator: i64, denominator: i64) -> Option<Self> {
         if numerator <= 0 || denominator <= 0 {
             return None;
@@ -69,8 +70,8 @@ impl Ratio {
         })
     }
 
-    /// An amount of quote, not negative and below 2^91, in the account currency in the same unit, rounded
-    /// up. Divides only where the two currencies differ.
+    /// An amount of quote, not negative and below 2^91, in the account currency in the same unit,
+    /// rounded up. Divides only where the two currencies differ.
     #[inline]
     pub(super) const fn convert_up(self, amount: i128) -> i128 {
         if self.numerator == self.denominator {
@@ -82,8 +83,8 @@ impl Ratio {
     }
 }
 
-/// Everything that decides about an intent and is neither in it nor a limit. Amounts of the account are in
-/// 1e-8 units of the account currency where no other asset is named.
+/// Everything that decides about an intent and is neither in it nor a limit. Amounts of the account are
+/// in 1e-8 units of the account currency where no other asset is named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(
     clippy::struct_excessive_bools,
@@ -94,7 +95,8 @@ pub struct Conditions {
     pub ready: bool,
     /// Whether the records ring is above its high-water mark.
     pub backlog: bool,
-    /// Whether the order link is missing, has unsent bytes, or has as many unanswered requests as it may.
+    /// Whether the order link is missing, has unsent bytes, or has as many unanswered requests as it
+    /// may.
     pub link_backpressure: bool,
     /// Whether an order with the intent's client id exists already.
     pub duplicate_client_id: bool,
@@ -112,9 +114,11 @@ pub struct Conditions {
     pub open_sells: OpenOrders,
     /// Open orders of all instruments.
     pub open_orders_total: u32,
-    /// What may be sold: free base asset, less what admitted orders need that the venue has not locked yet.
+    /// What may be sold: free base asset, less what admitted orders need that the venue has not locked
+    /// yet.
     pub available_base: E8,
-    /// What may be spent: free quote asset, less what admitted orders need that the venue has not locked yet.
+    /// What may be spent: free quote asset, less what admitted orders need that the venue has not locked
+    /// yet.
     pub available_quote: E8,
     /// Equity.
     pub equity: E8,
@@ -130,11 +134,12 @@ pub struct Conditions {
     pub drawdown_bps: u32,
 }
 
-/// The largest position, either way and without its sign, that an instrument can come to when any of its open
-/// orders fill: the larger of `|position + buys|` and `|position - sells|`, in 1e-8 units of the base asset.
+/// The largest position, either way and without its sign, that an instrument can come to when any of its
+/// open orders fill: the larger of `|position + buys|` and `|position - sells|`, in 1e-8 units of the
+/// base asset.
 ///
-/// Times the mark this is the exposure of an instrument, for [`Conditions::gross_exposure`] and for every
-/// limit on it.
+/// Times the mark this is the exposure of an instrument, for [`Conditions::gross_exposure`] and for
+/// every limit on it.
 #[inline]
 pub const fn worst_position(position: E8, open_buys_e8: i128, open_sells_e8: i128) -> i128 {
     let position = position.0 as i128;

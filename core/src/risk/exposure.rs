@@ -1,6 +1,7 @@
 //! What an order does to the position and to exposure.
 //!
-//! Owns: the sums over what is open. Everything is exact; see [`worst_position`] for the measure of exposure.
+//! Owns: the sums over what is open. Everything is exact; see [`worst_position`] for the measure of
+//! exposure.
 
 use super::conditions::{Conditions, OpenOrders, worst_position};
 use super::pricing::{Market, NOTIONAL_E16_MAX, Priced};
@@ -13,8 +14,8 @@ pub(super) fn remaining_e8(orders: &OpenOrders, instrument: &Instrument) -> i128
     i128::from(orders.remaining.0) * i128::from(instrument.lot.unit().0)
 }
 
-/// The position in the order's direction once it and everything open on its side has filled, in 1e-8 of base:
-/// positive when it is long after a buy or short after a sell.
+/// The position in the order's direction once it and everything open on its side has filled, in 1e-8 of
+/// base: positive when it is long after a buy or short after a sell.
 #[inline]
 pub(super) fn position_after(
     side: Side,
@@ -29,8 +30,8 @@ pub(super) fn position_after(
     position + remaining_e8(open, instrument) + i128::from(priced.qty_e8)
 }
 
-/// Whether the order can only make the position smaller: it goes against it and, with everything open on its side,
-/// at most to zero.
+/// Whether the order can only make the position smaller: it goes against it and, with everything open on
+/// its side, at most to zero.
 #[inline]
 pub(super) fn reduces(
     side: Side,
@@ -41,9 +42,9 @@ pub(super) fn reduces(
     position_after(side, instrument, conditions, priced) <= 0
 }
 
-/// How much larger the order makes the instrument's exposure, in 1e-16 of the account currency: the growth of the
-/// worst position, valued at the mark or the order's highest price, whichever is more. `None` when that leaves the
-/// range of amounts.
+/// How much larger the order makes the instrument's exposure, in 1e-16 of the account currency: the
+/// growth of the worst position, valued at the mark or the order's highest price, whichever is more.
+/// `None` when that leaves the range of amounts.
 #[inline]
 pub(super) fn added_exposure(
     side: Side,

@@ -1,7 +1,8 @@
-//! One order by itself: what it is worth, and what the venue's rules and our limits on single orders say.
+//! One order by itself: what it is worth, and what the venue's rules and our limits on single orders
+//! say.
 //!
-//! Owns: [`Market`], [`Priced`], and the checks that need nothing of the account. Invariant: an order that
-//! [`check_order`] let through is worth at most what an [`E8`] holds.
+//! Owns: [`Market`], [`Priced`], and the checks that need nothing of the account. Invariant: an order
+//! that [`check_order`] let through is worth at most what an [`E8`] holds.
 
 use super::admission::PerInstrument;
 use super::conditions::Touch;
@@ -31,7 +32,8 @@ impl Step {
         }
     }
 
-    /// Whether a positive quantity is a multiple of `size`. Prepares itself when the instrument's step changed.
+    /// Whether a positive quantity is a multiple of `size`. Prepares itself when the instrument's step
+    /// changed.
     #[inline]
     fn divides(&mut self, size: Lots, qty: Lots) -> bool {
         if self.size != size.0 {
@@ -55,11 +57,13 @@ pub(super) struct Market {
 pub(super) struct Priced {
     /// The limit price, or the touch that a market order meets.
     pub(super) price: Ticks,
-    /// The farthest price that it is thought to reach: the same, for market orders a collar beyond the touch.
+    /// The farthest price that it is thought to reach: the same, for market orders a collar beyond the
+    /// touch.
     pub(super) reach: Ticks,
     /// Quantity in the base asset, positive.
     pub(super) qty_e8: i64,
-    /// The higher of both prices x quantity, 1e-16 of quote; at most [`NOTIONAL_E16_MAX`] after [`check_order`].
+    /// The higher of both prices x quantity, 1e-16 of quote; at most [`NOTIONAL_E16_MAX`] after
+    /// [`check_order`].
     pub(super) notional_e16: i128,
 }
 

@@ -1,7 +1,7 @@
 //! How many orders a second: the times of the last admissions, in a ring.
 //!
-//! Owns: [`OrderTimes`]. Invariant: with a limit of `n`, no half-open window of one second holds more than
-//! `n` admissions, because each is a second or more after the `n`-th before it.
+//! Owns: [`OrderTimes`]. Invariant: with a limit of `n`, no half-open window of one second holds more
+//! than `n` admissions, because each is a second or more after the `n`-th before it.
 
 use crate::limits::ORDERS_PER_SECOND_MAX;
 use crate::units::Nanos;

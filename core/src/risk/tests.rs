@@ -1,5 +1,6 @@
 //! Each rule of admission, produced; and what was admitted, held against a slow model.
 
+use super::Rejection::{BadPrice, BadQuantity, MaxOrderNotional};
 use super::*;
 use crate::instrument::{Bounds, Instrument, OrderRules};
 use crate::order::{OrderKind, Origin, SelfTradePrevention, Side, TimeInForce};
@@ -242,7 +243,6 @@ fn quantities_and_prices_obey_the_venue() {
         change(&mut case);
         assert_eq!(case.admit(), Err(reason));
     };
-    use Rejection::{BadPrice, BadQuantity, MaxOrderNotional};
     for qty in [0, -1, i64::MIN] {
         let mut case = Case::clean();
         case.intent.qty = Lots(qty);
@@ -876,7 +876,8 @@ fn each_limit_is_refused_with_its_reason() {
         match limit.scope() {
             Scope::Instrument => assert!(!is_default),
             Scope::Global if limit != Limit::OpenOrders => assert!(is_default),
-            // Three limits share the reason of too many open orders; it is produced with the instrument's own.
+            // Three limits share the reason of too many open orders; it is produced with the
+            // instrument's own.
             Scope::Venue | Scope::Global => assert!(!is_default),
         }
     }
@@ -884,8 +885,8 @@ fn each_limit_is_refused_with_its_reason() {
 
 // ---- the slow model -------------------------------------------------------------------------
 
-/// Two instruments at fixed marks, with everything that risk should have bounded, counted the long way: every
-/// subset of the open orders may fill.
+/// Two instruments at fixed marks, with everything that risk should have bounded, counted the long way:
+/// every subset of the open orders may fill.
 struct Model {
     risk: Risk,
     global: GlobalLimits,

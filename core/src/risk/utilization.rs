@@ -3,8 +3,9 @@
 //! Owns: [`Limit`], [`LimitUse`], [`Utilization`]. Does not: run on the order path; it divides.
 //!
 //! Invariant: the highest use of all counts only limits on what adds up or was lost (orders open, rate,
-//! position, leverage, concentration, losses). The others are shown beside it: a limit on one order is used
-//! by the last order and free for the next, and a limit on the age of data or the clock says nothing of risk taken.
+//! position, leverage, concentration, losses). The others are shown beside it: a limit on one order is
+//! used by the last order and free for the next, and a limit on the age of data or the clock says
+//! nothing of risk taken.
 
 use super::admission::{LastOrder, Risk, open_count};
 use super::conditions::Conditions;
@@ -33,7 +34,8 @@ labelled! {
         OrderQty = "order_qty_max",
         /// Notional of one order, in 1e-8 of quote; used by the last admitted order.
         OrderNotional = "order_notional_max",
-        /// Distance of a price from the mark, in basis points, rounded down; used by the last admitted order.
+        /// Distance of a price from the mark, in basis points, rounded down; used by the last admitted
+        /// order.
         PriceCollar = "price_collar_bps",
         /// Position with everything open on either side filled, in 1e-8 of base.
         Position = "position_max",
@@ -130,8 +132,8 @@ pub struct LimitUse {
     pub used: Option<i64>,
     /// The limit; `None` when it does not bind.
     pub max: Option<i64>,
-    /// Used over limit in basis points, rounded down; above 10,000 when a limit was made smaller than its use.
-    /// Zero where either is missing.
+    /// Used over limit in basis points, rounded down; above 10,000 when a limit was made smaller than
+    /// its use. Zero where either is missing.
     pub bps: u32,
 }
 
@@ -152,8 +154,8 @@ impl Utilization {
 }
 
 impl Risk {
-    /// How much of every limit is used, for one instrument, in the moment that `conditions` tells of. The highest
-    /// over all instruments is the account's utilization.
+    /// How much of every limit is used, for one instrument, in the moment that `conditions` tells of.
+    /// The highest over all instruments is the account's utilization.
     pub fn utilization(
         &self,
         now: Nanos,
@@ -257,7 +259,8 @@ impl Risk {
     }
 }
 
-/// The larger position of the two ways, as the limit on it counts: what is open on the other side closes nothing.
+/// The larger position of the two ways, as the limit on it counts: what is open on the other side closes
+/// nothing.
 fn position_used(instrument: &Instrument, conditions: &Conditions) -> i128 {
     let of = |side| match side {
         Side::Buy => remaining_e8(&conditions.open_buys, instrument),

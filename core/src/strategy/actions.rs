@@ -1,10 +1,10 @@
 //! What a strategy wants done, and why it wants nothing.
 //!
-//! Owns: [`Action`], [`Quote`], [`Suppression`], and the bounded list [`Actions`]. Does not: perform anything;
-//! what is placed or replaced still has to pass risk.
+//! Owns: [`Action`], [`Quote`], [`Suppression`], and the bounded list [`Actions`]. Does not: perform
+//! anything; what is placed or replaced still has to pass risk.
 //!
-//! Invariant: every decision of a strategy is one signal and comes out as exactly one of an action, a counted
-//! suppression, or a counted overflow, so the sums of [`super::Funnel`] hold by construction.
+//! Invariant: every decision of a strategy is one signal and comes out as exactly one of an action, a
+//! counted suppression, or a counted overflow, so the sums of [`super::Funnel`] hold by construction.
 
 use crate::instrument::InstrumentIndex;
 use crate::limits::ACTIONS_PER_LOOK_MAX;
@@ -49,7 +49,8 @@ impl Quote {
 pub enum Action {
     /// A new order.
     Place(Quote),
-    /// An order goes, and another of the same kind and side comes only if it went. Both count as open until then.
+    /// An order goes, and another of the same kind and side comes only if it went. Both count as open
+    /// until then.
     Replace {
         /// Which one goes.
         order: OrderId,
@@ -62,7 +63,8 @@ pub enum Action {
     Amend {
         /// Which one.
         order: OrderId,
-        /// Its whole quantity from then on, what traded included: below the present one, above what traded.
+        /// Its whole quantity from then on, what traded included: below the present one, above what
+        /// traded.
         qty: Lots,
     },
     /// An order goes.
@@ -105,7 +107,8 @@ labelled! {
         InFlight = "in_flight",
         /// The strategy's own bound on its position leaves nothing.
         Inventory = "inventory",
-        /// The venue's rules leave nothing: below the smallest quantity or notional, or outside the prices.
+        /// The venue's rules leave nothing: below the smallest quantity or notional, or outside the
+        /// prices.
         NoRoom = "no_room",
         /// The book is not live, is too old, is crossed, or has only one side.
         BookNotLive = "book_not_live",
@@ -150,8 +153,8 @@ impl Actions {
         }
     }
 
-    /// A signal that leads to an action. One beyond [`ACTIONS_PER_LOOK_MAX`] is counted and not done: the strategy
-    /// sees at its next look that nothing changed, and decides again.
+    /// A signal that leads to an action. One beyond [`ACTIONS_PER_LOOK_MAX`] is counted and not done:
+    /// the strategy sees at its next look that nothing changed, and decides again.
     #[inline]
     pub fn push(&mut self, action: Action) {
         if let Some(slot) = self.list.get_mut(self.len) {

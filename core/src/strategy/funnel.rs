@@ -1,10 +1,10 @@
 //! From signal to fill, counted: why a quiet strategy is quiet.
 //!
-//! Owns: [`Funnel`], one plain count for each stage and each reason, with a single writer. Does not: publish
-//! itself, or know orders; the engine tells each order's step once, as it happens.
+//! Owns: [`Funnel`], one plain count for each stage and each reason, with a single writer. Does not:
+//! publish itself, or know orders; the engine tells each order's step once, as it happens.
 //!
-//! **The sums.** "now" counts come from [`Standing`]: how many orders are between two stages at this moment.
-//! [`Funnel::check`] holds all of them:
+//! **The sums.** "now" counts come from [`Standing`]: how many orders are between two stages at this
+//! moment. [`Funnel::check`] holds all of them:
 //!
 //! | identity | left | right |
 //! | --- | --- | --- |
@@ -18,8 +18,8 @@
 //! | `open_orders` | acknowledged + found + adopted | ended (filled, cancelled, expired, by self-trade prevention) + open now |
 //! | `never_open` | unencoded + unsent + refused + never arrived | ended (rejected) |
 //!
-//! Amends and cancels leave the funnel as wishes: they bring no fill. Fills have no identity here, because one order
-//! may have many.
+//! Amends and cancels leave the funnel as wishes: they bring no fill. Fills have no identity here,
+//! because one order may have many.
 
 use super::actions::{Actions, Suppression, Wish};
 use crate::order::{DoneReason, Origin};
@@ -50,7 +50,8 @@ labelled! {
         Acknowledged = "acknowledged",
         /// The venue's first word was that it does not take it.
         Refused = "refused",
-        /// No word in time, the link lost, or an answer that leaves it open, before anything else was heard.
+        /// No word in time, the link lost, or an answer that leaves it open, before anything else was
+        /// heard.
         Unknown = "unknown",
         /// An unknown one that the venue turned out to have.
         Found = "found",
@@ -436,7 +437,8 @@ mod tests {
 
     #[test]
     fn a_step_that_is_counted_twice_is_found() {
-        // Looks and fills stand in no sum: a strategy may look in vain, and an order may have many fills.
+        // Looks and fills stand in no sum: a strategy may look in vain, and an order may have many
+        // fills.
         let free = [Stage::Looks, Stage::Fills];
         for stage in Stage::ALL {
             let (mut funnel, standing) = busy();

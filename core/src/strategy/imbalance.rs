@@ -1,32 +1,31 @@
 //! Takes when one side of the book outweighs the other, and leaves when it no longer does.
 //!
-//! Owns: [`Imbalance`] and its parameters. The signal is an integer ratio: with the lots of the best levels bid `b`
-//! and asked `a`, the imbalance is `(b - a) / (b + a)`, from -1,000 to 1,000 thousandths.
+//! Owns: [`Imbalance`] and its parameters. The signal is an integer ratio: with the lots of the best
+//! levels bid `b` and asked `a`, the imbalance is `(b - a) / (b + a)`, from -1,000 to 1,000 thousandths.
 //!
-//! - **Entry**: the imbalance is `enter_permille` or more one way; an order of `order_notional` takes that way, up
-//!   to `position_max_orders` orders of position.
-//! - **Exit**: the imbalance seen from the position is below `exit_permille`, or the position is `hold_max` old; all of
-//!   it goes. An exit comes before an entry, and ignores the cool-down of entries.
-//! - Every order is a limit at the best price of the other side, `IOC`: it takes what stands there and rests nowhere.
+//! - **Entry**: the imbalance is `enter_permille` or more one way; an order of `order_notional` takes
+//!   that way, up to `position_max_orders` orders of position.
+//! - **Exit**: the imbalance seen from the position is below `exit_permille`, or the position is
+//!   `hold_max` old; all of it goes. An exit comes before an entry, and ignores its cool-down.
+//! - Every order is a limit at the best price of the other side, `IOC`: it takes what stands there and
+//!   rests nowhere.
 //!
-//! The position is the account's: what an operator bought is left again by the rule of exit. Invariants: at most
-//! one order under way for each instrument; with it filled, the position is within its bound; in `REDUCE_ONLY` there
-//! are only exits, in `HALTED` nothing.
+//! The position is the account's: what an operator bought is left again by the rule of exit. Invariants:
+//! at most one order under way for each instrument; with it filled, the position is within its bound; in
+//! `REDUCE_ONLY` there are only exits, in `HALTED` nothing.
 
 use super::sizing::{NOTIONAL_MAX, OutOfRange, Sizing, check, is_legal, whole_steps};
 use super::{
     Action, Actions, OrderUpdate, OwnOrder, PublicTrade, Quote, Strategy, Suppression, View,
 };
 use crate::book;
+use crate::limits::IMBALANCE_LEVELS_MAX;
 use crate::order::{OrderId, OrderKind, OrderState, Origin, Side, TimeInForce};
 use crate::risk::TradingState;
 use crate::units::{E8, E8_ONE, Lots, Nanos, Ticks};
 
-/// Levels a side that may be looked at; each costs a search of the book's bitmap.
-const LEVELS_MAX: i64 = 20;
-
-/// Ours rest for no longer than the venue's reports of them are apart. One that rests for longer is from an
-/// earlier run with another strategy, and is cancelled.
+/// Ours rest for no longer than the venue's reports of them are apart. One that rests for longer is from
+/// an earlier run with another strategy, and is cancelled.
 const REST_MAX: Nanos = Nanos::from_secs(1);
 
 /// Parameters of [`Imbalance`], the same for every instrument.
@@ -36,8 +35,8 @@ pub struct ImbalanceConfig {
     pub levels: u32,
     /// Imbalance that enters, in thousandths, 1 to 1,000. Default 800.
     pub enter_permille: i32,
-    /// Imbalance seen from the position below which it is left, in thousandths, -1,000 to below `enter_permille`.
-    /// Default -200: the book leans against it.
+    /// Imbalance seen from the position below which it is left, in thousandths, -1,000 to below
+    /// `enter_permille`. Default -200: the book leans against it.
     pub exit_permille: i32,
     /// Worth of one order in the quote asset, `(0, 1e9]`. Default 200.
     pub order_notional: E8,
@@ -78,7 +77,7 @@ impl ImbalanceConfig {
         const HOUR_NS: i64 = 3_600_000_000_000;
         let ns = |time: Nanos| i64::try_from(time.0).unwrap_or(i64::MAX);
         let enter = i64::from(self.enter_permille);
-        check("levels", self.levels, 1, LEVELS_MAX)?;
+        check("levels", self.levels, 1, IMBALANCE_LEVELS_MAX.into())?;
         check("enter_permille", self.enter_permille, 1, 1_000)?;
         check("exit_permille", self.exit_permille, -1_000, enter - 1)?;
         check("order_notional", self.order_notional.0, 1, NOTIONAL_MAX)?;
@@ -202,8 +201,8 @@ impl Imbalance {
         view.own.iter().any(|order| is_ours(&order))
     }
 
-    /// Keeps how long a position is held: from when it was first seen, or seen to have changed its sign. What is too
-    /// small for an order is no position: fees taken in base leave such rests.
+    /// Keeps how long a position is held: from when it was first seen, or seen to have changed its sign.
+    /// What is too small for an order is no position: fees taken in base leave such rests.
     fn note_position(&mut self, view: &View<'_>, picture: Option<Picture>) {
         let own = &mut self.instruments[view.instrument.as_usize()];
         let side = match view.position.0.signum() {

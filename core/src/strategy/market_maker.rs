@@ -1,7 +1,7 @@
 //! Quotes both sides of a book, and leans against what it holds.
 //!
-//! Owns: [`MarketMaker`] and its parameters. The prices are those of Avellaneda & Stoikov (`estimate`); this file
-//! turns them into at most one bid and one ask for each instrument, always `LIMIT_MAKER`.
+//! Owns: [`MarketMaker`] and its parameters. The prices are those of Avellaneda & Stoikov (`estimate`);
+//! this file turns them into at most one bid and one ask for each instrument, always `LIMIT_MAKER`.
 //!
 //! What a side does, in this order:
 //!
@@ -14,16 +14,18 @@
 //! | a quote | else | it stays (`no_change`) |
 //! | none | one is wanted | it is placed |
 //!
-//! Nothing is placed or replaced where it would meet an order of ours, for example the other quote on its way.
+//! Nothing is placed or replaced where it would meet an order of ours, for example the other quote on
+//! its way.
 //!
-//! None is wanted while the book is not live, older than `book_age_max`, crossed or one-sided; before the
-//! estimate has warmed up; when inventory or the venue's rules leave nothing. In `REDUCE_ONLY` only the side that
-//! closes the position is quoted, up to the position; in `HALTED` nothing is asked, because the engine cancels.
+//! None is wanted while the book is not live, older than `book_age_max`, crossed or one-sided; before
+//! the estimate has warmed up; when inventory or the venue's rules leave nothing. In `REDUCE_ONLY` only
+//! the side that closes the position is quoted, up to the position; in `HALTED` nothing is asked,
+//! because the engine cancels.
 //!
-//! Invariants: a quote never reaches the other side's best price of the book it was computed on; the position with
-//! every open order of a side filled never comes to more than the bound on inventory by an order of
-//! ours; an operator's orders are counted and never touched; two requests of a side are `requote_interval` apart,
-//! cancels excepted.
+//! Invariants: a quote never reaches the other side's best price of the book it was computed on; the
+//! position with every open order of a side filled never comes to more than the bound on inventory by an
+//! order of ours; an operator's orders are counted and never touched; two requests of a side are
+//! `requote_interval` apart, cancels excepted.
 
 mod estimate;
 
@@ -41,34 +43,36 @@ use estimate::{Model, Volatility};
 pub struct MarketMakerConfig {
     /// Worth of one quote in the quote asset, `(0, 1e9]`. Default 200.
     pub quote_notional: E8,
-    /// Largest position either way, in quotes, 1 to 1,000. Default 5. Limits of risk should leave one quote more:
-    /// while a quote is replaced both count.
+    /// Largest position either way, in quotes, 1 to 1,000. Default 5. Limits of risk should leave one
+    /// quote more: while a quote is replaced both count.
     pub inventory_max_quotes: u32,
     /// Risk aversion in 1e-6 per tick and quote, 1 to 10,000,000. Larger leans harder and quotes wider.
     /// Default 2,000.
     pub risk_aversion_e6: u32,
-    /// How long inventory is expected to be held, in book updates, 1 to 100,000. Default 100, ten seconds of the
-    /// venue's diff stream.
+    /// How long inventory is expected to be held, in book updates, 1 to 100,000. Default 100, ten
+    /// seconds of the venue's diff stream.
     pub horizon_updates: u32,
-    /// How fast orders thin out with distance from the middle, in 1e-3 per tick, 1 to 1,000,000. Smaller quotes
-    /// wider. Default 100.
+    /// How fast orders thin out with distance from the middle, in 1e-3 per tick, 1 to 1,000,000. Smaller
+    /// quotes wider. Default 100.
     pub arrival_decay_e3: u32,
     /// Book updates after which a change of price counts half, 1 to 100,000. Default 300.
     pub volatility_half_life_updates: u32,
     /// Book updates before the first quote, 1 to 100,000. Default 50.
     pub warm_up_updates: u32,
-    /// Smallest distance of a quote from the reservation price in ticks, 0 to `offset_max_ticks`. Default 1.
+    /// Smallest distance of a quote from the reservation price in ticks, 0 to `offset_max_ticks`.
+    /// Default 1.
     pub half_spread_min_ticks: u32,
-    /// Largest distance of a quote from the reservation price, and of that from the middle, in ticks, 1 to
-    /// 1,000,000. Default 300.
+    /// Largest distance of a quote from the reservation price, and of that from the middle, in ticks, 1
+    /// to 1,000,000. Default 300.
     pub offset_max_ticks: u32,
     /// A quote stays until the wanted price is this many ticks away, 1 to 1,000,000. Default 2.
     pub requote_ticks: u32,
-    /// A quote stays until the wanted price is this part of half the distance between both wanted quotes away, in
-    /// percent, 0 to 1,000; 0 leaves it to `requote_ticks`. Default 50: a wide quote need not follow every tick.
+    /// A quote stays until the wanted price is this part of half the distance between both wanted quotes
+    /// away, in percent, 0 to 1,000; 0 leaves it to `requote_ticks`. Default 50: a wide quote need not
+    /// follow every tick.
     pub requote_percent: u32,
-    /// Time between two requests of one side, cancels excepted, up to an hour. Default 2 s: with it two instruments
-    /// stay below the venue's orders of a day.
+    /// Time between two requests of one side, cancels excepted, up to an hour. Default 2 s: with it two
+    /// instruments stay below the venue's orders of a day.
     pub requote_interval: Nanos,
     /// A book without an update for longer is not quoted on, 1 ms to an hour. Default 2 s.
     pub book_age_max: Nanos,
@@ -306,8 +310,8 @@ impl MarketMaker {
         part.max(self.config.requote_ticks.into())
     }
 
-    /// What the bound on inventory leaves to a side with all its open orders filled, in 1e-8 of base; negative when
-    /// those are too much already. In `REDUCE_ONLY` the bound is zero.
+    /// What the bound on inventory leaves to a side with all its open orders filled, in 1e-8 of base;
+    /// negative when those are too much already. In `REDUCE_ONLY` the bound is zero.
     fn room_e8(&self, side: Side, size: Lots, view: &View<'_>) -> i128 {
         let lot_e8 = i128::from(view.rules.lot.unit().0);
         let bound = match view.trading {
@@ -372,7 +376,8 @@ impl Strategy for MarketMaker {
         self.look(view, actions);
     }
 
-    /// Half of `book_age_max` later each time: that is how late a book is noticed that stopped without a word.
+    /// Half of `book_age_max` later each time: that is how late a book is noticed that stopped without a
+    /// word.
     fn next_timer(&self) -> Nanos {
         self.timer
     }

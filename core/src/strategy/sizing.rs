@@ -1,8 +1,8 @@
 //! How much one order of a strategy is: a worth in quote, turned into whole steps of lots.
 //!
-//! Owns: [`Sizing`], [`OutOfRange`] of strategies' parameters, and what the venue's rules say to an order's
-//! size. Invariant: a size is a whole number of steps, and stays the same while the price stays near the one
-//! that it was computed at, so that quotes are not replaced for their size.
+//! Owns: [`Sizing`], [`OutOfRange`] of strategies' parameters, and what the venue's rules say to an
+//! order's size. Invariant: a size is a whole number of steps, and stays the same while the price stays
+//! near the one that it was computed at, so that quotes are not replaced for their size.
 
 use crate::instrument::Instrument;
 use crate::units::{E8, E8_ONE, Lots, Ticks};
@@ -61,8 +61,8 @@ impl Sizing {
         }
     }
 
-    /// Lots of one order near a price, rounded down to the step and to the venue's largest; zero when the worth
-    /// is below one step. Computed again when the price has moved by 1/64.
+    /// Lots of one order near a price, rounded down to the step and to the venue's largest; zero when
+    /// the worth is below one step. Computed again when the price has moved by 1/64.
     #[inline]
     pub(super) fn lots(&mut self, rules: &Instrument, twice_mid: i64) -> Lots {
         if (twice_mid - self.twice_mid).abs() > self.twice_mid >> 6 || self.twice_mid == 0 {

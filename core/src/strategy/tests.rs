@@ -554,10 +554,12 @@ fn a_size_that_the_venue_refuses_is_not_quoted() {
     assert_eq!(desk.last.suppressed(Suppression::NoRoom), 1);
 }
 
+type ChangeMaker = fn(&mut MarketMakerConfig);
+type ChangeTaker = fn(&mut ImbalanceConfig);
+
 #[test]
 fn parameters_have_ranges() {
-    type Change = fn(&mut MarketMakerConfig);
-    let makers: [(Change, &str); 13] = [
+    let makers: [(ChangeMaker, &str); 13] = [
         (|c| c.quote_notional = E8(0), "quote_notional"),
         (|c| c.inventory_max_quotes = 0, "inventory_max_quotes"),
         (|c| c.risk_aversion_e6 = 0, "risk_aversion_e6"),
@@ -588,8 +590,7 @@ fn parameters_have_ranges() {
         assert_eq!(error.field, name);
         assert!(Configured::new(&StrategyConfig::MarketMaker(config), 1).is_err());
     }
-    type Turn = fn(&mut ImbalanceConfig);
-    let takers: [(Turn, &str); 9] = [
+    let takers: [(ChangeTaker, &str); 9] = [
         (|c| c.levels = 21, "levels"),
         (|c| c.enter_permille = 0, "enter_permille"),
         (|c| c.exit_permille = c.enter_permille, "exit_permille"),

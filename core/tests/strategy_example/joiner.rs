@@ -1,10 +1,11 @@
-//! How to write a strategy: this one joins the best bid when flat, and the best ask when it holds something.
+//! How to write a strategy: this one joins the best bid when flat, and the best ask when it holds
+//! something.
 //!
-//! It is called for one instrument at a time with all it may know, a [`View`]. Four habits keep it honest:
-//! keep no list of orders, [`View::own`] is the truth; do nothing while a request is under way, and leave an
-//! operator's orders alone; turn each decision into one action or one suppression, so that a quiet strategy
-//! can be explained; prices are ticks and quantities lots. To run it with the engine, give it a variant in
-//! `StrategyConfig` and `Configured` (`core/src/strategy/configured.rs`).
+//! It is called for one instrument at a time with all it may know, a [`View`]. Four habits keep it
+//! honest: keep no list of orders, [`View::own`] is the truth; do nothing while a request is under way,
+//! and leave an operator's orders alone; turn each decision into one action or one suppression, so that
+//! a quiet strategy can be explained; prices are ticks and quantities lots. To run it with the engine,
+//! give it a variant in `StrategyConfig` and `Configured` (`core/src/strategy/configured.rs`).
 
 use veloz_core::order::{OrderKind, OrderState, Origin, Side, TimeInForce};
 use veloz_core::strategy::{

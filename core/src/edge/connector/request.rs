@@ -1,14 +1,12 @@
 //! One question to the venue before anything runs: connect, ask, read one answer, hang up.
 
-use std::io::{Read, Write};
-
+use super::conversation::Conversation;
 use super::endpoint::Endpoint;
-use super::entropy;
-use super::upgrade::{ConnectFault, connect_and_upgrade};
+use super::upgrade::ConnectFault;
 use crate::edge::clock::Clock;
 use crate::limits::BOOT_MESSAGE_BYTES_MAX;
 use crate::units::Nanos;
-use crate::wire::websocket::{CloseCode, FrameError, FrameKind, Reader, Writer};
+use crate::wire::websocket::FrameError;
 
 /// Why there is no answer; a fault of the start.
 #[derive(Debug, thiserror::Error)]
@@ -62,49 +60,16 @@ pub fn request_once(
     request: &str,
     timeout: Nanos,
 ) -> Result<String, RequestError> {
-    let url = || endpoint.url().to_owned();
-    let io = |source| RequestError::Io { url: url(), source };
     let clock = Clock::kernel();
-    let upgraded = connect_and_upgrade(endpoint, clock, clock.now().plus(timeout))
-        .map_err(|fault| RequestError::Connect { url: url(), fault })?;
-    let mut stream = upgraded.stream;
-    let mut reader = Reader::new(BOOT_MESSAGE_BYTES_MAX);
-    let kept = reader.push(&upgraded.tail);
-    assert_eq!(
-        kept,
-        upgraded.tail.len(),
-        "the upgrade reads less than the room"
-    );
-    let mut writer = Writer::new(request.len() + 14, entropy());
-    writer.text(request.as_bytes()).expect("sized for it");
-    loop {
-        while let Some(frame) = reader
-            .poll()
-            .map_err(|source| RequestError::Frame { url: url(), source })?
-        {
-            match frame.kind {
-                FrameKind::Text => {
-                    let answer = std::str::from_utf8(reader.bytes(frame))
-                        .map_err(|_| RequestError::NotText { url: url() })?
-                        .to_owned();
-                    // A polite end; the answer is here whether it arrives or not.
-                    if writer.close(Some(CloseCode::NORMAL)).is_ok() {
-                        let _ = stream.write_all(writer.pending());
-                    }
-                    return Ok(answer);
-                }
-                FrameKind::Binary => return Err(RequestError::NotText { url: url() }),
-                FrameKind::Close(_) => return Err(RequestError::Closed { url: url() }),
-                FrameKind::Pong => {}
-                // The connection ends long before anyone misses a pong that does not fit.
-                FrameKind::Ping => drop(writer.pong(reader.bytes(frame))),
-            }
-        }
-        stream.write_all(writer.pending()).map_err(io)?;
-        writer.consumed(writer.pending().len());
-        match stream.read(reader.space()).map_err(io)? {
-            0 => return Err(io(std::io::ErrorKind::UnexpectedEof.into())),
-            len => reader.filled(len),
-        }
-    }
+    let until = clock.now().plus(timeout);
+    let mut conversation = Conversation::open(endpoint, BOOT_MESSAGE_BYTES_MAX, clock, until)?;
+    conversation.send(request, until)?;
+    let answer = conversation
+        .receive(until)?
+        .ok_or_else(|| RequestError::Io {
+            url: endpoint.url().to_owned(),
+            source: std::io::ErrorKind::TimedOut.into(),
+        })?;
+    conversation.close(until);
+    Ok(answer)
 }

@@ -169,6 +169,11 @@ fn check_response(response: &Response, key: &str) -> Result<(), &'static str> {
 }
 
 impl BlockingStream {
+    /// Lets the waits from now on end at another time.
+    pub(super) fn set_deadline(&mut self, deadline: Nanos) {
+        self.deadline = deadline;
+    }
+
     /// Runs the TLS handshake to its end; our last flight is sent.
     fn handshake(&mut self) -> Result<(), ConnectFault> {
         loop {

@@ -1,13 +1,14 @@
 //! The signal of the market maker: how much the price moves, and where the two quotes belong.
 //!
-//! Owns: [`Volatility`] and [`Model`]. Does not: know books, orders or bounds of inventory; what comes out is
-//! whole ticks. Floats live in this file alone. Invariant: only `+ - * /` and `libm` are used, so the same
-//! updates give the same ticks on every machine.
+//! Owns: [`Volatility`] and [`Model`]. Does not: know books, orders or bounds of inventory; what comes
+//! out is whole ticks. Floats live in this file alone. Invariant: only `+ - * /` and `libm` are used, so
+//! the same updates give the same ticks on every machine.
 //!
-//! Avellaneda & Stoikov, "High-frequency trading in a limit order book", Quantitative Finance 8 (2008), with a
-//! horizon that rolls along instead of the end of a session. With the middle price `s`, the inventory `q` in
-//! quotes, the risk aversion `g` per tick and quote, the variance `v` per book update in square ticks, the
-//! horizon `t` in book updates, and orders that thin out with the distance `d` from the middle as `exp(-k d)`:
+//! Avellaneda & Stoikov, "High-frequency trading in a limit order book", Quantitative Finance 8 (2008),
+//! with a horizon that rolls along instead of the end of a session. With the middle price `s`, the
+//! inventory `q` in quotes, the risk aversion `g` per tick and quote, the variance `v` per book update
+//! in square ticks, the horizon `t` in book updates, and orders that thin out with the distance `d` from
+//! the middle as `exp(-k d)`:
 //!
 //! - reservation price: `s - q g v t`
 //! - half of the spread: `g v t / 2 + ln(1 + g / k) / g`

@@ -1,0 +1,192 @@
+//! The dead-man in virtual time: a core that stops and comes back, and a venue behind its connection.
+
+use super::*;
+use crate::canceller::Input;
+use crate::canceller::requests::tests::{ed25519, order};
+use crate::canceller::tests::{World, left, orders};
+
+const BOUND: Nanos = Nanos::from_secs(1);
+
+/// A core that turns every millisecond, except where it does not.
+struct Core {
+    /// Half-open times in which it does not turn.
+    stuck: Vec<(Nanos, Nanos)>,
+}
+
+impl Core {
+    /// Its last turn at `now`.
+    fn beat(&self, now: Nanos) -> Nanos {
+        let turn = |now: Nanos| Nanos::from_ms(now.as_ms());
+        self.stuck
+            .iter()
+            .find(|(from, to)| (*from..*to).contains(&now))
+            .map_or(turn(now), |(from, _)| turn(*from))
+    }
+}
+
+/// Looks every interval until `until`; what came of it, and when.
+fn look(watch: &mut Watch, core: &Core, from: Nanos, until: Nanos) -> Vec<(Nanos, Verdict)> {
+    let mut now = from;
+    let mut verdicts = Vec::new();
+    while now < until {
+        if let Some(verdict) = watch.look(now, core.beat(now)) {
+            verdicts.push((now, verdict));
+        }
+        now = now.plus(watch.interval());
+    }
+    verdicts
+}
+
+#[test]
+fn a_core_that_turns_is_left_alone_and_a_stuck_one_is_noticed_once() {
+    let s = Nanos::from_secs;
+    let core = Core {
+        stuck: vec![(s(10), s(20)), (s(30), s(30).plus(Nanos::from_ms(900)))],
+    };
+    let mut watch = Watch::new(BOUND);
+    let verdicts = look(&mut watch, &core, s(1), s(60));
+    let [(fired_at, stuck), (back_at, back)] = verdicts[..] else {
+        panic!("{verdicts:?}");
+    };
+    assert!(matches!(stuck, Verdict::Stuck { .. }), "{stuck:?}");
+    assert!(matches!(back, Verdict::Back { .. }), "{back:?}");
+    let late = fired_at.since(s(11));
+    assert!(late <= Nanos(2 * watch.interval().0), "{late:?}");
+    assert!(back_at.since(s(20)) <= watch.interval(), "{back_at:?}");
+    assert_eq!(
+        back,
+        Verdict::Back {
+            stuck_for: back_at.since(s(10))
+        }
+    );
+}
+
+#[test]
+fn a_core_that_never_turned_holds_no_orders() {
+    let mut watch = Watch::new(BOUND);
+    for second in 1..100 {
+        assert_eq!(watch.look(Nanos::from_secs(second), Nanos::ZERO), None);
+    }
+}
+
+#[test]
+fn a_pause_of_the_whole_process_is_not_the_cores() {
+    let s = Nanos::from_secs;
+    let mut watch = Watch::new(BOUND);
+    let core = Core { stuck: Vec::new() };
+    assert_eq!(look(&mut watch, &core, s(1), s(5)), []);
+    // Nobody ran for ten minutes; the watch wakes before the core.
+    let woken = s(605);
+    assert_eq!(watch.look(woken, core.beat(s(5))), None);
+    let soon = woken.plus(Nanos::from_ms(10));
+    assert_eq!(watch.look(soon, core.beat(s(5))), None);
+    assert_eq!(look(&mut watch, &core, soon, s(610)), []);
+
+    // And it does not wake at all.
+    let dead = Core {
+        stuck: vec![(s(610), Nanos::MAX)],
+    };
+    let woken = s(1_000);
+    let verdicts = look(&mut watch, &dead, woken, s(1_010));
+    let [(fired_at, Verdict::Stuck { .. })] = verdicts[..] else {
+        panic!("{verdicts:?}");
+    };
+    assert!(fired_at.since(woken) <= BOUND, "{fired_at:?}");
+}
+
+#[test]
+fn a_bound_of_any_size_is_looked_at_often_enough() {
+    for bound_ms in [100, 250, 1_000, 60_000] {
+        let bound = Nanos::from_ms(bound_ms);
+        let stuck_at = Nanos::from_secs(100);
+        let core = Core {
+            stuck: vec![(stuck_at, Nanos::MAX)],
+        };
+        let mut watch = Watch::new(bound);
+        let verdicts = look(
+            &mut watch,
+            &core,
+            Nanos::from_secs(1),
+            Nanos::from_secs(200),
+        );
+        let [(fired_at, Verdict::Stuck { age })] = verdicts[..] else {
+            panic!("{verdicts:?}");
+        };
+        assert!(age > bound);
+        let after = fired_at.since(stuck_at);
+        assert!(after.0 <= bound.0 + bound.0 / 10, "{bound_ms}: {after:?}");
+    }
+}
+
+/// What the thread does, in virtual time.
+fn run(world: &mut World, watch: &mut Watch, core: &Core, until: Nanos) -> Vec<(Nanos, Verdict)> {
+    let mut verdicts = Vec::new();
+    while world.now < until {
+        let verdict = watch.look(world.now, core.beat(world.now));
+        match verdict {
+            Some(Verdict::Stuck { .. }) => world.canceller.begin(world.now),
+            Some(Verdict::Back { .. }) => world.canceller.rest(),
+            None => {}
+        }
+        verdicts.extend(verdict.map(|verdict| (world.now, verdict)));
+        world.handle(Input::Tick);
+        let next_look = world.now.plus(watch.interval());
+        while world.step(next_look) {}
+    }
+    verdicts
+}
+
+#[test]
+fn orders_of_a_stuck_core_are_gone_within_twice_the_bound() {
+    let s = Nanos::from_secs;
+    let core = Core {
+        stuck: vec![(s(10), s(40))],
+    };
+    let mut world = World::new(ed25519(), &orders());
+    let mut watch = Watch::new(BOUND);
+    let verdicts = run(&mut world, &mut watch, &core, s(30));
+    assert_eq!(verdicts.len(), 1, "{verdicts:?}");
+    assert_eq!(left(&world), [4, 5]);
+    let cancels: Vec<Nanos> = world
+        .venue
+        .asked
+        .iter()
+        .filter(|(_, method)| method == "order.cancel")
+        .map(|(at, _)| *at)
+        .collect();
+    assert_eq!(cancels.len(), 3);
+    for at in cancels {
+        assert!(at.since(s(10)) <= Nanos(2 * BOUND.0), "{at:?}");
+    }
+    assert!(world.canceller.is_clean());
+
+    // The core comes back and trades: nobody takes its orders any more.
+    world.venue.late.push((s(41), order(9, "vz-mm1_1_100")));
+    let verdicts = run(&mut world, &mut watch, &core, s(90));
+    assert!(matches!(verdicts[..], [(_, Verdict::Back { .. })]));
+    assert_eq!(left(&world), [4, 5, 9]);
+
+    // It can be stuck again.
+    let again = Core {
+        stuck: vec![(s(100), Nanos::MAX)],
+    };
+    let verdicts = run(&mut world, &mut watch, &again, s(110));
+    assert!(matches!(verdicts[..], [(_, Verdict::Stuck { .. })]));
+    assert_eq!(left(&world), [4, 5]);
+}
+
+#[test]
+fn a_connection_that_is_down_when_it_is_needed_comes_up_and_cancels() {
+    let s = Nanos::from_secs;
+    let core = Core {
+        stuck: vec![(s(10), Nanos::MAX)],
+    };
+    let mut world = World::new(ed25519(), &orders());
+    world.venue.refuses_connections = 5;
+    let mut watch = Watch::new(BOUND);
+    run(&mut world, &mut watch, &core, s(9));
+    world.venue.refuses_connections = 3;
+    world.handle(Input::Down("cut"));
+    run(&mut world, &mut watch, &core, s(30));
+    assert_eq!(left(&world), [4, 5]);
+}
