@@ -37,14 +37,17 @@ fn command() -> u8 {
         // The user's own flags stay on top.
         flags.splice(0..0, arguments.flags());
     }
-    // A variable that is not UTF-8 still has to be refused by its name.
-    let variables = std::env::vars_os().map(|(name, text)| {
-        (
-            name.to_string_lossy().into_owned(),
-            text.to_string_lossy().into_owned(),
-        )
-    });
-    let loaded = match config::load(&files, variables, &flags) {
+    let load = || {
+        // A variable that is not UTF-8 still has to be refused by its name.
+        let variables = std::env::vars_os().map(|(name, text)| {
+            (
+                name.to_string_lossy().into_owned(),
+                text.to_string_lossy().into_owned(),
+            )
+        });
+        config::load(&files, variables, &flags)
+    };
+    let loaded = match load() {
         Ok(loaded) => loaded,
         Err(error) => {
             eprintln!("{error}");
@@ -58,7 +61,7 @@ fn command() -> u8 {
         end_quietly_on_closed_pipes();
     }
     match command {
-        Command::Run(arguments) => run::run(&loaded, &arguments),
+        Command::Run(arguments) => run::run(&loaded, load, &arguments),
         Command::CancelAll(arguments) => cancel_all::cancel_all(&loaded, &arguments),
         Command::Record(arguments) => record::record(&loaded, &arguments),
         Command::Replay(arguments) => replay::replay(&arguments),

@@ -1,8 +1,8 @@
 //! The threads of one engine process: started, wired and ended here, and nowhere else.
 //!
-//! Owns: [`Boot`] (everything before a thread of ours runs), [`Session`] (what runs) and `veloz run`;
-//! what ends it is in `run/ends.rs`, the translation of the configuration in `run/settings.rs`. Does
-//! not: decide anything about market data.
+//! Owns: `veloz run` and what other commands share with it; [`Boot`] is everything before a thread of ours runs,
+//! [`Session`] what runs. What ends it is in `run/ends.rs`, the translation of the configuration in
+//! `run/settings.rs` and `run/account.rs`. Does not: decide anything about market data or orders.
 //!
 //! | thread | what it does | where |
 //! | --- | --- | --- |
@@ -13,6 +13,7 @@
 //! | `veloz-start` | asks the venue for its instruments, then ends | every other CPU |
 //! | `veloz-capture` | writes a capture, when there is one | every other CPU |
 //! | `veloz-state` | keeps the state file, when there is an account | every other CPU |
+//! | `veloz-dead-man` | cancels our orders when the core stands still, when there is an account | every other CPU |
 //! | main | signals, log of connections, live status | every other CPU |
 //!
 //! The first SIGINT or SIGTERM ends the process cleanly: no new orders, ours are cancelled, and the venue has
@@ -21,408 +22,45 @@
 //! code 1 and a sentence.
 
 mod account;
+mod boot;
+mod dead_man;
 pub mod ends;
 mod keeper;
+mod reload;
+mod session;
 mod settings;
+
+pub use boot::{Boot, NotStarted};
+pub use session::{End, Session};
 
 use crate::capture::tap::{BlockWriter, Drained};
 use crate::capture::writer::Totals;
 use crate::cli::{EXIT_FAILURE, EXIT_OK, EXIT_ORDERS_LEFT, RunArgs};
-use crate::config::{self, Config, Loaded, Source};
+use crate::config::{ConfigError, Loaded};
 use crate::logging;
-use crate::placement::{self, Cpus, Placement};
 use crate::status::{self, Screen};
-use crate::venue::{MarketConfig, Recording, Speed, Venue, VenueConfig, VenueHandle};
-use account::{TradingSetup, trading_setup};
-use ends::{Panics, Signals, note_panic, watch_panics};
-use keeper::Keeper;
-use settings::engine_config;
+use ends::Signals;
+use reload::reload_limits;
 use std::fs::File;
-use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::io::{self, IsTerminal as _};
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use veloz_core::config::EngineConfig;
-use veloz_core::edge::clock::Clock;
-use veloz_core::edge::connector::request_once;
-use veloz_core::edge::core_loop::{Core, EdgeConfig, NoTap, Tap, spawn};
-use veloz_core::edge::cpu::{self, Outcome, Scheduling};
-use veloz_core::edge::idle::IdleKind;
-use veloz_core::engine::Engine;
-use veloz_core::event::Command;
-use veloz_core::instrument::Instruments;
-use veloz_core::oms::Order;
+use veloz_core::edge::core_loop::NoTap;
+use veloz_core::edge::cpu;
 use veloz_core::order::OrderId;
-use veloz_core::strategy::Configured;
-use veloz_core::telemetry::gauges::{Gauge, GaugeReader};
-use veloz_core::telemetry::records::TradingPhase;
-use veloz_core::telemetry::{Sizes, telemetry};
-use veloz_core::units::Nanos;
-use veloz_core::venue::binance::exchange_info;
-use veloz_core::venue::binance::rate::OrderLimit;
-use veloz_exporter::{ExporterConfig, SidecarHandle};
 
-/// How long the venue may take to say what it trades.
-const EXCHANGE_INFO_TIMEOUT: Nanos = Nanos::from_secs(10);
-/// How long the core may take to close its links; then it is stopped where it is.
-const CORE_STOP_TIMEOUT: Duration = Duration::from_millis(500);
-/// How long the sidecar may take to empty the rings and finish its answers.
-const SIDECAR_STOP_TIMEOUT: Duration = Duration::from_millis(500);
-/// A counter that runs further off than this was not calibrated but disturbed: 100 ppm.
-const CLOCK_DRIFT_PPB_MAX: i64 = 100_000;
 /// How often the main thread looks around.
 const PATROL: Duration = Duration::from_millis(20);
-/// How often the live status is drawn.
-const DRAW_EVERY: Duration = Duration::from_millis(250);
 /// How long the capture's writer rests when no block waits.
 const CAPTURE_REST: Duration = Duration::from_millis(5);
-/// Records that wait for the state thread: kill switches and baselines, a handful in a run.
-const KEPT_RECORDS_MAX: usize = 1_024;
-/// Silence after which the edge gives a socket up: the venue pings every 20 s, one may be lost.
-const SOCKET_SILENCE_MIN: Nanos = Nanos::from_secs(45);
 
-/// Why nothing runs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum NotStarted {
-    /// A signal came first.
-    Asked,
-    /// One sentence that says what failed and what to do.
-    Failed(String),
-}
-
-impl From<String> for NotStarted {
-    fn from(sentence: String) -> Self {
-        Self::Failed(sentence)
-    }
-}
-
-impl NotStarted {
-    /// Logs it and gives the exit code.
-    pub fn exit_code(&self) -> u8 {
-        match self {
-            Self::Asked => finish(&End::Asked),
-            Self::Failed(sentence) => fail(sentence),
-        }
-    }
-}
-
-/// Everything that is decided before a thread of the engine runs.
-pub struct Boot {
-    /// Where the core thread will run.
-    pub placement: Placement,
-    /// What the engine will be told.
-    pub engine: EngineConfig,
-    /// What it will follow.
-    pub instruments: Instruments,
-    /// Where its data comes from, for people.
-    pub source: String,
-    edge: EdgeConfig,
-    http: SocketAddr,
-    http_remote: bool,
-    venue: Option<VenueHandle>,
-    trading: Option<TradingSetup>,
-    shutdown_timeout: Duration,
-}
-
-impl Boot {
-    /// Places the process, starts the embedded venue when it is the source, and asks the venue for
-    /// its instruments; gives up when `asked` says so.
-    ///
-    /// # Errors
-    /// [`NotStarted`] says why.
-    pub fn new(config: &Config, asked: impl Fn() -> bool) -> Result<Self, NotStarted> {
-        let allowed = cpu::allowed_cpus();
-        let isolated = cpu::isolated_cpus();
-        let cpus = Cpus {
-            allowed: &allowed,
-            isolated: &isolated,
-        };
-        let placement = placement::place(&config.core, cpus).map_err(|error| error.to_string())?;
-        if let Some(core_cpu) = placement.cpu {
-            // Threads inherit this mask; a refusal only means that they share the CPU.
-            cpu::leave_core_cpu(core_cpu);
-        }
-
-        let venue = match config.venue.source {
-            Source::Embedded => Some(start_venue(config)?),
-            Source::Binance => None,
-        };
-        let (market_url, api_url, source) = match &venue {
-            Some(venue) => {
-                let address = venue.address();
-                (
-                    format!("wss://{address}/stream"),
-                    format!("wss://{address}/ws-api/v3"),
-                    format!("embedded venue on {address}"),
-                )
-            }
-            None => (
-                config.venue.market_url.clone(),
-                config.venue.api_url.clone(),
-                config.venue.market_url.clone(),
-            ),
-        };
-        let ca_file = &config.venue.ca_file;
-        let silence = Nanos::from_ms(config.market_data.silence_ms);
-        let edge = EdgeConfig {
-            market_url,
-            orders_url: api_url.clone(),
-            api_url,
-            ca_files: if venue.is_some() || ca_file.as_os_str().is_empty() {
-                Vec::new()
-            } else {
-                vec![ca_file.clone()]
-            },
-            ca_pems: venue
-                .iter()
-                .map(|venue| venue.ca_pem().to_owned())
-                .collect(),
-            cpu: placement.cpu,
-            scheduling: match config.core.realtime_priority {
-                0 => Scheduling::Other,
-                priority => Scheduling::Fifo { priority },
-            },
-            lock_memory: config.core.lock_memory,
-            idle: match placement.idle {
-                config::Idle::Spin => IdleKind::Spin,
-                config::Idle::Yield => IdleKind::Yield,
-                config::Idle::Backoff | config::Idle::Auto => IdleKind::Backoff,
-            },
-            connect_timeout: EngineConfig::default().links.connect_timeout,
-            silence_max: silence.max(SOCKET_SILENCE_MIN),
-        };
-        let answer = ask_exchange_info(&edge, config, asked)?;
-        let (instruments, weight_per_minute, order_limits) = read_exchange_info(&answer, config)?;
-        let trading = trading_setup(config, venue.as_ref(), &instruments, order_limits)?;
-        let mut engine = engine_config(config, RandomState::new().build_hasher().finish());
-        engine.requests.weight_per_minute =
-            engine.requests.weight_per_minute.min(weight_per_minute);
-        Ok(Self {
-            placement,
-            engine,
-            instruments,
-            source,
-            edge,
-            http: config.http.socket_address(),
-            http_remote: config.http.danger_listen_without_auth,
-            venue,
-            trading,
-            shutdown_timeout: Duration::from_millis(config.orders.shutdown_timeout_ms),
-        })
-    }
-
-    /// Starts the sidecar and the core.
-    ///
-    /// # Errors
-    /// One sentence that says what failed and what to do.
-    pub fn start<T: Tap + Send + 'static>(self, tap: T) -> Result<Session<T>, String> {
-        let panics = watch_panics();
-        let clock = Clock::calibrate();
-        let (core_end, sidecar_end) = telemetry(self.instruments.count(), Sizes::default());
-        let gauges = sidecar_end.gauges.clone();
-        let (account, state) = match self.trading {
-            Some(trading) => (Some(trading.account), Some(trading.state)),
-            None => (None, None),
-        };
-        let (to_keeper, keeper) = match state {
-            Some(state) => {
-                let (to_keeper, records) = mpsc::sync_channel(KEPT_RECORDS_MAX);
-                let keeper = Keeper::new(state, &self.instruments, gauges.clone())
-                    .spawn(records, self.placement.cpu)
-                    .map_err(|error| format!("no thread for the state: {error}"))?;
-                (Some(to_keeper), Some(keeper))
-            }
-            None => (None, None),
-        };
-        let sidecar = veloz_exporter::start(
-            ExporterConfig {
-                bind: self.http,
-                danger_remote_without_auth: self.http_remote,
-                core_cpu: self.placement.cpu,
-                ..ExporterConfig::default()
-            },
-            sidecar_end,
-            &self.instruments,
-            clock,
-            to_keeper,
-            note_panic,
-        )
-        .map_err(|error| {
-            format!("{error}; choose another with http.port (--set http.port=0 takes a free one)")
-        })?;
-        let engine = Engine::with_account(self.engine, self.instruments, core_end, clock, account)
-            .map_err(|error| error.to_string())?;
-        let core = spawn(&self.edge, clock, engine, tap).map_err(|error| error.to_string())?;
-        for placed in &core.placements {
-            match placed.outcome {
-                Outcome::Done => tracing::debug!(component = "core", "{placed}"),
-                Outcome::Limited(_) => tracing::info!(component = "core", "{placed}"),
-                Outcome::Refused { .. } => {
-                    tracing::warn!(
-                        component = "core",
-                        "{placed}; `veloz check` says what to do"
-                    );
-                }
-            }
-        }
-        Ok(Session {
-            core,
-            sidecar,
-            gauges,
-            keeper,
-            venue: self.venue,
-            panics,
-            shutdown_timeout: self.shutdown_timeout,
-        })
-    }
-}
-
-/// A running engine with everything around it.
-pub struct Session<T> {
-    core: Core<Engine<Clock, Configured>, T>,
-    sidecar: SidecarHandle,
-    gauges: GaugeReader,
-    keeper: Option<JoinHandle<()>>,
-    venue: Option<VenueHandle>,
-    panics: Panics,
-    shutdown_timeout: Duration,
-}
-
-/// Why [`Session::watch`] returned.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum End {
-    /// A signal, the time limit or the caller asked for it.
-    Asked,
-    /// A thread panicked; its name.
-    Panic(String),
-    /// The core ended although nobody asked.
-    CoreEnded,
-}
-
-impl<T> Session<T> {
-    /// Stays until `ended` says so or something breaks, logging connections and calling `draw` in
-    /// between.
-    pub fn watch(&self, mut ended: impl FnMut() -> bool, mut draw: impl FnMut(&Self)) -> End {
-        let mut drawn = Instant::now();
-        let mut drift_told = false;
-        draw(self);
-        loop {
-            let drift_ppb = self.core.clock_drift_ppb();
-            if drift_ppb.abs() > CLOCK_DRIFT_PPB_MAX && !drift_told {
-                drift_told = true;
-                tracing::warn!(
-                    component = "core",
-                    drift_ppb,
-                    "the timestamp counter and the kernel's clock disagree: latencies are off by as much"
-                );
-            }
-            if let Some(thread) = self.panics.get() {
-                return End::Panic(thread.clone());
-            }
-            if self.core.is_finished() {
-                return End::CoreEnded;
-            }
-            if ended() {
-                return End::Asked;
-            }
-            if let Ok(report) = self.core.connect_reports.recv_timeout(PATROL) {
-                tracing::warn!(
-                    component = "connector",
-                    url = report.url,
-                    role = ?report.link.role,
-                    cause = report.fault.cause.label(),
-                    "no connection: {}",
-                    report.fault
-                );
-            }
-            if drawn.elapsed() >= DRAW_EVERY {
-                drawn = Instant::now();
-                draw(self);
-            }
-        }
-    }
-
-    /// Ends everything in order: our orders are cancelled, the core closes its links, the sidecar empties the
-    /// rings, the venue goes last. Returns the tap, and the orders that may still be open.
-    pub fn stop(self) -> (T, Vec<OrderId>) {
-        self.stop_trading();
-        let asked = Instant::now();
-        while self.core.commands.send(Command::Shutdown).is_err()
-            && asked.elapsed() < CORE_STOP_TIMEOUT
-        {
-            std::thread::sleep(PATROL);
-        }
-        while !self.core.is_finished() && asked.elapsed() < CORE_STOP_TIMEOUT {
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        if !self.core.is_finished() {
-            tracing::warn!(
-                component = "core",
-                "the core did not close its links in time and is stopped"
-            );
-            self.core.stop();
-        }
-        let (engine, tap) = self.core.join();
-        let left: Vec<OrderId> = engine
-            .oms()
-            .into_iter()
-            .flat_map(|oms| oms.open_all().map(Order::id))
-            .collect();
-        if let Err(error) = self.sidecar.stop(SIDECAR_STOP_TIMEOUT) {
-            tracing::warn!(component = "gateway", "{error}");
-        }
-        if let Some(keeper) = self.keeper
-            && keeper.join().is_err()
-        {
-            // Its panic message is on stderr, and the watch has ended the session for it.
-            tracing::error!(component = "state", "the state thread panicked");
-        }
-        drop(self.venue);
-        (tap, left)
-    }
-
-    /// Has the core trade no more and take its orders back, and waits until none is left or the time is over.
-    fn stop_trading(&self) {
-        let phase = || {
-            usize::try_from(self.gauges.plain(Gauge::TradingPhase))
-                .ok()
-                .and_then(|position| TradingPhase::ALL.get(position).copied())
-        };
-        if phase() == Some(TradingPhase::Off) || self.core.is_finished() {
-            return;
-        }
-        let asked = Instant::now();
-        while self.core.commands.send(Command::Stop).is_err()
-            && asked.elapsed() < self.shutdown_timeout
-        {
-            std::thread::sleep(PATROL);
-        }
-        while phase() != Some(TradingPhase::Stopped)
-            && !self.core.is_finished()
-            && asked.elapsed() < self.shutdown_timeout
-        {
-            std::thread::sleep(Duration::from_millis(1));
-        }
-    }
-
-    /// Sends a command to the core; tries for a while when it is busy.
-    fn command(&self, command: Command) -> bool {
-        let asked = Instant::now();
-        while self.core.commands.send(command).is_err() {
-            if asked.elapsed() > CORE_STOP_TIMEOUT {
-                return false;
-            }
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        true
-    }
-}
-
-/// `veloz run`.
-pub fn run(loaded: &Loaded, arguments: &RunArgs) -> u8 {
+/// `veloz run`; `reload` reads the configuration anew, from where `loaded` came.
+pub fn run(
+    loaded: &Loaded,
+    reload: impl Fn() -> Result<Loaded, ConfigError>,
+    arguments: &RunArgs,
+) -> u8 {
     let screen = match install_logging(loaded) {
         Ok(screen) => screen,
         Err(sentence) => {
@@ -446,9 +84,16 @@ pub fn run(loaded: &Loaded, arguments: &RunArgs) -> u8 {
             .map_or_else(|| "not pinned".to_owned(), |cpu| format!("on CPU {cpu}")),
         boot.edge.idle.label()
     );
+    let instruments = boot.instruments.clone();
     let session = match boot.start(NoTap) {
         Ok(session) => session,
         Err(sentence) => return fail(&sentence),
+    };
+    let asked = || {
+        if signals.hung_up() {
+            reload_limits(&session, &instruments, loaded, &reload);
+        }
+        signals.asked()
     };
     let end = observe(
         &session,
@@ -456,7 +101,7 @@ pub fn run(loaded: &Loaded, arguments: &RunArgs) -> u8 {
         &title,
         arguments.seconds,
         !arguments.no_status,
-        || signals.asked(),
+        asked,
     );
     let (_, left) = session.stop();
     finish_trading(&end, &left)
@@ -485,7 +130,7 @@ pub fn observe<T>(
     live: bool,
     asked: impl Fn() -> bool,
 ) -> End {
-    let url = format!("http://{}", session.sidecar.address());
+    let url = format!("http://{}", session.sidecar().address());
     tracing::info!(
         component = "core",
         health = format!("{url}/health"),
@@ -498,7 +143,7 @@ pub fn observe<T>(
         || asked() || until.is_some_and(|until| Instant::now() >= until),
         |session| {
             if live {
-                let status = session.sidecar.status();
+                let status = session.sidecar().status();
                 let frame = status::render(&status, title, &url, status::terminal_size());
                 // A terminal that is gone ends the process by a signal, not by this.
                 let _ = screen.draw(&frame);
@@ -571,113 +216,4 @@ fn finish_trading(end: &End, left: &[OrderId]) -> u8 {
 pub fn fail(sentence: &str) -> u8 {
     tracing::error!(component = "core", "{sentence}");
     EXIT_FAILURE
-}
-
-/// Starts the embedded venue.
-fn start_venue(config: &Config) -> Result<VenueHandle, String> {
-    let embedded = &config.embedded;
-    let recorded = !embedded.capture.as_os_str().is_empty();
-    let market = if recorded {
-        MarketConfig::Recorded(Recording {
-            files: vec![embedded.capture.clone()],
-            speed: match embedded.speed {
-                config::Speed::Max => Speed::Max,
-                config::Speed::Times(times) => Speed::Times(f64::from(times)),
-            },
-            wait_for: None,
-        })
-    } else {
-        MarketConfig::Synthetic {
-            symbols: config.market_data.symbols.clone(),
-            seed: embedded.seed,
-        }
-    };
-    let ca_file = &embedded.ca_file;
-    Venue::start(VenueConfig {
-        port: embedded.port,
-        ca_file: (!ca_file.as_os_str().is_empty()).then(|| ca_file.clone()),
-        seed: embedded.seed,
-        market,
-        ..VenueConfig::default()
-    })
-    .map_err(|error| {
-        format!("{error} (embedded.port, embedded.ca_file, embedded.capture and market_data.symbols decide this)")
-    })
-}
-
-/// Asks the venue what it trades. The question blocks, so it has a thread of its own, which is left
-/// behind when the process is asked to end meanwhile.
-fn ask_exchange_info(
-    edge: &EdgeConfig,
-    config: &Config,
-    asked: impl Fn() -> bool,
-) -> Result<String, NotStarted> {
-    let api = edge.endpoints().map_err(|error| error.to_string())?.api;
-    let request = serde_json::json!({
-        "id": "start",
-        "method": "exchangeInfo",
-        "params": { "symbols": config.market_data.symbols },
-    })
-    .to_string();
-    let (answer, answered) = mpsc::channel();
-    std::thread::Builder::new()
-        .name("veloz-start".to_owned())
-        .spawn(move || {
-            // Nobody listens any more when the process ends meanwhile.
-            let _ = answer.send(request_once(&api, &request, EXCHANGE_INFO_TIMEOUT));
-        })
-        .map_err(|error| format!("no thread to ask the venue: {error}"))?;
-    loop {
-        match answered.recv_timeout(PATROL) {
-            Ok(Ok(text)) => return Ok(text),
-            Ok(Err(error)) => {
-                return Err(NotStarted::Failed(format!(
-                    "the venue does not say what it trades: {error} (venue.api_url, venue.ca_file and the network decide this)"
-                )));
-            }
-            Err(RecvTimeoutError::Disconnected) => {
-                return Err(NotStarted::Failed(
-                    "the thread that asks the venue panicked".to_owned(),
-                ));
-            }
-            Err(RecvTimeoutError::Timeout) if asked() => return Err(NotStarted::Asked),
-            Err(RecvTimeoutError::Timeout) => {}
-        }
-    }
-}
-
-/// The instruments of an answer, the venue's request weight a minute, and its limits on orders.
-fn read_exchange_info(
-    answer: &str,
-    config: &Config,
-) -> Result<(Instruments, u32, Vec<OrderLimit>), String> {
-    let symbols: Vec<&str> = config
-        .market_data
-        .symbols
-        .iter()
-        .map(String::as_str)
-        .collect();
-    let info = exchange_info::parse(answer.as_bytes(), &symbols)
-        .map_err(|error| format!("{error} (market_data.symbols decides this)"))?;
-    let instruments = Instruments::new(info.instruments).map_err(|error| error.to_string())?;
-    Ok((instruments, info.weight_per_minute, info.order_limits))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::load_text;
-
-    #[test]
-    fn a_signal_ends_the_wait_for_a_venue_that_does_not_answer() {
-        // A socket that nobody accepts: the connection is made, the handshake is not.
-        let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let port = silent.local_addr().expect("bound").port();
-        let text = format!(
-            "[venue]\nsource = \"binance\"\napi_url = \"ws://127.0.0.1:{port}/ws-api/v3\"\n[core]\ncpu = \"none\"\n"
-        );
-        let config = load_text("test.toml", &text).expect("valid").config;
-        let refused = Boot::new(&config, || true).err();
-        assert_eq!(refused, Some(NotStarted::Asked));
-    }
 }

@@ -3,6 +3,7 @@
 //! Owns: [`TradingSetup`]. Does not: start anything. Invariant: whatever is wrong is found here, before a thread of
 //! the engine runs, and told in one sentence.
 
+use super::dead_man;
 use crate::config::Config;
 use crate::keys;
 use crate::state::StateStore;
@@ -14,10 +15,10 @@ use veloz_core::engine::Account;
 use veloz_core::instrument::{Instruments, Symbol};
 use veloz_core::oms::OmsConfig;
 use veloz_core::portfolio::Restored;
-use veloz_core::strategy::{Configured, StrategyConfig};
+use veloz_core::strategy::Configured;
 use veloz_core::units::{E8, Nanos};
 use veloz_core::venue::binance;
-use veloz_core::venue::binance::order_entry::{ApiKey, Credentials};
+use veloz_core::venue::binance::order_entry::{ApiKey, ClientOrderIds, Credentials};
 use veloz_core::venue::binance::rate::OrderLimit;
 use veloz_core::wire::sign::Signer;
 
@@ -34,8 +35,8 @@ const RECONCILE_EVERY: Nanos = Nanos::from_secs(60);
 pub(super) struct TradingSetup {
     /// What the engine is told.
     pub(super) account: Account<Configured>,
-    /// What a capture's header keeps of it, so that a replay does the same.
-    pub(super) strategy: StrategyConfig,
+    /// What cancels its orders should the core stand still.
+    pub(super) dead_man: dead_man::Setup,
     /// What outlives the process.
     pub(super) state: Arc<StateStore>,
 }
@@ -50,14 +51,8 @@ pub(super) fn trading_setup(
     instruments: &Instruments,
     order_limits: Vec<OrderLimit>,
 ) -> Result<Option<TradingSetup>, String> {
-    let credentials = match keys::Account::configured(config).map_err(|fault| fault.to_string())? {
-        keys::Account::MarketDataOnly => return Ok(None),
-        keys::Account::Of(credentials) => credentials,
-        keys::Account::Simulated => match venue.and_then(VenueHandle::client_keys) {
-            Some(made) => credentials_of(&made)
-                .map_err(|error| format!("the embedded venue's own key: {error}"))?,
-            None => return Ok(None),
-        },
+    let Some(credentials) = credentials(config, venue)? else {
+        return Ok(None);
     };
     let place = config
         .state_place(|name| std::env::var(name).ok())
@@ -69,6 +64,10 @@ pub(super) fn trading_setup(
         .map_err(|error| error.to_string())?;
     let strategy = config.strategy();
     let trading = trading_config(config, &state, instruments, order_limits)?;
+    let ids = ClientOrderIds::new(&trading.prefix).map_err(|error| error.to_string())?;
+    let its_own = self::credentials(config, venue)?
+        .ok_or("the account's key was there a moment ago and is gone")?;
+    let dead_man = dead_man::Setup::new(config, ids, its_own);
     Ok(Some(TradingSetup {
         account: Account {
             config: trading,
@@ -76,9 +75,27 @@ pub(super) fn trading_setup(
             strategy: Configured::new(&strategy, instruments.count())
                 .map_err(|error| error.to_string())?,
         },
-        strategy,
+        dead_man,
         state: Arc::new(state),
     }))
+}
+
+/// The key of the account that the configuration means; `None` for market data alone.
+fn credentials(
+    config: &Config,
+    venue: Option<&VenueHandle>,
+) -> Result<Option<Credentials>, String> {
+    match keys::Account::configured(config).map_err(|fault| fault.to_string())? {
+        keys::Account::MarketDataOnly => Ok(None),
+        keys::Account::Of(credentials) => Ok(Some(credentials)),
+        keys::Account::Simulated => venue
+            .and_then(VenueHandle::client_keys)
+            .map(|made| {
+                credentials_of(made)
+                    .map_err(|error| format!("the embedded venue's own key: {error}"))
+            })
+            .transpose(),
+    }
 }
 
 /// A key that the embedded venue made for its client.

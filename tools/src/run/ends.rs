@@ -4,8 +4,11 @@ use crate::cli::EXIT_FAILURE;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-/// SIGINT and SIGTERM.
-pub struct Signals(Arc<AtomicBool>);
+/// SIGINT and SIGTERM, which end the process, and SIGHUP, which has it read its limits anew.
+pub struct Signals {
+    asked: Arc<AtomicBool>,
+    hung_up: Arc<AtomicBool>,
+}
 
 impl Signals {
     /// Listens from now on.
@@ -24,12 +27,20 @@ impl Signals {
             .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&asked)))
             .map_err(|error| format!("signals cannot be listened for: {error}"))?;
         }
-        Ok(Self(asked))
+        let hung_up = Arc::new(AtomicBool::new(false));
+        signal_hook::flag::register(signal_hook::consts::SIGHUP, Arc::clone(&hung_up))
+            .map_err(|error| format!("signals cannot be listened for: {error}"))?;
+        Ok(Self { asked, hung_up })
     }
 
-    /// Whether one came.
+    /// Whether the process is to end.
     pub fn asked(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.asked.load(Ordering::Relaxed)
+    }
+
+    /// Whether SIGHUP came since the last look.
+    pub fn hung_up(&self) -> bool {
+        self.hung_up.swap(false, Ordering::Relaxed)
     }
 }
 

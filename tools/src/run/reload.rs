@@ -1,0 +1,67 @@
+//! SIGHUP: the limits are read anew and applied between two events.
+//!
+//! Owns: [`reload_limits`]. Does not: change anything else of a running engine; what else differs is told and waits
+//! for the next start. Invariant: limits that cannot be read change nothing.
+
+use super::session::Session;
+use crate::config::{ConfigError, Loaded};
+use veloz_core::event::{Command, Token};
+use veloz_core::instrument::Instruments;
+use veloz_core::risk::LimitsChange;
+
+/// Reads the configuration anew and hands its limits to the core.
+pub(super) fn reload_limits<T>(
+    session: &Session<T>,
+    instruments: &Instruments,
+    running: &Loaded,
+    reload: &dyn Fn() -> Result<Loaded, ConfigError>,
+) {
+    let fresh = match reload() {
+        Ok(fresh) => fresh,
+        Err(error) => return refused(&error.to_string()),
+    };
+    for warning in &fresh.warnings {
+        tracing::warn!(component = "config", "{warning}");
+    }
+    let limits = match fresh.config.risk.resolve(instruments) {
+        Ok(limits) => limits,
+        Err(error) => return refused(&error.to_string()),
+    };
+    let of_instruments = instruments
+        .iter()
+        .zip(limits.instruments)
+        .map(|((index, _), own)| LimitsChange::Instrument(index, own));
+    for change in [LimitsChange::Global(limits.global)]
+        .into_iter()
+        .chain(of_instruments)
+    {
+        let command = Command::SetLimits {
+            token: Token::default(),
+            change,
+        };
+        if !session.command(command) {
+            return refused("the core is too busy to take them; what it took already holds");
+        }
+    }
+    let mut other = fresh.config;
+    other.risk = running.config.risk.clone();
+    if other != running.config {
+        tracing::warn!(
+            component = "config",
+            "other keys changed too: they take effect at the next start"
+        );
+    }
+    tracing::info!(
+        component = "config",
+        event_type = "limits_reloaded",
+        "limits are read anew"
+    );
+}
+
+fn refused(why: &str) {
+    tracing::error!(
+        component = "config",
+        event_type = "limits_refused",
+        "the limits stay as they are: {why}"
+    );
+}

@@ -1,0 +1,274 @@
+//! The running engine with everything around it: started, watched and ended here.
+//!
+//! Owns: [`Session`], [`End`]. Does not: decide what runs (`run/boot.rs`). Invariant: the end is in order: no new
+//! orders, ours cancelled, the core, the dead-man, the sidecar, the state file, the venue.
+
+use super::PATROL;
+use super::boot::Boot;
+use super::ends::{Panics, note_panic, watch_panics};
+use super::keeper::Keeper;
+use crate::dead_man::DeadMan;
+use crate::venue::VenueHandle;
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use veloz_core::edge::clock::Clock;
+use veloz_core::edge::core_loop::{Core, Tap, spawn};
+use veloz_core::edge::cpu::Outcome;
+use veloz_core::engine::Engine;
+use veloz_core::event::Command;
+use veloz_core::oms::Order;
+use veloz_core::order::OrderId;
+use veloz_core::strategy::Configured;
+use veloz_core::telemetry::gauges::{Gauge, GaugeReader};
+use veloz_core::telemetry::records::TradingPhase;
+use veloz_core::telemetry::{Sizes, telemetry};
+use veloz_exporter::{ExporterConfig, SidecarHandle};
+
+/// How long the core may take to close its links; then it is stopped where it is.
+const CORE_STOP_TIMEOUT: Duration = Duration::from_millis(500);
+/// How long the sidecar may take to empty the rings and finish its answers.
+const SIDECAR_STOP_TIMEOUT: Duration = Duration::from_millis(500);
+/// A counter that runs further off than this was not calibrated but disturbed: 100 ppm.
+const CLOCK_DRIFT_PPB_MAX: i64 = 100_000;
+/// Records that wait for the state thread: kill switches and baselines, a handful in a run.
+const KEPT_RECORDS_MAX: usize = 1_024;
+/// How often the live status is drawn.
+const DRAW_EVERY: Duration = Duration::from_millis(250);
+
+impl Boot {
+    /// Starts the sidecar and the core.
+    ///
+    /// # Errors
+    /// One sentence that says what failed and what to do.
+    pub fn start<T: Tap + Send + 'static>(self, tap: T) -> Result<Session<T>, String> {
+        let panics = watch_panics();
+        let clock = Clock::calibrate();
+        let (core_end, sidecar_end) = telemetry(self.instruments.count(), Sizes::default());
+        let gauges = sidecar_end.gauges.clone();
+        let (account, state, dead_man) = match self.trading {
+            Some(trading) => (
+                Some(trading.account),
+                Some(trading.state),
+                Some(trading.dead_man),
+            ),
+            None => (None, None, None),
+        };
+        let (to_keeper, keeper) = match state {
+            Some(state) => {
+                let (to_keeper, records) = mpsc::sync_channel(KEPT_RECORDS_MAX);
+                let keeper = Keeper::new(state, &self.instruments, gauges.clone())
+                    .spawn(records, self.placement.cpu)
+                    .map_err(|error| format!("no thread for the state: {error}"))?;
+                (Some(to_keeper), Some(keeper))
+            }
+            None => (None, None),
+        };
+        let sidecar = veloz_exporter::start(
+            ExporterConfig {
+                bind: self.http,
+                danger_remote_without_auth: self.http_remote,
+                core_cpu: self.placement.cpu,
+                ..ExporterConfig::default()
+            },
+            sidecar_end,
+            &self.instruments,
+            clock,
+            to_keeper,
+            note_panic,
+        )
+        .map_err(|error| {
+            format!("{error}; choose another with http.port (--set http.port=0 takes a free one)")
+        })?;
+        let engine = Engine::with_account(self.engine, self.instruments, core_end, clock, account)
+            .map_err(|error| error.to_string())?;
+        let core = spawn(&self.edge, clock, engine, tap).map_err(|error| error.to_string())?;
+        let dead_man = match dead_man {
+            Some(setup) => {
+                let orders = self
+                    .edge
+                    .endpoints()
+                    .map_err(|error| error.to_string())?
+                    .orders;
+                let commands = core.commands.clone();
+                let started =
+                    setup.start(orders, clock, gauges.clone(), commands, self.placement.cpu);
+                Some(started.map_err(|error| format!("no thread for the dead-man: {error}"))?)
+            }
+            None => None,
+        };
+        for placed in &core.placements {
+            match placed.outcome {
+                Outcome::Done => tracing::debug!(component = "core", "{placed}"),
+                Outcome::Limited(_) => tracing::info!(component = "core", "{placed}"),
+                Outcome::Refused { .. } => {
+                    tracing::warn!(
+                        component = "core",
+                        "{placed}; `veloz check` says what to do"
+                    );
+                }
+            }
+        }
+        Ok(Session {
+            core,
+            sidecar,
+            gauges,
+            keeper,
+            dead_man,
+            venue: self.venue,
+            panics,
+            shutdown_timeout: self.shutdown_timeout,
+        })
+    }
+}
+
+/// A running engine with everything around it.
+pub struct Session<T> {
+    core: Core<Engine<Clock, Configured>, T>,
+    sidecar: SidecarHandle,
+    gauges: GaugeReader,
+    keeper: Option<JoinHandle<()>>,
+    dead_man: Option<DeadMan>,
+    venue: Option<VenueHandle>,
+    panics: Panics,
+    shutdown_timeout: Duration,
+}
+
+/// Why [`Session::watch`] returned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// A signal, the time limit or the caller asked for it.
+    Asked,
+    /// A thread panicked; its name.
+    Panic(String),
+    /// The core ended although nobody asked.
+    CoreEnded,
+}
+
+impl<T> Session<T> {
+    /// The telemetry thread and its HTTP server.
+    pub(super) fn sidecar(&self) -> &SidecarHandle {
+        &self.sidecar
+    }
+
+    /// Stays until `ended` says so or something breaks, logging connections and calling `draw` in
+    /// between.
+    pub fn watch(&self, mut ended: impl FnMut() -> bool, mut draw: impl FnMut(&Self)) -> End {
+        let mut drawn = Instant::now();
+        let mut drift_told = false;
+        draw(self);
+        loop {
+            let drift_ppb = self.core.clock_drift_ppb();
+            if drift_ppb.abs() > CLOCK_DRIFT_PPB_MAX && !drift_told {
+                drift_told = true;
+                tracing::warn!(
+                    component = "core",
+                    drift_ppb,
+                    "the timestamp counter and the kernel's clock disagree: latencies are off by as much"
+                );
+            }
+            if let Some(thread) = self.panics.get() {
+                return End::Panic(thread.clone());
+            }
+            if self.core.is_finished() {
+                return End::CoreEnded;
+            }
+            if ended() {
+                return End::Asked;
+            }
+            if let Ok(report) = self.core.connect_reports.recv_timeout(PATROL) {
+                tracing::warn!(
+                    component = "connector",
+                    url = report.url,
+                    role = ?report.link.role,
+                    cause = report.fault.cause.label(),
+                    "no connection: {}",
+                    report.fault
+                );
+            }
+            if drawn.elapsed() >= DRAW_EVERY {
+                drawn = Instant::now();
+                draw(self);
+            }
+        }
+    }
+
+    /// Ends everything in order: our orders are cancelled, the core closes its links, the sidecar empties the
+    /// rings, the venue goes last. Returns the tap, and the orders that may still be open.
+    pub fn stop(self) -> (T, Vec<OrderId>) {
+        self.stop_trading();
+        let asked = Instant::now();
+        while self.core.commands.send(Command::Shutdown).is_err()
+            && asked.elapsed() < CORE_STOP_TIMEOUT
+        {
+            std::thread::sleep(PATROL);
+        }
+        while !self.core.is_finished() && asked.elapsed() < CORE_STOP_TIMEOUT {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        if !self.core.is_finished() {
+            tracing::warn!(
+                component = "core",
+                "the core did not close its links in time and is stopped"
+            );
+            self.core.stop();
+        }
+        let (engine, tap) = self.core.join();
+        // Only now: until here it watched over the last cancels too.
+        if let Some(dead_man) = self.dead_man {
+            dead_man.stop();
+        }
+        let left: Vec<OrderId> = engine
+            .oms()
+            .into_iter()
+            .flat_map(|oms| oms.open_all().map(Order::id))
+            .collect();
+        if let Err(error) = self.sidecar.stop(SIDECAR_STOP_TIMEOUT) {
+            tracing::warn!(component = "gateway", "{error}");
+        }
+        if let Some(keeper) = self.keeper
+            && keeper.join().is_err()
+        {
+            // Its panic message is on stderr, and the watch has ended the session for it.
+            tracing::error!(component = "state", "the state thread panicked");
+        }
+        drop(self.venue);
+        (tap, left)
+    }
+
+    /// Has the core trade no more and take its orders back, and waits until none is left or the time is over.
+    fn stop_trading(&self) {
+        let phase = || {
+            usize::try_from(self.gauges.plain(Gauge::TradingPhase))
+                .ok()
+                .and_then(|position| TradingPhase::ALL.get(position).copied())
+        };
+        if phase() == Some(TradingPhase::Off) || self.core.is_finished() {
+            return;
+        }
+        let asked = Instant::now();
+        while self.core.commands.send(Command::Stop).is_err()
+            && asked.elapsed() < self.shutdown_timeout
+        {
+            std::thread::sleep(PATROL);
+        }
+        while phase() != Some(TradingPhase::Stopped)
+            && !self.core.is_finished()
+            && asked.elapsed() < self.shutdown_timeout
+        {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Sends a command to the core; tries for a while when it is busy.
+    pub(super) fn command(&self, command: Command) -> bool {
+        let asked = Instant::now();
+        while self.core.commands.send(command).is_err() {
+            if asked.elapsed() > CORE_STOP_TIMEOUT {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        true
+    }
+}
