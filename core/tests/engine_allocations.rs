@@ -60,7 +60,7 @@ struct Desk {
     reader: TelemetryReader,
     out: Outbox,
     now: Nanos,
-    links: [Option<LinkId>; 2],
+    links: [Option<LinkId>; LinkRole::ALL.len()],
     last_id: String,
     last_subscribe: String,
     allocations: u64,
@@ -97,7 +97,7 @@ impl Desk {
             reader,
             out: Outbox::new(),
             now: Nanos::ZERO,
-            links: [None; 2],
+            links: [None; LinkRole::ALL.len()],
             last_id: String::new(),
             last_subscribe: String::new(),
             allocations: 0,
@@ -154,7 +154,7 @@ impl Desk {
     /// Both links from nothing to subscribed, and the book from nothing to live.
     fn come_up(&mut self, id: u64, levels: usize) {
         self.tick(1_000);
-        for role in LinkRole::ALL {
+        for role in [LinkRole::Market, LinkRole::Api] {
             self.handle(Event::LinkUp {
                 link: self.link(role),
             });
@@ -225,7 +225,7 @@ fn nothing_is_allocated_once_the_engine_is_built() {
     // A gap, and the links lost and found.
     desk.message(LinkRole::Market, &diff(id + 5, 20));
     assert_ne!(desk.engine.book_state(BOOK).0, SyncState::Live);
-    for role in LinkRole::ALL {
+    for role in [LinkRole::Market, LinkRole::Api] {
         desk.handle(Event::LinkDown {
             link: desk.link(role),
             cause: LinkDown::Closed,

@@ -22,7 +22,7 @@ struct Desk {
     reader: TelemetryReader,
     out: Outbox,
     now: Nanos,
-    newest: [Option<LinkId>; 2],
+    newest: [Option<LinkId>; LinkRole::ALL.len()],
     subscribe_id: String,
     depth_id: String,
     time_id: String,
@@ -53,7 +53,7 @@ impl Desk {
             trading: true,
         };
         let sizes = Sizes {
-            records: 1 << 12,
+            records: 1 << 14,
             samples: 1 << 8,
         };
         let (writer, reader) = telemetry(1, sizes);
@@ -65,7 +65,7 @@ impl Desk {
             reader,
             out: Outbox::new(),
             now: Nanos::ZERO,
-            newest: [None; 2],
+            newest: [None; LinkRole::ALL.len()],
             subscribe_id: String::new(),
             depth_id: String::new(),
             time_id: String::new(),

@@ -116,7 +116,9 @@ fn the_embedded_system_becomes_ready_serves_and_ends_on_sigterm() {
             .and_then(|url| url.strip_suffix("/metrics"))
             .expect("an address")
             .to_owned();
-        running.wait_for("live books", |entry| entry["to"] == "ready");
+        running.wait_for("live books", |entry| {
+            entry["message"] == "engine state changed" && entry["to"] == "ready"
+        });
 
         let (status, health) = get(&address, "/health/ready");
         assert_eq!(status, 200, "{health}");

@@ -40,9 +40,15 @@ impl Account {
         let find = |name: &str| assets.find(name.as_bytes()).expect("named");
         let config = PortfolioConfig {
             account_currency: find(currency),
-            baselines: baselines
+            // Everything is a position unless a test says otherwise.
+            baselines: assets
                 .iter()
-                .map(|&(name, amount)| (find(name), E8(amount)))
+                .map(|(asset, name)| {
+                    let listed = baselines
+                        .iter()
+                        .find(|(listed, _)| *listed == name.as_str());
+                    (asset, E8(listed.map_or(0, |&(_, amount)| amount)))
+                })
                 .collect(),
         };
         let portfolio = Portfolio::new(&instruments, &assets, config)?;

@@ -339,7 +339,7 @@ pub(crate) fn engine(
     symbols: &[String],
 ) -> (Engine<NoStopwatch>, TelemetryReader) {
     let sizes = Sizes {
-        records: 1 << 12,
+        records: 1 << 14,
         samples: 1 << 8,
     };
     let (writer, reader) = telemetry(symbols.len(), sizes);

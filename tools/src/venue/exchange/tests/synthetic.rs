@@ -117,9 +117,9 @@ fn quotes_at_the_touch_are_filled_by_the_flow_whoever_published_it() {
         .iter()
         .filter(|report| report.account == A && report.execution == Execution::New)
         .count() as u64;
-    // Some quotes fill, and most wait in vain behind what was there before them.
+    // Some quotes fill, in one part or in several, and others wait in vain behind what was there before them.
     assert!(fills(A) > MINUTES, "{} of {quotes}", fills(A));
-    assert!(fills(A) < quotes / 2, "{} of {quotes}", fills(A));
+    assert!(fills(A) < quotes, "{} of {quotes}", fills(A));
     assert!(fills(B) >= MINUTES * 60 / 7);
     assert!(typed == session(true), "frames say the same");
 }
