@@ -19,6 +19,7 @@
 mod accounts;
 mod arithmetic;
 mod config;
+mod deposit;
 mod entry;
 mod event;
 mod flow;

@@ -135,7 +135,7 @@ fn synthetic(as_recorded: bool) -> Session {
         while let Some(at) = market.next_at().filter(|&at| at <= now) {
             match &mut market {
                 Market::Source(source) => source.advance(at, &mut due),
-                Market::Recorded(_) => unreachable!("it is synthetic"),
+                Market::Recorded(_) | Market::Fed(_) => unreachable!("it is synthetic"),
             }
             for mut published in due.drain(..) {
                 if as_recorded {
