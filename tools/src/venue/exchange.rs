@@ -19,6 +19,7 @@
 mod accounts;
 mod arithmetic;
 mod config;
+mod deposit;
 mod entry;
 mod event;
 mod flow;
@@ -371,32 +372,6 @@ impl Exchange {
     /// All assets of the venue and what the account has of them, by name.
     pub(crate) fn balances(&self, account: AccountIndex) -> impl Iterator<Item = Balance> {
         self.ledger.balances(account)
-    }
-
-    /// Adds to what an account has free of an asset, or takes from it as far as it goes; `false` when the venue
-    /// does not know the asset. The account's new balance is an event.
-    ///
-    /// # Panics
-    /// When the balance leaves the range of [`E8`], 92 billion.
-    pub(crate) fn deposit(
-        &mut self,
-        now: VenueMicros,
-        account: AccountIndex,
-        asset: &str,
-        delta: E8,
-    ) -> bool {
-        self.now = now;
-        let Some(asset) = self.ledger.asset(asset) else {
-            return false;
-        };
-        if delta > E8(0) {
-            self.ledger.receive(account, asset, delta);
-        } else {
-            let free = self.ledger.free(account, asset);
-            self.ledger.pay(account, asset, free.min(E8(-delta.0)));
-        }
-        self.finish();
-        true
     }
 
     /// The exchange expires all open orders of an account on a symbol, unasked, in one
