@@ -57,15 +57,15 @@ impl<T: Strategy> Trading<T> {
         let totals = self.oms.totals(index);
         let worst = worst_position(
             self.portfolio.position(index).qty(),
-            pair.base_e8(totals.buy_remaining_lots),
-            pair.base_e8(totals.sell_remaining_lots),
+            amount(pair.base_e8(totals.buy_remaining_lots)),
+            amount(pair.base_e8(totals.sell_remaining_lots)),
         );
-        let exposure = if worst == 0 {
+        let exposure = if worst == E8(0) {
             E8(0)
         } else {
             // Without a mark nothing is admitted either: the quote has no worth then.
             self.portfolio
-                .in_account_currency(pair.base, amount(worst))
+                .in_account_currency(pair.base, worst)
                 .unwrap_or_default()
         };
         let held = &mut self.exposures[index.as_usize()];
