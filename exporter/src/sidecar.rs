@@ -259,6 +259,7 @@ impl View {
             line.last_trade = published.last_trades[index.as_usize()]
                 .map(|(price, qty)| (instrument.price(price), instrument.qty(qty)));
         }
+        let trading = status::trading(&self.gauges);
         let latencies = Stage::ALL
             .into_iter()
             .map(|stage| LatencyLine {
@@ -274,6 +275,10 @@ impl View {
             running: Heartbeat::judge(now, heartbeat, self.heartbeat_age_max) == Heartbeat::Beating,
             links_up: LinkRole::ALL.map(|role| self.gauges.links_up(role)),
             books,
+            positions: trading
+                .map(|_| status::positions(&self.instruments, &self.gauges))
+                .unwrap_or_default(),
+            trading,
             rates: published.rates,
             latencies,
             slowest: published.slowest,

@@ -3,6 +3,10 @@
 //! Owns: [`Status`] and its lines. Does not: draw. Invariant: a book that is not live has no price here
 //! either, because its state and its prices come from one read.
 
+mod trading;
+
+pub use trading::{PositionLine, TradingLine, positions, trading};
+
 use crate::latency::Quantiles;
 use veloz_core::event::LinkRole;
 use veloz_core::instrument::{InstrumentIndex, Instruments};
@@ -25,6 +29,10 @@ pub struct Status {
     pub links_up: [usize; LinkRole::ALL.len()],
     /// One line an instrument.
     pub books: Vec<BookLine>,
+    /// The account; `None` when this engine has none.
+    pub trading: Option<TradingLine>,
+    /// Its positions, one line an instrument; empty without an account.
+    pub positions: Vec<PositionLine>,
     /// Rates over the last second.
     pub rates: Rates,
     /// Latency by stage, for the stages that have observations.

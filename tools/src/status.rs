@@ -10,7 +10,7 @@ use std::io::{self, Write};
 use std::sync::{Mutex, PoisonError};
 use veloz_core::telemetry::records::{BookState, EngineState};
 use veloz_core::units::E8;
-use veloz_exporter::status::{BookLine, Status};
+use veloz_exporter::status::{BookLine, PositionLine, Status, TradingLine};
 
 /// Standard output of a running process: log lines above, the status below them.
 pub struct Screen {
@@ -122,18 +122,23 @@ pub fn terminal_size() -> Size {
 /// where the server listens.
 pub fn render(status: &Status, title: &str, url: &str, size: Size) -> String {
     let mut lines = vec![format!(
-        "VeloZ {}   {title}   up {}   {} market and {} API link",
+        "VeloZ {}   {title}   up {}   links: {} market, {} API, {} orders",
         engine_word(status),
         uptime(status.at.0 / 1_000_000_000),
         status.links_up[0],
         status.links_up[1],
+        status.links_up[2],
     )];
     lines.push(String::new());
     lines.push(format!(
         "{:<12} {:<9} {:>30} {:>30} {:>10} {:>7} {:>7}",
         "symbol", "book", "bid", "ask", "spread", "msg/s", "lag ms"
     ));
-    let below = 6 + status.latencies.len();
+    let trading = status
+        .trading
+        .map(|trading| trading_rows(&trading, &status.positions))
+        .unwrap_or_default();
+    let below = 6 + status.latencies.len() + trading.len();
     let room = size.rows.saturating_sub(lines.len() + below + 2).max(1);
     lines.extend(status.books.iter().take(room).map(book_row));
     if status.books.len() > room {
@@ -144,6 +149,7 @@ pub fn render(status: &Status, title: &str, url: &str, size: Size) -> String {
             .count();
         lines.push(format!("and {} more, {live} of them live", hidden.len()));
     }
+    lines.extend(trading);
     lines.push(String::new());
     lines.push(format!(
         "{:<22} {:>9} {:>9} {:>9} {:>9} {:>9}",
@@ -237,6 +243,54 @@ fn book_row(book: &BookLine) -> String {
     )
 }
 
+/// Positions that the frame has room for; the rest is in the log and in the metrics.
+const POSITIONS_SHOWN_MAX: usize = 8;
+
+/// The account and those of its positions that are open.
+fn trading_rows(trading: &TradingLine, positions: &[PositionLine]) -> Vec<String> {
+    let known = |value: Option<E8>| value.map_or_else(|| "-".to_owned(), short);
+    let mut rows = vec![
+        String::new(),
+        format!(
+            "trading {}, {}{}{}   {} orders open, {} unresolved   limits used {}.{:02} %",
+            trading.phase.label(),
+            trading.state.label(),
+            if trading.is_killed {
+                ", kill switch on"
+            } else {
+                ""
+            },
+            if trading.strategy_runs {
+                ""
+            } else {
+                ", strategy paused"
+            },
+            trading.open_orders,
+            trading.unresolved_orders,
+            trading.utilization_bps / 100,
+            trading.utilization_bps % 100,
+        ),
+        format!(
+            "equity {}   realized {}   unrealized {}",
+            known(trading.equity),
+            short(trading.realized),
+            short(trading.unrealized),
+        ),
+    ];
+    let open = positions.iter().filter(|position| position.qty != E8(0));
+    rows.extend(open.take(POSITIONS_SHOWN_MAX).map(|position| {
+        format!(
+            "{:<12} position {:>16} at {:>14}   realized {:>14}   unrealized {:>14}",
+            position.symbol,
+            short(position.qty),
+            short(position.entry),
+            short(position.realized),
+            known(position.unrealized),
+        )
+    }));
+    rows
+}
+
 /// A decimal without its trailing zeros, two places at least.
 fn short(value: E8) -> String {
     const PLACES_MIN: usize = 2;
@@ -254,7 +308,9 @@ fn micros(ns: u64) -> String {
 mod tests {
     use super::*;
     use std::sync::Arc;
+    use veloz_core::risk::TradingState;
     use veloz_core::telemetry::histograms::Stage;
+    use veloz_core::telemetry::records::TradingPhase;
     use veloz_core::units::Nanos;
     use veloz_exporter::latency::Quantiles;
     use veloz_exporter::status::{LatencyLine, Rates, RingLine};
@@ -327,6 +383,25 @@ mod tests {
                 },
                 since_start: Quantiles::default(),
             }],
+            trading: Some(TradingLine {
+                phase: TradingPhase::Ready,
+                state: TradingState::Active,
+                is_killed: false,
+                strategy_runs: true,
+                open_orders: 4,
+                unresolved_orders: 1,
+                equity: Some(E8(99_984_000_000_000)),
+                realized: E8(-123_450_000),
+                unrealized: E8(5_000_000),
+                utilization_bps: 1_207,
+            }),
+            positions: vec![PositionLine {
+                symbol: "BTCUSDT".to_owned(),
+                qty: E8(-322_677),
+                entry: E8(6_183_082_000_000),
+                realized: E8(-123_450_000),
+                unrealized: None,
+            }],
             slowest: None,
             rings: vec![RingLine {
                 name: "records",
@@ -346,10 +421,14 @@ mod tests {
         let frame = render(&status, "embedded venue", "http://127.0.0.1:8080", wide);
         assert_eq!(
             frame,
-            "VeloZ ready   embedded venue   up 1:02:03   1 market and 1 API link\n\
+            "VeloZ ready   embedded venue   up 1:02:03   links: 1 market, 1 API, 0 orders\n\
              \n\
              symbol       book                                 bid                            ask     spread   msg/s  lag ms\n\
              BTCUSDT      live                  61837.63 x 3.78826             61837.64 x 1.54698       0.01      62     1.2\n\
+             \n\
+             trading ready, ACTIVE   4 orders open, 1 unresolved   limits used 12.07 %\n\
+             equity 999840.00   realized -1.2345   unrealized 0.05\n\
+             BTCUSDT      position      -0.00322677 at       61830.82   realized        -1.2345   unrealized              -\n\
              \n\
              latency, us, last 1 s        p50       p90       p99     p99.9       max\n\
              recv_to_book                 0.8       1.2       4.0       4.0       4.3\n\
