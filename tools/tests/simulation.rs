@@ -1,0 +1,49 @@
+//! Engine and venue in virtual time: a few of the seeds that CI runs by the thousand (`veloz simulate`).
+
+use veloz::simulation::{Report, SimulationConfig, simulate};
+use veloz_core::units::Nanos;
+
+/// Orders and faults of one run go on for this long.
+const BUSY: Nanos = Nanos::from_secs(15);
+
+fn run(seeds: std::ops::Range<u64>, faults: bool) -> Report {
+    seeds
+        .map(|seed| {
+            let config = SimulationConfig {
+                seed,
+                busy: BUSY,
+                faults,
+            };
+            match simulate(config, false) {
+                Ok(report) => report,
+                Err(error) => panic!("{error}"),
+            }
+        })
+        .fold(Report::default(), Report::plus)
+}
+
+#[test]
+fn accounts_agree_to_the_last_unit_whatever_goes_wrong() {
+    let report = run(0..24, true);
+    // A simulation in which nothing happens proves nothing.
+    assert!(report.orders > 200, "{report}");
+    assert!(report.fills > 50, "{report}");
+    assert!(report.unresolved > 20, "{report}");
+    assert!(report.links_lost > 50, "{report}");
+    assert!(report.restarts > 5, "{report}");
+}
+
+#[test]
+fn a_calm_venue_leaves_no_order_in_doubt() {
+    let report = run(100..112, false);
+    assert!(report.fills > 100, "{report}");
+    assert_eq!(
+        (report.links_lost, report.faults, report.restarts),
+        (0, 0, 0)
+    );
+}
+
+#[test]
+fn a_seed_repeats_itself() {
+    assert_eq!(run(7..9, true), run(7..9, true));
+}
