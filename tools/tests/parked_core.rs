@@ -55,3 +55,86 @@ fn the_core_alone_is_parked_and_goes_on() {
     assert!(Parked::new(i32::MAX).is_err(), "no such thread");
     assert_eq!(thread_named(pid, "no-such-thread"), None);
 }
+
+/// Log entries up to and including the first that `wanted` likes.
+fn entries_until(
+    lines: &mut dyn Iterator<Item = String>,
+    what: &str,
+    wanted: impl Fn(&serde_json::Value) -> bool,
+) -> Vec<serde_json::Value> {
+    let mut seen = Vec::new();
+    for line in lines {
+        let entry: serde_json::Value = serde_json::from_str(&line).expect("a log line");
+        let found = wanted(&entry);
+        seen.push(entry);
+        if found {
+            return seen;
+        }
+    }
+    panic!("the log ended before {what}: {seen:?}");
+}
+
+#[test]
+fn a_core_that_stands_still_has_its_orders_cancelled_and_learns_of_it() {
+    let child = Command::new(env!("CARGO_BIN_EXE_veloz"))
+        .args([
+            "--no-status",
+            "--set",
+            "http.port=0",
+            "--set",
+            "strategy.market_maker.warm_up_updates=2",
+            "--for",
+            "300",
+        ])
+        .env_remove("VELOZ_CONFIG")
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the command starts");
+    let mut engine = Engine(child);
+    let log = engine.0.stdout.take().expect("piped");
+    let lines = &mut BufReader::new(log).lines().map_while(Result::ok);
+    let says = |component: &'static str, words: &'static str| {
+        move |entry: &serde_json::Value| {
+            entry["component"] == component
+                && entry["message"]
+                    .as_str()
+                    .is_some_and(|message| message.starts_with(words))
+        }
+    };
+    entries_until(lines, "a dead-man", says("dead_man", "ready to cancel"));
+    // Two orders rest: the maker's first bid and ask.
+    for _ in 0..2 {
+        entries_until(lines, "an order that rests", |entry| {
+            entry["event_type"] == "order_state" && entry["to"] == "live"
+        });
+    }
+
+    let core = thread_named(engine.0.id(), "veloz-core").expect("the core runs");
+    let parked = match Parked::new(core) {
+        Ok(parked) => parked,
+        Err(error) => {
+            println!("skipped: this system does not allow tracing: {error}");
+            return;
+        }
+    };
+    let stuck = entries_until(
+        lines,
+        "the alarm",
+        says("dead_man", "the core stands still"),
+    );
+    let age_ms = stuck.last().expect("found")["age_ms"].as_u64();
+    assert!(age_ms.is_some_and(|age_ms| age_ms >= 1_000), "{age_ms:?}");
+    let swept = entries_until(lines, "a clean sweep", says("dead_man", "none left"));
+    let cancelled = swept
+        .iter()
+        .filter(|entry| says("dead_man", "cancelled")(entry));
+    assert!(cancelled.count() > 0, "{swept:?}");
+
+    drop(parked);
+    entries_until(
+        lines,
+        "its return",
+        says("dead_man", "the core turns again"),
+    );
+    entries_until(lines, "the halt", |entry| entry["to"] == "HALTED");
+}
