@@ -3,6 +3,8 @@
 //! Comparisons with other libraries live in `peers`, a package of its own.
 
 pub mod gate;
+mod numbers;
 pub mod replay;
 pub mod session;
 pub mod synthetic;
+pub mod tick_to_order;

@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use veloz_bench::{gate, replay, synthetic};
+use veloz_bench::{gate, replay, synthetic, tick_to_order};
 
 /// Measures the VeloZ engine.
 #[derive(Parser)]
@@ -32,6 +32,12 @@ enum Command {
     },
     /// Count instructions a message under valgrind and compare with instructions.toml
     Gate,
+    /// Time market message in to order out beside the idiomatic stack; fails when the ratio misses its gate
+    TickToOrder {
+        /// Rounds, each of all contestants; the figures are medians over them
+        #[arg(long, default_value_t = 41)]
+        rounds: usize,
+    },
 }
 
 fn main() -> ExitCode {
@@ -62,6 +68,14 @@ fn main() -> ExitCode {
             }
             Err(why) => failure(&why),
         },
+        Command::TickToOrder { rounds } => {
+            for part in tick_to_order::parts(rounds) {
+                println!("{part}");
+            }
+            let report = tick_to_order::run(rounds);
+            print!("{report}");
+            code(report.passes())
+        }
     }
 }
 

@@ -7,6 +7,7 @@
 //! the book never crosses, a ticker names a later update id than all messages before it, and so the
 //! engine finds no fault.
 
+use crate::numbers::{Random, cents, lots};
 use crate::session::{Session, SessionError};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -231,28 +232,4 @@ fn write_levels(text: &mut String, key: &str, levels: impl Iterator<Item = (i64,
         write!(text, r#"{comma}["{}","{}"]"#, cents(price), lots(qty)).expect("memory");
     }
     text.push(']');
-}
-
-/// Cents as the venue prints prices.
-fn cents(value: i64) -> String {
-    format!("{}.{:02}000000", value / 100, value % 100)
-}
-
-/// 1e-5 units as the venue prints quantities.
-fn lots(value: u64) -> String {
-    format!("{}.{:05}000", value / 100_000, value % 100_000)
-}
-
-/// Numbers that look random and never change: xorshift64*.
-struct Random(u64);
-
-impl Random {
-    /// A number in `[0, bound)`.
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        let high = u128::from(self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)) * u128::from(bound);
-        (high >> 64) as u64
-    }
 }
