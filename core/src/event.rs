@@ -200,10 +200,6 @@ pub struct Token(pub u64);
 
 /// What an operator asks of the engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "commands travel by value through a bounded channel: none may allocate"
-)]
 pub enum Command {
     /// Trade no more: refuse new orders, cancel ours, and say in a record when none is left.
     Stop,

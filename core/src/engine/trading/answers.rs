@@ -340,14 +340,12 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
         let Purpose::Place(order) = request.purpose else {
             return false;
         };
-        if refusal.kind.answer() != OnError::ResyncClock
-            || request.retried
-            || !self
-                .trading
-                .oms
-                .order(order)
-                .is_some_and(|order| order.state() == crate::order::OrderState::Sent)
-        {
+        let waits = self
+            .trading
+            .oms
+            .order(order)
+            .is_some_and(|order| order.state() == crate::order::OrderState::Sent);
+        if refusal.kind.answer() != OnError::ResyncClock || request.retried || !waits {
             return false;
         }
         self.trading.awaiting_clock.push(order);

@@ -79,7 +79,7 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
                 decided = self.watch.stamp();
             }
             // Taken out, so that what is done may borrow the rest.
-            let mut actions = std::mem::replace(&mut self.trading.actions, Actions::new());
+            let mut actions = std::mem::take(&mut self.trading.actions);
             for action in actions.as_slice() {
                 self.act(index, action, decided);
             }

@@ -76,15 +76,12 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
 
     /// An order of an earlier run, or one long forgotten, that the venue shows as open.
     pub(super) fn adopt(&mut self, status: &OrderStatus, asked_at: Nanos) -> Option<OrderId> {
-        let adopted = match self.trading.oms.adopt(self.now, status, asked_at) {
-            Ok(adopted) => adopted,
-            Err(_) => {
-                // Foreign orders are not ours to keep; a full table cannot keep one of ours.
-                if let OrderKey::Ours(id) = status.key {
-                    self.order_fault(id, status.instrument, OmsFault::UnknownOrder);
-                }
-                return None;
+        let Ok(adopted) = self.trading.oms.adopt(self.now, status, asked_at) else {
+            // Foreign orders are not ours to keep; a full table cannot keep one of ours.
+            if let OrderKey::Ours(id) = status.key {
+                self.order_fault(id, status.instrument, OmsFault::UnknownOrder);
             }
+            return None;
         };
         if !adopted.state.is_done() {
             self.trading.funnel.count(FunnelStage::Adopted);

@@ -261,13 +261,13 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
             };
             let purpose = match ask {
                 Ask::Status(order) => Purpose::Status(order),
-                Ask::Trades(order) => match self.trading.oms.order(order) {
-                    Some(held) => Purpose::Trades(order, held.instrument()),
-                    None => {
+                Ask::Trades(order) => {
+                    let Some(held) = self.trading.oms.order(order) else {
                         self.trading.questions.pop_front();
                         continue;
-                    }
-                },
+                    };
+                    Purpose::Trades(order, held.instrument())
+                }
             };
             if !self.trading.requests.any(|asked| asked == purpose) && !self.ask(purpose) {
                 return false;
