@@ -255,7 +255,7 @@ impl World {
             .engine
             .oms()
             .into_iter()
-            .flat_map(|oms| oms.open_all())
+            .flat_map(veloz_core::oms::Oms::open_all)
             .map(|order| format!("{} {}", order.id(), order.state().label()))
             .collect();
         Err(self
@@ -355,9 +355,7 @@ impl World {
                 .map_err(|what| self.violation(what))?;
         }
         while self.telemetry.samples.pop().is_some() {}
-        self.checks
-            .state(&self.engine, &self.instruments)
-            .map_err(|what| self.violation(what))?;
+        checks::state(&self.engine, &self.instruments).map_err(|what| self.violation(what))?;
         Ok(())
     }
 
@@ -388,7 +386,7 @@ impl World {
     /// The engine dies where it stands, and another starts in its place.
     fn restart(&mut self) -> Result<(), SimulationError> {
         // What was known when it died is what the state file keeps.
-        let baselines = self.checks.baselines(&self.engine);
+        let baselines = checks::baselines(&self.engine);
         self.network.cut_all(&mut self.venue);
         self.run += 1;
         self.restarts += 1;

@@ -142,7 +142,7 @@ pub(super) fn measure(
     let sent = unix_ns();
     let venue_ms = ask()?;
     let received = unix_ns();
-    let middle_ms = (sent + received) / 2 / 1_000_000;
+    let middle_ms = sent.midpoint(received) / 1_000_000;
     let too_far = |_| "the venue's time is none".to_owned();
     Ok(Offset {
         ahead_ms: i64::try_from(i128::from(venue_ms) - middle_ms).map_err(too_far)?,
@@ -293,7 +293,7 @@ mod tests {
     fn the_state_can_be_kept_or_the_reason_is_said() {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let place = directory.path().join("a/b");
-        let configured = config(&format!("[state]\ndir = {:?}\n", place));
+        let configured = config(&format!("[state]\ndir = {place:?}\n"));
         let look = |config: &Config| state(config, |_| None);
         assert_eq!(look(&config("")).state, State::Ok);
         let first = look(&configured);

@@ -98,7 +98,7 @@ fn tell(report: &Report, commands: &CommandSender) {
             "the core stands still: its orders are cancelled"
         ),
         Report::Notice(notice) => {
-            tracing::warn!(component = "dead_man", event_type = "dead_man", "{notice}")
+            tracing::warn!(component = "dead_man", event_type = "dead_man", "{notice}");
         }
         Report::Back { stuck_for } => {
             tracing::error!(

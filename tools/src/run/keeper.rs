@@ -19,7 +19,7 @@ use veloz_core::venue::binance;
 /// How often the account's marks are saved, if they changed.
 const SAVE_EVERY: Duration = Duration::from_secs(1);
 /// How often a failure is told.
-const TELL_EVERY: Duration = Duration::from_secs(60);
+const TELL_EVERY: Duration = Duration::from_mins(1);
 
 /// What the thread works with.
 pub(super) struct Keeper {

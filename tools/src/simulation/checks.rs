@@ -89,17 +89,6 @@ impl Checks {
         self.next_sequence = 0;
     }
 
-    /// What the state file would have kept.
-    pub(super) fn baselines(&self, engine: &Brain) -> Vec<(Symbol, E8)> {
-        let (Some(assets), Some(portfolio)) = (engine.assets(), engine.portfolio()) else {
-            return Vec::new();
-        };
-        assets
-            .iter()
-            .filter_map(|(index, name)| Some((name, portfolio.baseline(index)?)))
-            .collect()
-    }
-
     /// One record.
     pub(super) fn record(&mut self, record: &Record) -> Result<(), String> {
         if record.sequence != self.next_sequence {
@@ -153,63 +142,6 @@ impl Checks {
                     | HaltCause::Books),
             } => return Err(format!("the kill switch tripped: {}", cause.label())),
             _ => {}
-        }
-        Ok(())
-    }
-
-    /// What must hold between two events.
-    pub(super) fn state(&self, engine: &Brain, instruments: &Instruments) -> Result<(), String> {
-        let (Some(oms), Some(portfolio)) = (engine.oms(), engine.portfolio()) else {
-            return Ok(());
-        };
-        for (index, instrument) in instruments.iter() {
-            let totals = oms.totals(index);
-            let (mut buys, mut sells, mut replaced) = (0i128, 0i128, [0i128; 2]);
-            let mut count = 0u32;
-            for order in oms.open(index) {
-                count += 1;
-                let lots = i128::from(order.remaining().0);
-                let side = match order.side() {
-                    Side::Buy => {
-                        buys += lots;
-                        0
-                    }
-                    Side::Sell => {
-                        sells += lots;
-                        1
-                    }
-                };
-                if order.state() == OrderState::ReplaceSent {
-                    replaced[side] += lots;
-                }
-            }
-            if (count, buys, sells)
-                != (
-                    totals.open_count,
-                    totals.buy_remaining_lots,
-                    totals.sell_remaining_lots,
-                )
-            {
-                return Err(format!(
-                    "{}: {count} orders with {buys} and {sells} lots are counted as {} with {} and {}",
-                    instrument.symbol,
-                    totals.open_count,
-                    totals.buy_remaining_lots,
-                    totals.sell_remaining_lots
-                ));
-            }
-            // An order that is being replaced counts beside its replacement until the venue has answered.
-            let lot = i128::from(instrument.lot.unit().0);
-            let position = i128::from(portfolio.position(index).qty().0);
-            let long = position + (buys - replaced[0]) * lot;
-            let short = position - (sells - replaced[1]) * lot;
-            let most = i128::from(POSITION_MAX.0);
-            if long.max(-short) > most {
-                return Err(format!(
-                    "{}: a position of {position} with {buys} lots to buy and {sells} to sell can pass {most}",
-                    instrument.symbol
-                ));
-            }
         }
         Ok(())
     }
@@ -269,4 +201,72 @@ impl Checks {
             None => Err("the engine has no funnel".to_owned()),
         }
     }
+}
+
+/// What the state file would have kept.
+pub(super) fn baselines(engine: &Brain) -> Vec<(Symbol, E8)> {
+    let (Some(assets), Some(portfolio)) = (engine.assets(), engine.portfolio()) else {
+        return Vec::new();
+    };
+    assets
+        .iter()
+        .filter_map(|(index, name)| Some((name, portfolio.baseline(index)?)))
+        .collect()
+}
+
+/// What must hold between two events.
+pub(super) fn state(engine: &Brain, instruments: &Instruments) -> Result<(), String> {
+    let (Some(oms), Some(portfolio)) = (engine.oms(), engine.portfolio()) else {
+        return Ok(());
+    };
+    for (index, instrument) in instruments.iter() {
+        let totals = oms.totals(index);
+        let (mut buys, mut sells, mut replaced) = (0i128, 0i128, [0i128; 2]);
+        let mut count = 0u32;
+        for order in oms.open(index) {
+            count += 1;
+            let lots = i128::from(order.remaining().0);
+            let side = match order.side() {
+                Side::Buy => {
+                    buys += lots;
+                    0
+                }
+                Side::Sell => {
+                    sells += lots;
+                    1
+                }
+            };
+            if order.state() == OrderState::ReplaceSent {
+                replaced[side] += lots;
+            }
+        }
+        if (count, buys, sells)
+            != (
+                totals.open_count,
+                totals.buy_remaining_lots,
+                totals.sell_remaining_lots,
+            )
+        {
+            return Err(format!(
+                "{}: {count} orders with {buys} and {sells} lots are counted as {} with {} and {}",
+                instrument.symbol,
+                totals.open_count,
+                totals.buy_remaining_lots,
+                totals.sell_remaining_lots
+            ));
+        }
+        // An order that is being replaced counts beside its replacement until the venue has answered.
+        let lot = i128::from(instrument.lot.unit().0);
+        let position = i128::from(portfolio.position(index).qty().0);
+        let long = position + (buys - replaced[0]) * lot;
+        let short = position - (sells - replaced[1]) * lot;
+        let most = i128::from(POSITION_MAX.0);
+        if long.max(-short) > most {
+            return Err(format!(
+                "{}: a position of {position} with {buys} lots to buy and {sells} to sell can pass {most}",
+                instrument.symbol
+            ));
+        }
+    }
+    Ok(())
 }

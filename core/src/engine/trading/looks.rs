@@ -9,8 +9,7 @@ use crate::instrument::InstrumentIndex;
 use crate::limits::NEWS_ROUNDS_MAX;
 use crate::order::{OrderId, OrderState, Origin};
 use crate::strategy::{
-    Action, Actions, LiveBook, OrderUpdate, OwnOrder, PublicTrade, Stage as FunnelStage, Strategy,
-    View,
+    Action, LiveBook, OrderUpdate, OwnOrder, PublicTrade, Stage as FunnelStage, Strategy, View,
 };
 use crate::telemetry::histograms::Stage;
 use crate::units::Nanos;

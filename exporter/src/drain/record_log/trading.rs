@@ -176,7 +176,7 @@ impl RecordLog {
                 order,
             } => {
                 let order_id = order.map(|order| order.to_string());
-                let reason = reason.map(|reason| reason.label());
+                let reason = reason.map(veloz_core::risk::Rejection::label);
                 let label = result.label();
                 if result == CommandResult::Done {
                     info!(
