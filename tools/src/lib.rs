@@ -10,6 +10,7 @@ pub mod dead_man;
 pub mod keys;
 pub mod logging;
 pub mod machine_check;
+pub mod paper;
 pub mod placement;
 pub mod record;
 pub mod replay;

@@ -394,6 +394,14 @@ impl Exchange {
         self.take_in(published.symbol, &published.event, book);
     }
 
+    /// The public book is not known any more: neither is what was published about its best prices, and the ids of
+    /// what follows may begin anew. No order meets a level until something new is published.
+    pub(crate) fn public_lost(&mut self, symbol: SymbolIndex) {
+        let market = &mut self.markets[symbol.0];
+        market.touch = None;
+        market.last_diff_id = 0;
+    }
+
     /// Moves the events since the last call to the end of `into`. To be called after every other
     /// call: what one leaves is bounded by the orders that it touches.
     pub(crate) fn take_events(&mut self, into: &mut Vec<Event>) {

@@ -22,6 +22,8 @@ const WAITING_MAX: usize = 65_536;
 pub enum FeedUpdate {
     /// The whole book.
     Snapshot(Snapshot),
+    /// The other venue cannot be heard: the book is empty until the next snapshot.
+    Lost,
     /// A diff of the `@depth@100ms` stream.
     Depth {
         /// First update id covered.
@@ -95,6 +97,11 @@ impl Fed {
         }
     }
 
+    /// Whether the symbol has a book; an unknown symbol has none.
+    pub(crate) fn has_book(&self, symbol: SymbolIndex) -> bool {
+        matches!(self.books.get(symbol.0), Some(Some(_)))
+    }
+
     /// Takes an update; what it publishes is due at `now`.
     pub(crate) fn push(
         &mut self,
@@ -112,6 +119,10 @@ impl Fed {
         let event = match update {
             FeedUpdate::Snapshot(snapshot) => {
                 *book = Some(Book::new(&snapshot));
+                return Ok(());
+            }
+            FeedUpdate::Lost => {
+                *book = None;
                 return Ok(());
             }
             FeedUpdate::Depth {

@@ -336,7 +336,12 @@ impl Hub {
         update: FeedUpdate,
     ) -> Result<(), FeedError> {
         let fed = self.market.fed().ok_or(FeedError::NotFed)?;
-        fed.push(now, symbol, update)?;
+        let had_book = fed.has_book(symbol);
+        let pushed = fed.push(now, symbol, update);
+        if had_book && !fed.has_book(symbol) {
+            self.trading.exchange.public_lost(symbol);
+        }
+        pushed?;
         self.catch_up(now);
         Ok(())
     }
