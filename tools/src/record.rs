@@ -72,7 +72,7 @@ pub fn record(loaded: &Loaded, arguments: &RecordArgs) -> u8 {
         Ok(signals) => signals,
         Err(sentence) => return fail(&sentence),
     };
-    let boot = match Boot::new(&loaded.config, || signals.asked()) {
+    let boot = match Boot::watching(&loaded.config, || signals.asked()) {
         Ok(boot) => boot,
         Err(not_started) => return not_started.exit_code(),
     };

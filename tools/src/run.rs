@@ -10,6 +10,7 @@
 //! | `veloz-connector`, `veloz-connect-N` | make connections | every other CPU, nice +10 |
 //! | `veloz-drain`, `veloz-http` | telemetry, `/health`, `/metrics` | every other CPU |
 //! | `venue` | the embedded venue, when there is one | every other CPU |
+//! | `veloz-paper`, `veloz-paper-ask` | feed a live market into the embedded venue, with `sim_engine` on a live source | every other CPU |
 //! | `veloz-start` | asks the venue for its instruments, then ends | every other CPU |
 //! | `veloz-capture` | writes a capture, when there is one | every other CPU |
 //! | `veloz-state` | keeps the state file, when there is an account | every other CPU |

@@ -373,10 +373,7 @@ impl Driver {
     }
 
     fn warn(&mut self, now: Nanos, words: &str) {
-        if self
-            .warned_at
-            .is_some_and(|at| now.since(at) < WARN_EVERY)
-        {
+        if self.warned_at.is_some_and(|at| now.since(at) < WARN_EVERY) {
             self.withheld += 1;
             return;
         }

@@ -257,6 +257,3 @@ impl Held {
 
 #[cfg(test)]
 mod tests;
-
-#[cfg(test)]
-mod tests;

@@ -7,11 +7,14 @@
 use super::account::{TradingSetup, trading_setup};
 use super::settings::engine_config;
 use super::{End, PATROL, fail, finish};
-use crate::config::{self, Config, Source};
+use crate::config::{self, Config, ExecutionMode, Source};
+use crate::paper::{self, PaperConfig};
 use crate::placement::{self, Cpus, Placement};
+use crate::venue::source::SymbolSpec;
 use crate::venue::{MarketConfig, Recording, Speed, Venue, VenueConfig, VenueHandle};
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 use veloz_core::config::EngineConfig;
@@ -20,7 +23,7 @@ use veloz_core::edge::core_loop::EdgeConfig;
 use veloz_core::edge::cpu::{self, Scheduling};
 use veloz_core::edge::idle::IdleKind;
 use veloz_core::instrument::Instruments;
-use veloz_core::units::Nanos;
+use veloz_core::units::{Nanos, Ticks};
 use veloz_core::venue::binance::exchange_info;
 use veloz_core::venue::binance::rate::OrderLimit;
 
@@ -67,18 +70,35 @@ pub struct Boot {
     pub(super) edge: EdgeConfig,
     pub(super) http: SocketAddr,
     pub(super) http_remote: bool,
-    pub(super) venue: Option<VenueHandle>,
+    pub(super) venue: Option<Arc<VenueHandle>>,
+    /// What feeds the venue, when its market is a live one.
+    pub(super) paper: Option<PaperConfig>,
     pub(super) trading: Option<TradingSetup>,
     pub(super) shutdown_timeout: Duration,
 }
 
 impl Boot {
-    /// Places the process, starts the embedded venue when it is the source, and asks the venue for
-    /// its instruments; gives up when `asked` says so.
+    /// Places the process, starts the embedded venue when it is the source or matches orders, and asks the venue
+    /// for its instruments; gives up when `asked` says so.
     ///
     /// # Errors
     /// [`NotStarted`] says why.
     pub fn new(config: &Config, asked: impl Fn() -> bool) -> Result<Self, NotStarted> {
+        let paper = config.venue.source == Source::Binance
+            && config.venue.execution_mode == ExecutionMode::SimEngine;
+        Self::boot(config, paper, asked)
+    }
+
+    /// As [`new`](Self::new), without an account where a live market is followed and orders would be simulated:
+    /// for what only watches.
+    ///
+    /// # Errors
+    /// [`NotStarted`] says why.
+    pub fn watching(config: &Config, asked: impl Fn() -> bool) -> Result<Self, NotStarted> {
+        Self::boot(config, false, asked)
+    }
+
+    fn boot(config: &Config, paper: bool, asked: impl Fn() -> bool) -> Result<Self, NotStarted> {
         let allowed = cpu::allowed_cpus();
         let isolated = cpu::isolated_cpus();
         let cpus = Cpus {
@@ -91,8 +111,8 @@ impl Boot {
             cpu::leave_core_cpu(core_cpu);
         }
 
-        let venue = match config.venue.source {
-            Source::Embedded => Some(start_venue(config)?),
+        let mut venue = match config.venue.source {
+            Source::Embedded => Some(Arc::new(start_venue(config)?)),
             Source::Binance => None,
         };
         let (market_url, api_url, source) = match &venue {
@@ -112,7 +132,7 @@ impl Boot {
         };
         let ca_file = &config.venue.ca_file;
         let silence = Nanos::from_ms(config.market_data.silence_ms);
-        let edge = EdgeConfig {
+        let mut edge = EdgeConfig {
             market_url,
             orders_url: api_url.clone(),
             api_url,
@@ -141,10 +161,32 @@ impl Boot {
         };
         let answer = ask_exchange_info(&edge, config, asked)?;
         let (instruments, weight_per_minute, order_limits) = read_exchange_info(&answer, config)?;
-        let trading = trading_setup(config, venue.as_ref(), &instruments, order_limits)?;
+        let paper = paper.then(|| PaperConfig {
+            market_url: edge.market_url.clone(),
+            api_url: edge.api_url.clone(),
+            ca_files: edge.ca_files.clone(),
+            ca_pems: Vec::new(),
+            symbols: config.market_data.symbols.clone(),
+            core_cpu: placement.cpu,
+        });
+        if paper.is_some() {
+            let fed = start_fed_venue(config, &instruments, &order_limits)?;
+            edge.orders_url = format!("wss://{}/ws-api/v3", fed.address());
+            edge.ca_pems.push(fed.ca_pem().to_owned());
+            venue = Some(Arc::new(fed));
+        }
+        let trading = trading_setup(config, venue.as_deref(), &instruments, order_limits)?;
         let mut engine = engine_config(config, RandomState::new().build_hasher().finish());
         engine.requests.weight_per_minute =
             engine.requests.weight_per_minute.min(weight_per_minute);
+        if paper.is_some() {
+            // The feed asks the same venue from the same address.
+            engine.requests.weight_per_minute = engine
+                .requests
+                .weight_per_minute
+                .saturating_sub(paper::WEIGHT_PER_MINUTE)
+                .max(paper::WEIGHT_PER_MINUTE.min(weight_per_minute));
+        }
         Ok(Self {
             placement,
             engine,
@@ -154,6 +196,7 @@ impl Boot {
             http: config.http.socket_address(),
             http_remote: config.http.danger_listen_without_auth,
             venue,
+            paper,
             trading,
             shutdown_timeout: Duration::from_millis(config.orders.shutdown_timeout_ms),
         })
@@ -190,6 +233,42 @@ fn start_venue(config: &Config) -> Result<VenueHandle, String> {
     .map_err(|error| {
         format!("{error} (embedded.port, embedded.ca_file, embedded.capture and market_data.symbols decide this)")
     })
+}
+
+/// Starts the embedded venue for a live market that is fed into it, with the live venue's grids and limits on orders.
+fn start_fed_venue(
+    config: &Config,
+    instruments: &Instruments,
+    order_limits: &[OrderLimit],
+) -> Result<VenueHandle, String> {
+    let specs = instruments.iter().map(|(_, instrument)| SymbolSpec {
+        symbol: instrument.symbol.to_string(),
+        base: instrument.base.to_string(),
+        quote: instrument.quote.to_string(),
+        tick: instrument.price(Ticks(1)),
+        lot: instrument.qty(instrument.order_rules.qty_step),
+    });
+    let limit = |window: Nanos, otherwise: u32| {
+        order_limits
+            .iter()
+            .find(|limit| limit.window == window)
+            .map_or(otherwise, |limit| limit.limit)
+    };
+    let defaults = VenueConfig::default();
+    let embedded = &config.embedded;
+    let ca_file = &embedded.ca_file;
+    Venue::start(VenueConfig {
+        port: embedded.port,
+        ca_file: (!ca_file.as_os_str().is_empty()).then(|| ca_file.clone()),
+        seed: embedded.seed,
+        orders_per_ten_seconds: limit(Nanos::from_secs(10), defaults.orders_per_ten_seconds),
+        orders_per_day: limit(Nanos::from_secs(86_400), defaults.orders_per_day),
+        market: MarketConfig::Fed {
+            symbols: specs.collect(),
+        },
+        ..defaults
+    })
+    .map_err(|error| format!("{error} (embedded.port and embedded.ca_file decide this)"))
 }
 
 /// Asks the venue what it trades. The question blocks, so it has a thread of its own, which is left

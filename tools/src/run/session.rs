@@ -8,8 +8,9 @@ use super::boot::Boot;
 use super::ends::{Panics, note_panic, watch_panics};
 use super::keeper::Keeper;
 use crate::dead_man::DeadMan;
+use crate::paper::PaperFeed;
 use crate::venue::VenueHandle;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use veloz_core::edge::clock::Clock;
@@ -80,6 +81,12 @@ impl Boot {
         .map_err(|error| {
             format!("{error}; choose another with http.port (--set http.port=0 takes a free one)")
         })?;
+        let paper = match (self.paper, &self.venue) {
+            (Some(paper), Some(venue)) => Some(
+                PaperFeed::start(paper, Arc::clone(venue)).map_err(|error| error.to_string())?,
+            ),
+            (Some(_), None) | (None, _) => None,
+        };
         let engine = Engine::with_account(self.engine, self.instruments, core_end, clock, account)
             .map_err(|error| error.to_string())?;
         let core = spawn(&self.edge, clock, engine, tap).map_err(|error| error.to_string())?;
@@ -115,6 +122,7 @@ impl Boot {
             gauges,
             keeper,
             dead_man,
+            paper,
             venue: self.venue,
             panics,
             shutdown_timeout: self.shutdown_timeout,
@@ -129,7 +137,8 @@ pub struct Session<T> {
     gauges: GaugeReader,
     keeper: Option<JoinHandle<()>>,
     dead_man: Option<DeadMan>,
-    venue: Option<VenueHandle>,
+    paper: Option<PaperFeed>,
+    venue: Option<Arc<VenueHandle>>,
     panics: Panics,
     shutdown_timeout: Duration,
 }
@@ -232,6 +241,7 @@ impl<T> Session<T> {
             // Its panic message is on stderr, and the watch has ended the session for it.
             tracing::error!(component = "state", "the state thread panicked");
         }
+        drop(self.paper);
         drop(self.venue);
         (tap, left)
     }
