@@ -109,7 +109,9 @@ trait Orders {
     fn orders_message(&mut self) -> Vec<u8>;
     fn report(&mut self) -> String;
     fn balances(&mut self) -> String;
-    fn acknowledged(&mut self) -> Vec<u8>;
+    fn answer(&mut self) -> Vec<u8>;
+    fn placed(&mut self) -> String;
+    fn cancelled(&mut self) -> String;
 }
 
 impl Orders for Generator {
@@ -151,9 +153,9 @@ impl Orders for Generator {
     }
 
     fn orders_message(&mut self) -> Vec<u8> {
-        let event = match self.dice.below(5) {
-            0 => return self.acknowledged(),
-            1 => self.balances(),
+        let event = match self.dice.below(6) {
+            0 | 1 => return self.answer(),
+            2 => self.balances(),
             _ => self.report(),
         };
         let subscription = if self.dice.chance(self.wild) {
@@ -204,7 +206,7 @@ impl Orders for Generator {
                 text(if wild_word {
                     "SHARE"
                 } else {
-                    *self.dice.pick(&["BUY", "SELL"])
+                    self.dice.pick::<&str>(&["BUY", "SELL"])
                 }),
             ),
             ("o", text("LIMIT")),
@@ -276,20 +278,58 @@ impl Orders for Generator {
         self.object(members)
     }
 
-    fn acknowledged(&mut self) -> Vec<u8> {
+    fn placed(&mut self) -> String {
         let symbol = self.dice.pick(&INSTRUMENTS).0;
-        let result = vec![
+        let members = vec![
             ("symbol", text(symbol)),
             ("orderId", self.id()),
             ("orderListId", "-1".to_owned()),
             ("clientOrderId", self.client_id()),
             ("transactTime", self.time()),
         ];
-        let result = self.object(result);
-        let kind = if self.dice.chance(self.wild) {
-            RequestKind::ALL[self.dice.below(RequestKind::ALL.len())]
+        self.object(members)
+    }
+
+    fn cancelled(&mut self) -> String {
+        let (symbol, tick, lot) = *self.dice.pick(&INSTRUMENTS);
+        let status = VenueStatus::ALL[self.dice.below(VenueStatus::ALL.len())];
+        let side = if self.dice.chance(self.wild) {
+            "SHARE"
         } else {
-            RequestKind::Place
+            self.dice.pick::<&str>(&["BUY", "SELL"])
+        };
+        let members = vec![
+            ("symbol", text(symbol)),
+            ("origClientOrderId", self.client_id()),
+            ("orderId", self.id()),
+            ("orderListId", "-1".to_owned()),
+            ("clientOrderId", self.client_id()),
+            ("transactTime", self.time()),
+            ("price", text(&self.decimal(tick, 7))),
+            ("origQty", text(&self.decimal(lot, 10))),
+            ("executedQty", text(&self.decimal(lot, 10))),
+            ("origQuoteOrderQty", text("0.000000")),
+            ("cummulativeQuoteQty", text("0.00000000")),
+            ("status", text(status.label())),
+            ("timeInForce", text("GTC")),
+            ("type", text("LIMIT")),
+            ("side", text(side)),
+            ("selfTradePreventionMode", text("EXPIRE_MAKER")),
+        ];
+        self.object(members)
+    }
+
+    fn answer(&mut self) -> Vec<u8> {
+        let wild = self.dice.chance(self.wild);
+        let kinds = [
+            RequestKind::Place,
+            RequestKind::Cancel,
+            RequestKind::CancelReplace,
+        ];
+        let kind = if wild {
+            *self.dice.pick(&RequestKind::ALL)
+        } else {
+            *self.dice.pick(&kinds)
         };
         let sequence = 1 + self.dice.roll() % (1 << 40);
         let id = if self.dice.chance(self.wild) {
@@ -297,7 +337,55 @@ impl Orders for Generator {
         } else {
             RequestId { sequence, kind }.to_wire().to_string()
         };
-        let mut members = vec![("id", id), ("status", "200".to_owned()), ("result", result)];
+        let refused = self.dice.chance(25);
+        let (status, body) = if refused {
+            let code = if self.dice.chance(self.wild) {
+                self.id()
+            } else {
+                let codes = [
+                    "-2010", "-2011", "-1013", "-1015", "-1021", "-1003", "-2015",
+                ];
+                (*self.dice.pick(&codes)).to_owned()
+            };
+            let messages = [
+                "Account has insufficient balance for requested action.",
+                "Order would immediately match and take.",
+                "Unknown order sent.",
+                "Too many new orders; current limit is 50 orders per 10 SECOND.",
+                "Way too much request weight used; IP banned until 1659146400000. Please use WebSocket Streams for live updates to avoid bans.",
+                "Filter failure: LOT_SIZE",
+                "",
+            ];
+            let message = if self.dice.chance(self.wild) {
+                "\"a \\\"quote\\\"\"".to_owned()
+            } else {
+                text(self.dice.pick::<&str>(&messages))
+            };
+            let error = self.object(vec![("code", code), ("msg", message)]);
+            let statuses = ["400", "401", "409", "418", "429", "503"];
+            ((*self.dice.pick(&statuses)).to_owned(), ("error", error))
+        } else {
+            let result = match kind {
+                RequestKind::Cancel => self.cancelled(),
+                RequestKind::CancelReplace => {
+                    let members = vec![
+                        ("cancelResult", text("SUCCESS")),
+                        ("newOrderResult", text("SUCCESS")),
+                        ("cancelResponse", self.cancelled()),
+                        ("newOrderResponse", self.placed()),
+                    ];
+                    self.object(members)
+                }
+                _ => self.placed(),
+            };
+            ("200".to_owned(), ("result", result))
+        };
+        let status = if self.dice.chance(self.wild) {
+            self.id()
+        } else {
+            status
+        };
+        let mut members = vec![("id", id), ("status", status), body];
         if self.dice.chance(70) {
             let mut rows = Vec::new();
             for _ in 0..self.dice.below(4) {
@@ -308,12 +396,12 @@ impl Orders for Generator {
                         text(if wild {
                             "RAW_REQUESTS"
                         } else {
-                            *self.dice.pick(&["ORDERS", "REQUEST_WEIGHT"])
+                            self.dice.pick::<&str>(&["ORDERS", "REQUEST_WEIGHT"])
                         }),
                     ),
                     (
                         "interval",
-                        text(*self.dice.pick(if wild {
+                        text(self.dice.pick::<&str>(if wild {
                             &["FORTNIGHT", "second", ""]
                         } else {
                             &["SECOND", "MINUTE", "DAY"]

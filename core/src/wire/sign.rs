@@ -275,6 +275,7 @@ fn hexadecimal(bytes: &[u8], text: &mut [u8; TEXT_BYTES_MAX]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fmt::Write as _;
 
     /// The illustrative key that the venue's FIX pages print.
     const KEY: &str = "-----BEGIN PRIVATE KEY-----
@@ -296,12 +297,10 @@ MC4CAQAwBQYDK2VwBCIEIIJEYWtGBrhACmb9Dvy+qa8WEf0lQOl1s4CLIAB9m89u
     fn ed25519_signs_as_the_venue_prints_it() {
         let signer = Signer::from_pem(KEY.as_bytes()).expect("a key");
         assert!(signer.can_log_on());
-        let public: String = signer
-            .public_key()
-            .expect("Ed25519 has one")
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let mut public = String::new();
+        for byte in signer.public_key().expect("Ed25519 has one") {
+            write!(public, "{byte:02x}").expect("a string");
+        }
         assert_eq!(
             public,
             "19420abfd752a565c15625e9da6eaf0086fc40c14960183214442c14996a800d"

@@ -1,19 +1,22 @@
 //! The frequent messages of the orders link as Binance sends them today: exact key order, no white space.
 //!
-//! Owns: the fixed texts around the values of an execution report, of the short answer to a new order, and of
-//! the balances that follow both. Does not: judge. Whatever is not as expected, also a value at fault and
+//! Owns: the fixed texts around the values of an execution report, of the balances that follow it, of the answers
+//! to a new order, a cancel and both in one, and of a plain refusal. Does not: judge. Whatever is not as expected, also a value at fault and
 //! everything that is counted, is `None`, and [`super::tolerant`] then says what the message is.
 //! Invariant: what is read here, the tolerant parser reads as the same message.
 
-use super::{Bounded, Context, Limits, MINUTE, OrderCount, OrderMessage, OrderOutcome, Placed};
+use super::{
+    Bounded, CancelLeg, Context, Limits, MINUTE, NewLeg, OrderCount, OrderMessage, OrderOutcome,
+    Placed,
+};
 use crate::event::Payload;
 use crate::instrument::InstrumentIndex;
-use crate::order::{Balance, ExecutionKind, ExecutionReport, Fill, Side, VenueStatus};
+use crate::order::{Balance, ExecutionKind, ExecutionReport, Fill, OrderStatus, Side, VenueStatus};
 use crate::units::{E8, Grid, Lots, Ticks, VenueMillis};
 use crate::venue::binance::codec::RequestWeight;
 use crate::venue::binance::codec::fast::symbol;
 use crate::venue::binance::order_entry::{RequestId, RequestKind};
-use crate::venue::binance::order_error::span;
+use crate::venue::binance::order_error::{classify, span};
 use crate::wire::json::cursor::{Cursor, Digits};
 
 /// Amounts and fees are on the finest grid.
@@ -45,7 +48,7 @@ pub(super) fn decode(
         return Some(message);
     }
     cursor.expect(b"{\"id\":")?;
-    let reply = acknowledged(&mut cursor, context)?;
+    let reply = answer(&mut cursor, context)?;
     cursor.expect(b"}")?;
     cursor.expect_end()?;
     Some(reply)
@@ -215,22 +218,16 @@ fn account(
     })
 }
 
-/// The short answer to a new order, after `{"id":`, up to the closing brace.
-fn acknowledged(cursor: &mut Cursor<'_>, context: &Context) -> Option<OrderMessage<'static>> {
+/// An answer after `{"id":`, up to the closing brace.
+fn answer(cursor: &mut Cursor<'_>, context: &Context) -> Option<OrderMessage<'static>> {
     let id = RequestId::from_wire(i64::try_from(cursor.unsigned()?).ok()?)?;
-    if id.kind != RequestKind::Place {
-        return None;
-    }
-    cursor.expect(b",\"status\":200,\"result\":{\"symbol\":\"")?;
-    let instrument = instrument(cursor, context)?;
-    cursor.expect(b"\",\"orderId\":")?;
-    let venue_order_id = cursor.unsigned()?;
-    cursor.expect(b",\"orderListId\":")?;
-    minus_one_or_unsigned(cursor)?;
-    cursor.expect(b",\"clientOrderId\":\"")?;
-    let key = context.ids.parse(cursor.plain_text()?);
-    cursor.expect(b",\"transactTime\":")?;
-    let at = millis(cursor)?;
+    let (status, outcome) = if cursor.take(b",\"status\":200,\"result\":{") {
+        (200, result(cursor, id.kind, context)?)
+    } else {
+        cursor.expect(b",\"status\":")?;
+        let status = u16::try_from(cursor.unsigned()?).ok()?;
+        (status, refusal(cursor, status)?)
+    };
     cursor.expect(b"}")?;
     let mut limits = Limits::default();
     if cursor.take(b",\"rateLimits\":[") && !cursor.take(b"]") {
@@ -244,14 +241,121 @@ fn acknowledged(cursor: &mut Cursor<'_>, context: &Context) -> Option<OrderMessa
     }
     Some(OrderMessage::Reply {
         id: Some(id),
-        status: 200,
+        status,
         limits,
-        outcome: OrderOutcome::Placed(Placed {
-            instrument,
-            key,
-            venue_order_id,
-            at,
-        }),
+        outcome,
+    })
+}
+
+/// A result after its opening brace, up to its closing one.
+fn result(
+    cursor: &mut Cursor<'_>,
+    kind: RequestKind,
+    context: &Context,
+) -> Option<OrderOutcome<'static>> {
+    match kind {
+        RequestKind::Place => placed(cursor, context).map(OrderOutcome::Placed),
+        RequestKind::Cancel => cancelled(cursor, context).map(OrderOutcome::Cancelled),
+        RequestKind::CancelReplace => {
+            cursor.expect(b"\"cancelResult\":\"SUCCESS\",\"newOrderResult\":\"SUCCESS\"")?;
+            cursor.expect(b",\"cancelResponse\":{")?;
+            let cancel = CancelLeg::Cancelled(cancelled(cursor, context)?);
+            cursor.expect(b"},\"newOrderResponse\":{")?;
+            let new = NewLeg::Placed(placed(cursor, context)?);
+            cursor.expect(b"}")?;
+            Some(OrderOutcome::CancelReplaced { cancel, new })
+        }
+        RequestKind::LogOn
+        | RequestKind::Subscribe
+        | RequestKind::Amend
+        | RequestKind::CancelAll
+        | RequestKind::OpenOrders
+        | RequestKind::Status
+        | RequestKind::Account
+        | RequestKind::Trades
+        | RequestKind::OrderCounts
+        | RequestKind::Time
+        | RequestKind::Ping => None,
+    }
+}
+
+/// The short report of a new order.
+fn placed(cursor: &mut Cursor<'_>, context: &Context) -> Option<Placed> {
+    cursor.expect(b"\"symbol\":\"")?;
+    let instrument = instrument(cursor, context)?;
+    cursor.expect(b"\",\"orderId\":")?;
+    let venue_order_id = cursor.unsigned()?;
+    cursor.expect(b",\"orderListId\":")?;
+    minus_one_or_unsigned(cursor)?;
+    cursor.expect(b",\"clientOrderId\":\"")?;
+    let key = context.ids.parse(cursor.plain_text()?);
+    cursor.expect(b",\"transactTime\":")?;
+    let at = millis(cursor)?;
+    Some(Placed {
+        instrument,
+        key,
+        venue_order_id,
+        at,
+    })
+}
+
+/// The report of a cancel; `clientOrderId` is the cancel's own id.
+fn cancelled(cursor: &mut Cursor<'_>, context: &Context) -> Option<OrderStatus> {
+    cursor.expect(b"\"symbol\":\"")?;
+    let instrument = instrument(cursor, context)?;
+    let grids = context.grids(instrument);
+    cursor.expect(b"\",\"origClientOrderId\":\"")?;
+    let key = context.ids.parse(cursor.plain_text()?);
+    cursor.expect(b",\"orderId\":")?;
+    let venue_order_id = cursor.unsigned()?;
+    cursor.expect(b",\"orderListId\":")?;
+    minus_one_or_unsigned(cursor)?;
+    cursor.expect(b",\"clientOrderId\":\"")?;
+    cursor.plain_text()?;
+    cursor.expect(b",\"transactTime\":")?;
+    let updated = millis(cursor)?;
+    cursor.expect(b",\"price\":\"")?;
+    let price = cursor.decimal(&grids.tick)?;
+    cursor.expect(b",\"origQty\":\"")?;
+    let qty = cursor.decimal(&grids.lot)?;
+    cursor.expect(b",\"executedQty\":\"")?;
+    let executed = cursor.decimal(&grids.lot)?;
+    cursor.expect(b",\"origQuoteOrderQty\":\"")?;
+    cursor.plain_text()?;
+    cursor.expect(b",\"cummulativeQuoteQty\":\"")?;
+    cursor.plain_text()?;
+    cursor.expect(b",\"status\":\"")?;
+    let status = word(&VenueStatus::ALL, VenueStatus::label, cursor.plain_text()?)?;
+    cursor.expect(b",\"timeInForce\":\"")?;
+    cursor.plain_text()?;
+    cursor.expect(b",\"type\":\"")?;
+    cursor.plain_text()?;
+    cursor.expect(b",\"side\":\"")?;
+    let side = word(&Side::ALL, Side::label, cursor.plain_text()?)?;
+    cursor.expect(b",\"selfTradePreventionMode\":\"")?;
+    cursor.plain_text()?;
+    Some(OrderStatus {
+        instrument,
+        key,
+        venue_order_id,
+        status,
+        side,
+        price: Ticks(price),
+        qty: Lots(qty),
+        executed: Lots(executed),
+        updated,
+    })
+}
+
+/// A refusal without data, after the status, up to the error's closing brace.
+fn refusal(cursor: &mut Cursor<'_>, status: u16) -> Option<OrderOutcome<'static>> {
+    cursor.expect(b",\"error\":{\"code\":-")?;
+    let code = i32::try_from(cursor.unsigned()?).ok()?;
+    cursor.expect(b",\"msg\":\"")?;
+    let message = std::str::from_utf8(cursor.plain_text()?).ok()?;
+    Some(OrderOutcome::Error {
+        refusal: classify(status, -code, message),
+        retry_after: None,
     })
 }
 

@@ -662,6 +662,7 @@ fn answers_about_orders_are_read() {
     let mut it = Both::new();
     let cancel = answer(RequestKind::Cancel, CANCELLED);
     assert_eq!(it.outcome(&cancel), OrderOutcome::Cancelled(cancelled()));
+    assert_eq!(it.scanning.counts().fast, 1);
     let status = answer(RequestKind::Status, QUERIED);
     assert_eq!(it.outcome(&status), OrderOutcome::Status(queried()));
 
@@ -910,6 +911,7 @@ fn refusals_say_what_they_mean_and_when_to_come_back() {
         (read.cause, retry_after),
         (Cause::InsufficientBalance, None)
     );
+    assert_eq!(it.scanning.counts().fast, 1);
 
     let limited = r#"{"code":-1015,"msg":"Too many new orders; current limit is 50 orders per 10 SECOND.","data":{"serverTime":1700000000000,"retryAfter":1700000010000}}"#;
     let OrderOutcome::Error {
@@ -1007,6 +1009,7 @@ fn every_outcome_of_a_replacement_is_told_apart() {
         &data(("SUCCESS", CANCELLED), ("SUCCESS", placed)),
     );
     assert_eq!(kinds(&mut it, &text), (None, new));
+    assert_eq!(it.scanning.counts().fast, 1);
 
     let stopped = data(("FAILURE", unknown), ("NOT_ATTEMPTED", "null"));
     let (cancel, leg) = kinds(&mut it, &failed(400, -2022, &stopped));
