@@ -256,15 +256,15 @@ impl World {
             open
         };
         let best = |side| self.book.best(side).map(|level| level.price);
-        let exposure = |position: i128| {
+        let exposure = |position: E8| {
             let mid = best(BookSide::Bid).map_or(0, |bid| bid.0) * self.rules.tick.unit().0;
-            E8((position * i128::from(mid) / i128::from(E8_ONE)) as i64)
+            E8((i128::from(position.0) * i128::from(mid) / i128::from(E8_ONE)) as i64)
         };
         let (open_buys, open_sells) = (open(Side::Buy), open(Side::Sell));
         let worst = exposure(worst_position(
             E8(self.position),
-            open_buys.remaining.0.into(),
-            open_sells.remaining.0.into(),
+            E8(open_buys.remaining.0),
+            E8(open_sells.remaining.0),
         ));
         Conditions {
             ready: true,

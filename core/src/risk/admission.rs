@@ -5,12 +5,14 @@
 //! the moment by [`Conditions`]. Cancels and reductions of open orders (amends) do not come here: they
 //! only make exposure smaller.
 //!
-//! Invariants: every product is exact (128 bits); the admitted path divides only to price a market order
-//! with a collar and where quote and account currency differ; nothing allocates after [`Risk::new`].
+//! Invariants: money is compared exactly, in products of 128 bits; sums of base amounts that would leave
+//! 64 bits stay at their end, beyond every limit. The admitted path divides only to price a market order
+//! with a collar and where quote and account currency differ. Nothing allocates after [`Risk::new`].
 
 use super::conditions::Conditions;
-use super::exposure::{added_exposure, position_after, reduces};
-use super::pricing::{BPS_ONE, Market, Priced, Step, check_order, check_qty, price, twice_mark};
+use super::exposure::{added_exposure_twice_e16, position_after, reduces};
+use super::pricing::{Market, NOTIONAL_E16_MAX, Priced, Step, check_order, check_qty, e16};
+use super::pricing::{is_within_collar, price, twice_mark};
 use super::rate::OrderTimes;
 use super::{Admitted, GlobalLimits, InstrumentLimits, LimitsChange, LimitsError};
 use super::{Rejection, TradingState};
@@ -27,16 +29,43 @@ pub struct Latched;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LastOrder {
     pub(super) qty: Lots,
-    pub(super) notional_e16: i128,
+    /// The price that its notional counts.
+    pub(super) dearest: Ticks,
     /// Its price, or the touch that a market order was priced at.
     pub(super) price: Ticks,
     /// Twice the mark then.
     pub(super) twice_mark: i64,
 }
 
+/// An instrument's limits as the checks want them: no limit is the largest value of its type.
+#[derive(Clone, Copy)]
+pub(super) struct Bounds {
+    /// Lots.
+    pub(super) order_qty: i64,
+    /// 1e-16 of quote; at most [`NOTIONAL_E16_MAX`].
+    pub(super) order_notional_e16: i128,
+    /// 1e-8 of base.
+    position_e8: i64,
+    open_orders: u32,
+    pub(super) collar_bps: u64,
+}
+
+impl Bounds {
+    fn new(limits: &InstrumentLimits) -> Self {
+        Self {
+            order_qty: limits.order_qty_max.map_or(i64::MAX, |max| max.0),
+            order_notional_e16: limits.order_notional_max.map_or(NOTIONAL_E16_MAX, e16),
+            position_e8: limits.position_max.map_or(i64::MAX, |max| max.0),
+            open_orders: limits.open_orders_max.unwrap_or(u32::MAX),
+            collar_bps: limits.price_collar_bps.map_or(u64::MAX, u64::from),
+        }
+    }
+}
+
 /// What risk keeps of one instrument.
 pub(super) struct PerInstrument {
     pub(super) limits: InstrumentLimits,
+    pub(super) bounds: Bounds,
     pub(super) last: Option<LastOrder>,
     pub(super) step: Step,
     pub(super) market_step: Step,
@@ -71,6 +100,7 @@ impl Risk {
                 .into_iter()
                 .map(|limits| PerInstrument {
                     limits,
+                    bounds: Bounds::new(&limits),
                     last: None,
                     step: Step::new(1),
                     market_step: Step::new(1),
@@ -145,10 +175,12 @@ impl Risk {
             }
             LimitsChange::Instrument(index, limits) => {
                 limits.validate()?;
-                self.instruments
+                let own = self
+                    .instruments
                     .get_mut(index.as_usize())
-                    .ok_or(LimitsError::UnknownInstrument(index))?
-                    .limits = limits;
+                    .ok_or(LimitsError::UnknownInstrument(index))?;
+                own.limits = limits;
+                own.bounds = Bounds::new(&limits);
             }
         }
         Ok(())
@@ -188,29 +220,40 @@ impl Risk {
         let market = self.check_engine(now, intent, instrument, conditions)?;
         let own = &mut self.instruments[intent.instrument.as_usize()];
         let qty = check_qty(own, intent, instrument)?;
-        let priced = price(&own.limits, intent, instrument, market, qty)?;
-        check_order(&own.limits, intent, instrument, &priced)?;
-        self.check_position(intent, instrument, conditions, &priced)?;
-        self.check_count(intent, instrument, conditions)?;
-        let own = &self.instruments[intent.instrument.as_usize()];
-        if let Some(collar_bps) = own.limits.price_collar_bps {
-            let off = (2 * i128::from(priced.price.0) - i128::from(market.twice_mark)).abs();
-            if off * i128::from(BPS_ONE) > i128::from(market.twice_mark) * i128::from(collar_bps) {
-                return Err(Rejection::PriceCollar);
-            }
+        let priced = price(own, intent, instrument, market, qty)?;
+        check_order(own, intent, instrument, &priced)?;
+        let after = position_after(intent.side, instrument, conditions, &priced);
+        if after > own.bounds.position_e8 || (self.state != TradingState::Active && after > 0) {
+            return Err(Rejection::MaxPosition);
+        }
+        let venue_max = instrument.order_rules.open_orders_max.unwrap_or(u32::MAX);
+        if open_count(conditions) >= own.bounds.open_orders.min(venue_max)
+            || conditions.open_orders_total >= self.global.open_orders_max.unwrap_or(u32::MAX)
+        {
+            return Err(Rejection::MaxOpenOrders);
+        }
+        if !is_within_collar(own, &priced, market) {
+            return Err(Rejection::PriceCollar);
         }
         if let Some(limit) = self.global.orders_per_second_max
             && !self.times.has_room(now, limit)
         {
             return Err(Rejection::OrderRate);
         }
-        self.check_exposure(intent, instrument, conditions, &priced, market)?;
+        check_exposure(
+            &self.global,
+            intent,
+            instrument,
+            conditions,
+            &priced,
+            market,
+        )?;
         check_account(intent, instrument, conditions, &priced)?;
 
         self.times.push(now);
-        self.instruments[intent.instrument.as_usize()].last = Some(LastOrder {
+        own.last = Some(LastOrder {
             qty: intent.qty,
-            notional_e16: priced.notional_e16,
+            dearest: priced.price.max(priced.reach),
             price: priced.price,
             twice_mark: market.twice_mark,
         });
@@ -238,7 +281,8 @@ impl Risk {
             OrderKind::Market => match intent.side {
                 Side::Buy => touch.ask,
                 Side::Sell => touch.bid,
-            },
+            }
+            .filter(|price| *price > Ticks(0)),
         };
         let (Some(price), Some(twice_mark)) = (price, twice_mark(touch)) else {
             return Err(Rejection::BookNotLive);
@@ -263,97 +307,6 @@ impl Risk {
         }
         Ok(Market { price, twice_mark })
     }
-
-    /// The position with everything open on the order's side filled, and what
-    /// [`TradingState::ReduceOnly`] allows.
-    #[inline]
-    fn check_position(
-        &self,
-        intent: &Intent,
-        instrument: &Instrument,
-        conditions: &Conditions,
-        priced: &Priced,
-    ) -> Result<(), Rejection> {
-        if let Some(limit) = self.instruments[intent.instrument.as_usize()]
-            .limits
-            .position_max
-            && position_after(intent.side, instrument, conditions, priced) > i128::from(limit.0)
-        {
-            return Err(Rejection::MaxPosition);
-        }
-        let allowed = match self.state {
-            TradingState::Active => true,
-            TradingState::ReduceOnly => reduces(intent.side, instrument, conditions, priced),
-            TradingState::Halted => false,
-        };
-        allowed.then_some(()).ok_or(Rejection::MaxPosition)
-    }
-
-    #[inline]
-    fn check_count(
-        &self,
-        intent: &Intent,
-        instrument: &Instrument,
-        conditions: &Conditions,
-    ) -> Result<(), Rejection> {
-        let limits = &self.instruments[intent.instrument.as_usize()].limits;
-        let open = open_count(conditions);
-        let is_full = |open: u32, limit: Option<u32>| limit.is_some_and(|limit| open >= limit);
-        if is_full(open, limits.open_orders_max)
-            || is_full(open, instrument.order_rules.open_orders_max)
-            || is_full(conditions.open_orders_total, self.global.open_orders_max)
-        {
-            return Err(Rejection::MaxOpenOrders);
-        }
-        Ok(())
-    }
-
-    /// Leverage and concentration, which an order can only break by making the worst position larger;
-    /// and the losses, after which only orders that make the position smaller pass.
-    #[inline]
-    fn check_exposure(
-        &self,
-        intent: &Intent,
-        instrument: &Instrument,
-        conditions: &Conditions,
-        priced: &Priced,
-        market: Market,
-    ) -> Result<(), Rejection> {
-        let limits = &self.global;
-        if limits.leverage_max_percent.is_some() || limits.concentration_max_percent.is_some() {
-            let added_e16 = added_exposure(intent.side, instrument, conditions, priced, market)
-                .ok_or(Rejection::MaxLeverage)?;
-            let after = |exposure: E8| i128::from(exposure.0) * i128::from(E8_ONE) + added_e16;
-            let gross_e16 = after(conditions.gross_exposure);
-            if let Some(percent) = limits.leverage_max_percent
-                && added_e16 > 0
-                && gross_e16 * 100
-                    > i128::from(conditions.equity.0) * i128::from(E8_ONE) * i128::from(percent)
-            {
-                return Err(Rejection::MaxLeverage);
-            }
-            if let Some(percent) = limits.concentration_max_percent
-                && added_e16 > 0
-                && gross_e16 > i128::from(limits.concentration_from.0) * i128::from(E8_ONE)
-                && after(conditions.instrument_exposure) * 100 > gross_e16 * i128::from(percent)
-            {
-                return Err(Rejection::MaxConcentration);
-            }
-        }
-        if let Some(limit) = limits.daily_loss_max
-            && i128::from(conditions.day_change.0) <= -i128::from(limit.0)
-            && !reduces(intent.side, instrument, conditions, priced)
-        {
-            return Err(Rejection::DailyLoss);
-        }
-        if let Some(limit) = limits.drawdown_max_bps
-            && conditions.drawdown_bps >= limit
-            && !reduces(intent.side, instrument, conditions, priced)
-        {
-            return Err(Rejection::MaxDrawdown);
-        }
-        Ok(())
-    }
 }
 
 /// Open orders of the instrument.
@@ -363,6 +316,54 @@ pub(super) fn open_count(conditions: &Conditions) -> u32 {
         .open_buys
         .count
         .saturating_add(conditions.open_sells.count)
+}
+
+/// Leverage and concentration, which an order can only break by making the worst position larger; and
+/// the losses, after which only orders that make the position smaller pass.
+#[inline]
+fn check_exposure(
+    limits: &GlobalLimits,
+    intent: &Intent,
+    instrument: &Instrument,
+    conditions: &Conditions,
+    priced: &Priced,
+    market: Market,
+) -> Result<(), Rejection> {
+    if limits.leverage_max_percent.is_some() || limits.concentration_max_percent.is_some() {
+        let added = added_exposure_twice_e16(intent.side, instrument, conditions, priced, market)
+            .ok_or(Rejection::MaxLeverage)?;
+        if added > 0 {
+            let twice_e16 = |exposure: E8| i128::from(exposure.0) * i128::from(2 * E8_ONE);
+            let gross = twice_e16(conditions.gross_exposure) + added;
+            if let Some(percent) = limits.leverage_max_percent {
+                let unit = 2 * E8_ONE * i64::from(percent);
+                if gross * 100 > i128::from(conditions.equity.0) * i128::from(unit) {
+                    return Err(Rejection::MaxLeverage);
+                }
+            }
+            if let Some(percent) = limits.concentration_max_percent {
+                let own = twice_e16(conditions.instrument_exposure) + added;
+                if gross > twice_e16(limits.concentration_from)
+                    && own * 100 > gross * i128::from(percent)
+                {
+                    return Err(Rejection::MaxConcentration);
+                }
+            }
+        }
+    }
+    if let Some(limit) = limits.daily_loss_max
+        && conditions.day_change.0 <= -limit.0
+        && !reduces(intent.side, instrument, conditions, priced)
+    {
+        return Err(Rejection::DailyLoss);
+    }
+    if let Some(limit) = limits.drawdown_max_bps
+        && conditions.drawdown_bps >= limit
+        && !reduces(intent.side, instrument, conditions, priced)
+    {
+        return Err(Rejection::MaxDrawdown);
+    }
+    Ok(())
 }
 
 /// What the account and the venue say about it.
@@ -390,9 +391,7 @@ fn check_account(
         return Err(Rejection::DuplicateClientOrderId);
     }
     let covered = match intent.side {
-        Side::Buy => {
-            priced.notional_e16 <= i128::from(conditions.available_quote.0) * i128::from(E8_ONE)
-        }
+        Side::Buy => priced.notional_e16 <= e16(conditions.available_quote),
         Side::Sell => priced.qty_e8 <= conditions.available_base.0,
     };
     if !covered {

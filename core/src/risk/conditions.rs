@@ -135,17 +135,16 @@ pub struct Conditions {
 }
 
 /// The largest position, either way and without its sign, that an instrument can come to when any of its
-/// open orders fill: the larger of `|position + buys|` and `|position - sells|`, in 1e-8 units of the
-/// base asset.
+/// open orders fill: the larger of `|position + buys|` and `|position - sells|`. [`i64::MAX`] stands for
+/// it and for everything above.
 ///
 /// Times the mark this is the exposure of an instrument, for [`Conditions::gross_exposure`] and for
 /// every limit on it.
 #[inline]
-pub const fn worst_position(position: E8, open_buys_e8: i128, open_sells_e8: i128) -> i128 {
-    let position = position.0 as i128;
-    let long = (position + open_buys_e8).abs();
-    let short = (position - open_sells_e8).abs();
-    if long > short { long } else { short }
+pub const fn worst_position(position: E8, open_buys: E8, open_sells: E8) -> E8 {
+    let long = position.0.saturating_add(open_buys.0).saturating_abs();
+    let short = position.0.saturating_sub(open_sells.0).saturating_abs();
+    E8(if long > short { long } else { short })
 }
 
 #[cfg(test)]
@@ -169,12 +168,11 @@ mod tests {
 
     #[test]
     fn the_worst_position_is_the_farther_end() {
-        assert_eq!(worst_position(E8(10), 5, 3), 15);
-        assert_eq!(worst_position(E8(-10), 5, 3), 13);
-        assert_eq!(worst_position(E8(2), 0, 7), 5);
-        assert_eq!(
-            worst_position(E8(i64::MAX), i64::MAX.into(), 0),
-            2 * i128::from(i64::MAX)
-        );
+        let worst = |position, buys, sells| worst_position(E8(position), E8(buys), E8(sells)).0;
+        assert_eq!(worst(10, 5, 3), 15);
+        assert_eq!(worst(-10, 5, 3), 13);
+        assert_eq!(worst(2, 0, 7), 5);
+        assert_eq!(worst(i64::MAX, i64::MAX, 0), i64::MAX);
+        assert_eq!(worst(i64::MIN, 0, 0), i64::MAX);
     }
 }

@@ -1149,7 +1149,93 @@ fn global_limits() -> impl Strategy<Value = GlobalLimits> {
         })
 }
 
+/// Any number, the strange ones often.
+fn any_number() -> impl Strategy<Value = i64> {
+    prop_oneof![
+        any::<i64>(),
+        -1_000i64..1_000,
+        9_000i64..11_000,
+        proptest::sample::select(&[0, 1, -1, i64::MIN, i64::MAX, i64::MAX / 2, 1 << 62][..]),
+    ]
+}
+
+fn any_conditions() -> impl Strategy<Value = Conditions> {
+    let open = || {
+        (0i64..=i64::MAX, any::<u32>(), maybe(any_number())).prop_map(|(remaining, count, best)| {
+            OpenOrders {
+                remaining: Lots(remaining),
+                count,
+                best_price: best.map(Ticks),
+            }
+        })
+    };
+    let touch = (maybe(any_number()), maybe(any_number()), any::<u64>()).prop_map(
+        |(bid, ask, updated_at)| Touch {
+            bid: bid.map(Ticks),
+            ask: ask.map(Ticks),
+            updated_at: Nanos(updated_at),
+        },
+    );
+    let ratio = (1..=i64::MAX, 1..=i64::MAX)
+        .prop_map(|(numerator, denominator)| Ratio::new(numerator, denominator));
+    (
+        proptest::collection::vec(any_number(), 8),
+        open(),
+        open(),
+        touch,
+        ratio,
+        maybe(any_number()),
+        any::<u32>(),
+    )
+        .prop_map(
+            |(numbers, open_buys, open_sells, touch, ratio, clock, count)| Conditions {
+                clock_offset_ns: clock,
+                touch: Some(touch),
+                position: E8(numbers[0]),
+                open_buys,
+                open_sells,
+                open_orders_total: count,
+                available_base: E8(numbers[1]),
+                available_quote: E8(numbers[2]),
+                equity: E8(numbers[3]),
+                gross_exposure: E8(numbers[4]),
+                instrument_exposure: E8(numbers[5]),
+                quote_to_account: ratio.unwrap_or(Ratio::ONE),
+                day_change: E8(numbers[6]),
+                drawdown_bps: numbers[7] as u32,
+                ..conditions()
+            },
+        )
+}
+
 proptest! {
+    #[test]
+    fn no_moment_is_too_strange_to_judge(
+        conditions in any_conditions(),
+        price in any_number(),
+        qty in any_number(),
+        buy in any::<bool>(),
+        market in any::<bool>(),
+        global in global_limits(),
+        limits in instrument_limits(),
+        losses in (maybe(1..=i64::MAX), maybe(1u32..=10_000)),
+    ) {
+        let mut case = Case::clean();
+        case.global = global;
+        case.global.daily_loss_max = losses.0.map(E8);
+        case.global.drawdown_max_bps = losses.1;
+        case.limits = limits;
+        case.conditions = conditions;
+        case.intent = intent(if buy { Side::Buy } else { Side::Sell }, price, qty);
+        if market {
+            case.intent.kind = OrderKind::Market;
+            case.intent.price = Ticks(0);
+        }
+        // Overflow is checked in this build: that nothing panics is the point.
+        let _ = case.admit();
+        let _ = case.risk().utilization(NOW, INDEX, &case.instrument, &case.conditions);
+    }
+
     #[test]
     fn what_is_admitted_breaks_no_limit(
         global in global_limits(),

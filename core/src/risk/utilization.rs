@@ -9,10 +9,9 @@
 
 use super::admission::{LastOrder, Risk, open_count};
 use super::conditions::Conditions;
-use super::exposure::remaining_e8;
+use super::exposure::remaining;
 use super::{Rejection, worst_position};
 use crate::instrument::{Instrument, InstrumentIndex};
-use crate::order::Side;
 use crate::units::{E8, E8_ONE, Nanos};
 
 labelled! {
@@ -172,7 +171,7 @@ impl Risk {
                     own.limits.order_qty_max.map(|lots| lots.0),
                 ),
                 Limit::OrderNotional => (
-                    last(|order| narrow(order.notional_e16 / i128::from(E8_ONE))),
+                    own.last.as_ref().map(|order| notional(order, instrument)),
                     own.limits.order_notional_max.map(|e8| e8.0),
                 ),
                 Limit::PriceCollar => (
@@ -180,7 +179,7 @@ impl Risk {
                     own.limits.price_collar_bps.map(i64::from),
                 ),
                 Limit::Position => (
-                    Some(narrow(position_used(instrument, conditions))),
+                    Some(position_used(instrument, conditions)),
                     own.limits.position_max.map(|e8| e8.0),
                 ),
                 Limit::InstrumentOpenOrders => (
@@ -261,12 +260,17 @@ impl Risk {
 
 /// The larger position of the two ways, as the limit on it counts: what is open on the other side closes
 /// nothing.
-fn position_used(instrument: &Instrument, conditions: &Conditions) -> i128 {
-    let of = |side| match side {
-        Side::Buy => remaining_e8(&conditions.open_buys, instrument),
-        Side::Sell => remaining_e8(&conditions.open_sells, instrument),
-    };
-    worst_position(conditions.position, of(Side::Buy), of(Side::Sell))
+fn position_used(instrument: &Instrument, conditions: &Conditions) -> i64 {
+    let buys = remaining(&conditions.open_buys, instrument);
+    let sells = remaining(&conditions.open_sells, instrument);
+    worst_position(conditions.position, buys, sells).0
+}
+
+/// What an order was worth in 1e-8 of quote, rounded down.
+fn notional(order: &LastOrder, instrument: &Instrument) -> i64 {
+    let price_e8 = i128::from(instrument.price(order.dearest).0);
+    let qty_e8 = i128::from(instrument.qty(order.qty).0);
+    narrow(price_e8 * qty_e8 / i128::from(E8_ONE))
 }
 
 /// Distance of an order's price from the mark in basis points of the mark.
