@@ -293,7 +293,8 @@ impl VenueHandle {
         fed
     }
 
-    /// Adds to what an account has of an asset, or takes from it; `false` for an unknown account.
+    /// Adds to what an account has free of an asset, or takes from it when negative; `false`, and
+    /// nothing happens, for an unknown account or asset, or when there is not so much.
     pub fn deposit(&self, account: &str, asset: &str, delta: E8) -> bool {
         let now = self.shared.clock.now();
         let known = self

@@ -19,6 +19,7 @@
 mod accounts;
 mod arithmetic;
 mod config;
+mod deposit;
 mod entry;
 mod event;
 mod flow;
@@ -53,9 +54,7 @@ pub(crate) use order::{
     Quantity, ReplaceMode, Replaced, StpMode, Strategy, TimeInForce, TradeFilter,
 };
 pub(crate) use refusal::Refusal;
-pub(crate) use rules::{
-    LotFilter, Notional, PercentPriceBySide, PriceFilter, SymbolRules, SymbolStatus,
-};
+pub(crate) use rules::{SymbolRules, SymbolStatus};
 
 /// Execution ids start where a venue's are after years: clients must hold more than 32 bits.
 const FIRST_EXECUTION_ID: u64 = 90_000_000_000;

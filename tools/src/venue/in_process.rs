@@ -144,7 +144,7 @@ impl VenueInProcess {
         for out in batch {
             match out {
                 Out::Text(text) | Out::Fragmented(text) | Out::Split { payload: text, .. } => {
-                    sent.push(Sent::Text(text))
+                    sent.push(Sent::Text(text));
                 }
                 Out::Truncated(text) => {
                     sent.push(Sent::Text(text.slice(..text.len() / 2)));
@@ -188,7 +188,8 @@ impl VenueInProcess {
         self.hub.feed(now, SymbolIndex(symbol), update)
     }
 
-    /// Adds to what an account has of an asset, or takes from it; `false` for an unknown account.
+    /// Adds to what an account has free of an asset, or takes from it when negative; `false`, and
+    /// nothing happens, for an unknown account or asset, or when there is not so much.
     pub fn deposit(&mut self, now: VenueMicros, account: &str, asset: &str, delta: E8) -> bool {
         self.hub.deposit_by_name(now, account, asset, delta)
     }

@@ -295,13 +295,11 @@ async fn rest(
     let due = shared.hub().rest(shared.clock.now(), request);
     // A recorded flow may have waited for this request, and the answer may be due later.
     shared.wake.notify_one();
-    match due.await {
-        Ok(reply) => Ok(http_reply(reply)),
-        Err(_) => {
-            control.reset_on_close();
-            Err(Broken)
-        }
-    }
+    let Ok(reply) = due.await else {
+        control.reset_on_close();
+        return Err(Broken);
+    };
+    Ok(http_reply(reply))
 }
 
 fn http_reply(answer: RestReply) -> Reply {

@@ -19,9 +19,10 @@ pub(crate) mod words;
 use rand::rngs::SmallRng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde::Deserialize;
+use veloz_core::units::E8;
 
 use super::config::VenueConfig;
-use super::exchange::{AccountIndex, Event, Exchange, Execution, Report};
+use super::exchange::{AccountConfig, AccountIndex, Event, Exchange, Execution, Report};
 use super::limits::{OrderCount, OrderLimits};
 use super::methods::ApiError;
 use super::source::{SymbolSpec, VenueMicros};
@@ -46,7 +47,8 @@ pub enum AnswerOrder {
     Random,
 }
 
-/// How long things are under way inside the venue, microseconds.
+/// How long things are under way inside the venue, microseconds. Exact in virtual time; a running
+/// server is late by up to a millisecond, the resolution of its timer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Latency {
@@ -78,6 +80,21 @@ pub enum TradingError {
         /// The account that it names.
         account: String,
     },
+    /// Two accounts with one name.
+    #[error("the simulated venue's account {0} is listed twice")]
+    AccountTwice(String),
+    /// An account that begins with less than nothing.
+    #[error(
+        "the simulated venue's account {account} begins with {amount} {asset}: expected zero or more"
+    )]
+    NegativeBalance {
+        /// Which account.
+        account: String,
+        /// Which asset.
+        asset: String,
+        /// How much of it.
+        amount: E8,
+    },
     /// Two keys with one name.
     #[error("the simulated venue's API key {position} is listed twice")]
     Twice {
@@ -106,6 +123,7 @@ struct Account {
 
 impl Trading {
     pub(crate) fn new(config: &VenueConfig, specs: &[SymbolSpec]) -> Result<Self, TradingError> {
+        check_accounts(&config.exchange.accounts)?;
         let exchange = Exchange::new(&config.exchange, specs);
         let mut keys: Vec<(ApiKey, AccountIndex)> = Vec::with_capacity(config.keys.len());
         for (position, key) in config.keys.iter().enumerate() {
@@ -203,6 +221,27 @@ impl Trading {
     pub(crate) fn draw_event_first(&mut self) -> bool {
         self.coin.random_bool(0.5)
     }
+}
+
+fn check_accounts(accounts: &[AccountConfig]) -> Result<(), TradingError> {
+    for (position, account) in accounts.iter().enumerate() {
+        let mut before = accounts[..position].iter();
+        if before.any(|other| other.name == account.name) {
+            return Err(TradingError::AccountTwice(account.name.clone()));
+        }
+        let balances = account.balances.iter().cloned();
+        let other = ("other base assets".to_owned(), account.other_bases);
+        for (asset, amount) in balances.chain([other]) {
+            if amount.0 < 0 {
+                return Err(TradingError::NegativeBalance {
+                    account: account.name.clone(),
+                    asset,
+                    amount,
+                });
+            }
+        }
+    }
+    Ok(())
 }
 
 impl DrawIds for Trading {

@@ -57,14 +57,19 @@ pub(super) fn seen(event: &MarketEvent) -> Option<Seen> {
             bid: *bid,
             ask: *ask,
         })),
-        MarketEvent::Trade(trade) => Some(Seen::Trade {
-            price: trade.price,
-            qty: trade.qty,
-            buyer_is_maker: trade.buyer_is_maker,
-        }),
+        MarketEvent::Trade(trade) => traded(trade.price, trade.qty, trade.buyer_is_maker),
         MarketEvent::PartialDepth { .. } | MarketEvent::AggTrade { .. } => None,
         MarketEvent::Recorded { stream, frame } => recorded(stream, frame),
     }
+}
+
+/// A trade; one without a price or a quantity is a notice of something else.
+fn traded(price: E8, qty: E8, buyer_is_maker: bool) -> Option<Seen> {
+    (price.0 > 0 && qty.0 > 0).then_some(Seen::Trade {
+        price,
+        qty,
+        buyer_is_maker,
+    })
 }
 
 fn recorded(stream: &str, frame: &[u8]) -> Option<Seen> {
@@ -73,11 +78,8 @@ fn recorded(stream: &str, frame: &[u8]) -> Option<Seen> {
     match kind {
         "trade" => {
             let trade: Trade<'_> = serde_json::from_slice(payload).ok()?;
-            Some(Seen::Trade {
-                price: decimal(trade.price)?,
-                qty: decimal(trade.qty)?,
-                buyer_is_maker: trade.buyer_is_maker,
-            })
+            let (price, qty) = (decimal(trade.price)?, decimal(trade.qty)?);
+            traded(price, qty, trade.buyer_is_maker)
         }
         "bookTicker" => {
             let ticker: Ticker<'_> = serde_json::from_slice(payload).ok()?;

@@ -54,7 +54,7 @@ pub(crate) enum StpMode {
     ExpireMaker,
     ExpireBoth,
     Decrement,
-    /// Between accounts of one trade group; within one account it is [`Decrement`](Self::Decrement).
+    /// Between accounts of one trade group; within one it is [`Decrement`](Self::Decrement).
     Transfer,
 }
 

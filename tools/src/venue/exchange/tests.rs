@@ -8,11 +8,13 @@ mod entering;
 mod fees;
 mod flow;
 mod history;
+mod markets;
 mod model;
 mod properties;
 mod self_trade;
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use veloz_core::units::E8;
 
@@ -364,30 +366,31 @@ fn describe(report: &Report) -> String {
     );
     if let Some(fill) = &report.fill {
         let role = if fill.maker { "maker" } else { "taker" };
-        line += &format!(" {}@{} {role}", short(fill.qty), short(fill.price));
+        let _ = write!(line, " {}@{} {role}", short(fill.qty), short(fill.price));
         if fill.commission.0 > 0 {
             let (fee, asset) = (short(fill.commission), &fill.commission_asset);
-            line += &format!(" fee {fee} {asset}");
+            let _ = write!(line, " fee {fee} {asset}");
         }
     }
     if let Some(reason) = report.expiry {
-        line += &format!(" {reason:?}");
+        let _ = write!(line, " {reason:?}");
     }
     if let Some(prevented) = &report.prevented {
-        line += &format!(
+        let _ = write!(
+            line,
             " {} of {}",
             short(prevented.qty),
             short(prevented.match_qty)
         );
     }
     if let Some(refusal) = report.reject {
-        line += &format!(" {refusal:?}");
+        let _ = write!(line, " {refusal:?}");
     }
     if let Some(cancel_id) = &report.cancel_id {
-        line += &format!(" by {cancel_id}");
+        let _ = write!(line, " by {cancel_id}");
     }
     if let Some(previous) = &report.previous_client_id {
-        line += &format!(" was {previous}, {} left", short(order.remaining()));
+        let _ = write!(line, " was {previous}, {} left", short(order.remaining()));
     }
     line
 }

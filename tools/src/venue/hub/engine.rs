@@ -67,7 +67,7 @@ impl Hub {
             let due = VenueMicros(job.arrived.0 + self.config.backend_timeout_ms * 1_000);
             let due = due.max(at);
             let timeout = Err(ApiError::timeout()).into();
-            Some((due, self.compose(due, job.caller, timeout)))
+            Some((due, self.compose(at, job.caller, timeout)))
         } else {
             Some((reply_due, self.compose(at, job.caller, answer)))
         };

@@ -3,7 +3,6 @@
 //! Owns: who asked, what an answer carries next to its body, delivery. Does not: know methods.
 //! Invariant: an answer has the form of the way on which its question came.
 
-use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use bytes::Bytes;
@@ -111,8 +110,8 @@ impl Hub {
         } = caller;
         match to {
             ReplyTo::Socket { connection, id } => {
-                let counts = with_limits.then_some(answer.order_counts);
-                let text = self.envelope(now, ip, unit, &id, &answer.result, counts);
+                let limits = with_limits.then(|| self.rate_limits(now, ip, answer.order_counts));
+                let text = envelope(now, unit, &id, &answer.result, limits.as_deref());
                 Reply::Socket(connection, Bytes::from(text))
             }
             ReplyTo::Http(sender) => {
@@ -150,43 +149,25 @@ impl Hub {
         }
     }
 
-    /// The websocket API's envelope; `limits` when the limits are listed.
-    fn envelope(
+    /// The entries of `rateLimits`.
+    fn rate_limits(
         &mut self,
         now: VenueMicros,
         ip: IpAddr,
-        unit: TimeUnit,
-        id: &Id,
-        result: &Result<String, ApiError>,
-        limits: Option<Option<(u32, u32)>>,
+        order_counts: Option<(u32, u32)>,
     ) -> String {
-        let mut out = match result {
-            Ok(result) => format!(r#"{{"id":{},"status":200,"result":{result}"#, id.json()),
-            Err(error) => format!(
-                r#"{{"id":{},"status":{},"error":{}"#,
-                id.json(),
-                error.status,
-                error.json(unit.of(now), unit)
+        let orders = order_counts.map_or_else(String::new, |counts| {
+            format!("{},", answers::order_counts(self.trading.limits, counts))
+        });
+        format!(
+            concat!(
+                r#"{}{{"rateLimitType":"REQUEST_WEIGHT","interval":"MINUTE","intervalNum":1,"#,
+                r#""limit":{},"count":{}}}"#
             ),
-        };
-        if let Some(order_counts) = limits {
-            out.push_str(r#","rateLimits":["#);
-            if let Some(counts) = order_counts {
-                out.push_str(&answers::order_counts(self.trading.limits, counts));
-                out.push(',');
-            }
-            let _ = write!(
-                out,
-                concat!(
-                    r#"{{"rateLimitType":"REQUEST_WEIGHT","interval":"MINUTE","#,
-                    r#""intervalNum":1,"limit":{},"count":{}}}]"#
-                ),
-                self.limits.weight_max(),
-                self.limits.used(now, ip)
-            );
-        }
-        out.push('}');
-        out
+            orders,
+            self.limits.weight_max(),
+            self.limits.used(now, ip)
+        )
     }
 
     fn rest_reply(&mut self, now: VenueMicros, ip: IpAddr, answer: Answer) -> RestReply {
@@ -211,4 +192,24 @@ impl Hub {
             },
         }
     }
+}
+
+/// The websocket API's envelope.
+fn envelope(
+    now: VenueMicros,
+    unit: TimeUnit,
+    id: &Id,
+    result: &Result<String, ApiError>,
+    rate_limits: Option<&str>,
+) -> String {
+    let (status, member, body) = match result {
+        Ok(result) => (200, "result", result.clone()),
+        Err(error) => (error.status, "error", error.json(unit.of(now), unit)),
+    };
+    let limits =
+        rate_limits.map_or_else(String::new, |limits| format!(r#","rateLimits":[{limits}]"#));
+    format!(
+        r#"{{"id":{},"status":{status},"{member}":{body}{limits}}}"#,
+        id.json()
+    )
 }

@@ -281,7 +281,7 @@ impl Hub {
             self.answer(now, job.caller, Err(ApiError::overloaded()));
         } else if job.faults.contains(&Fault::TimeoutRefused) {
             self.take_back(now, &job);
-            let reply = self.compose(timeout, job.caller, Err(ApiError::timeout()).into());
+            let reply = self.compose(now, job.caller, Err(ApiError::timeout()).into());
             self.agenda.add(timeout, Arrival::Reply(reply));
         } else {
             self.agenda.add(due, Arrival::Request(Box::new(job)));

@@ -68,28 +68,26 @@ impl Hub {
         }
     }
 
-    /// Changes what an account has of an asset, and tells it.
-    pub(super) fn deposit(
-        &mut self,
-        now: VenueMicros,
-        account: AccountIndex,
-        asset: &str,
-        delta: E8,
-    ) {
-        let told = UserEvent::Deposit {
+    /// Changes what an account has free of an asset, and tells it; `false` when the exchange says
+    /// that it cannot be.
+    fn deposit(&mut self, now: VenueMicros, account: AccountIndex, asset: &str, delta: E8) -> bool {
+        if !self.trading.exchange.deposit(now, account, asset, delta) {
+            return false;
+        }
+        let mut events = vec![UserEvent::Deposit {
             account,
             at: now,
             asset: asset.to_owned(),
             delta,
-        };
-        let mut events = vec![told];
+        }];
         events.extend(self.trading.take_events());
         let due = VenueMicros(now.0 + self.config.latency.engine_to_event_us);
         self.schedule_events(due, events);
         self.settle(now);
+        true
     }
 
-    /// As [`deposit`](Self::deposit) for the account of a name; `false` when there is none.
+    /// As [`deposit`](Self::deposit) for the account of a name; `false` also when there is none.
     pub(crate) fn deposit_by_name(
         &mut self,
         now: VenueMicros,
@@ -98,23 +96,14 @@ impl Hub {
         delta: E8,
     ) -> bool {
         match self.trading.exchange.account(account) {
-            Some(account) => {
-                self.deposit(now, account, asset, delta);
-                true
-            }
+            Some(account) => self.deposit(now, account, asset, delta),
             None => false,
         }
     }
 
     /// Tells an account that something outside locked some of an asset. The venue's own balances
     /// stay as they are.
-    pub(super) fn external_lock(
-        &mut self,
-        now: VenueMicros,
-        account: AccountIndex,
-        asset: &str,
-        delta: E8,
-    ) {
+    fn external_lock(&mut self, now: VenueMicros, account: AccountIndex, asset: &str, delta: E8) {
         let event = UserEvent::ExternalLock {
             account,
             at: now,

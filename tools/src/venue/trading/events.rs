@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use veloz_core::units::E8;
 
-use super::super::exchange::{AccountIndex, Balance, Event, Execution, Prevented, Report};
+use super::super::exchange::{AccountIndex, Balance, Event, Execution, Fill, Prevented, Report};
 use super::super::render::{TimeUnit, json_string};
 use super::super::source::VenueMicros;
 use super::refusals;
@@ -72,15 +72,15 @@ pub(crate) fn enveloped(subscription_id: u32, event: &str) -> String {
 }
 
 fn execution_report(now: VenueMicros, report: &Report, symbol: &str, unit: TimeUnit) -> String {
+    const NOTHING: E8 = E8(0);
     let order = &report.order;
     let (id, original) = match (&report.cancel_id, &report.previous_client_id) {
         (Some(cancel), _) => (cancel.as_str(), order.client_order_id.as_str()),
         (None, Some(previous)) => (order.client_order_id.as_str(), previous.as_str()),
         (None, None) => (order.client_order_id.as_str(), ""),
     };
-    const NOTHING: E8 = E8(0);
     let fill = report.fill.as_ref();
-    let last = |of: fn(&super::super::exchange::Fill) -> E8| fill.map_or(NOTHING, of);
+    let last = |of: fn(&Fill) -> E8| fill.map_or(NOTHING, of);
     let (commission, commission_asset, trade_id) = match fill {
         Some(fill) => (
             fill.commission.to_string(),

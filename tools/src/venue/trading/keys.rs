@@ -154,7 +154,7 @@ pub(crate) struct ApiKey {
 }
 
 enum Verifier {
-    Hmac(hmac::Key),
+    Hmac(Box<hmac::Key>),
     Ed25519([u8; ED25519_PUBLIC_BYTES]),
 }
 
@@ -168,7 +168,8 @@ impl ApiKey {
                 return Err(KeyError::EmptySecret);
             }
             Credential::HmacSecret(secret) => {
-                Verifier::Hmac(hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes()))
+                let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
+                Verifier::Hmac(Box::new(key))
             }
             Credential::Ed25519Public(text) => Verifier::Ed25519(public_key(text)?),
         };
@@ -258,8 +259,7 @@ fn pem(label: &str, der: &[u8]) -> String {
         out.extend(line.iter().map(|&byte| char::from(byte)));
         out.push('\n');
     }
-    out.push_str(&format!("-----END {label}-----\n"));
-    out
+    out + &format!("-----END {label}-----\n")
 }
 
 /// The client's side of signing, for tests.
@@ -270,10 +270,8 @@ pub(crate) mod client {
     pub(crate) fn hmac_hex(secret: &str, payload: &str) -> String {
         let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
         let tag = hmac::sign(&key, payload.as_bytes());
-        tag.as_ref()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
+        let bytes = tag.as_ref().iter();
+        bytes.fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
     }
 
     pub(crate) fn ed25519_base64(pem: &str, payload: &str) -> String {

@@ -226,6 +226,7 @@ fn recorded_frames_are_read() {
     for (stream, payload) in [
         ("trade", "{}"),
         ("trade", r#"{"p":"x","q":"1","m":true}"#),
+        ("trade", r#"{"p":"0","q":"9","m":true}"#),
         ("bookTicker", "[1]"),
         ("depth", r#"{"u":200,"b":[["1"]],"a":[]}"#),
         ("depth@100ms", "null"),

@@ -164,15 +164,17 @@ fn sides() -> impl Strategy<Value = OrderSide> {
 }
 
 proptest! {
+    // Small and cheap, with many combinations.
+    #![proptest_config(ProptestConfig::with_cases(4_000))]
     #[test]
     fn a_plan_is_the_walk_unit_by_unit(
         side in sides(),
         stp in modes(),
-        want in 1i64..12,
+        want in 1i64..20,
         in_quote in any::<bool>(),
-        limit in prop::option::of(1i64..8),
-        levels in prop::collection::btree_map(1i64..7, 1i64..6, 0..5),
-        makers in prop::collection::vec((1i64..7, 1i64..5, 0i64..8, 0usize..2), 0..5),
+        limit in prop::option::of(1i64..5),
+        levels in prop::collection::btree_map(1i64..4, 1i64..8, 0..4),
+        makers in prop::collection::vec((1i64..4, 1i64..5, 0i64..8, 0usize..2), 0..6),
     ) {
         let mut public: Vec<_> = levels
             .into_iter()
@@ -403,8 +405,11 @@ proptest! {
                     };
                     stage.cancel(account, id).expect("open");
                     stage.events();
+                    let own = |stander: &Stander| {
+                        matches!(stander, Stander::Own(of, _) if *of == id)
+                    };
                     for line in &mut lines {
-                        line.0.retain(|stander| !matches!(stander, Stander::Own(of, _) if *of == id));
+                        line.0.retain(|stander| !own(stander));
                     }
                 }
                 Op::Amend { position, less } => {

@@ -267,13 +267,13 @@ impl Watch {
                 }
             }
         }
-        self.check(reports, false);
+        self.check(&reports, false);
     }
 
-    fn check(&mut self, reports: Vec<Report>, takes_public: bool) {
+    fn check(&mut self, reports: &[Report], takes_public: bool) {
         let exchange = &self.stage.exchange;
         let mut trades: BTreeMap<u64, Vec<Report>> = BTreeMap::new();
-        for report in &reports {
+        for report in reports {
             let Some(fill) = &report.fill else {
                 continue;
             };
@@ -451,7 +451,7 @@ impl Watch {
         }
         let reports = self.stage.reports();
         assert!(!refused || reports.is_empty());
-        self.check(reports, true);
+        self.check(&reports, true);
     }
 }
 
@@ -479,6 +479,8 @@ fn expect_end(new: &NewOrder, placed: &Placed) {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
     #[test]
     fn whatever_happens_the_invariants_hold(ops in ops()) {
         let mut watch = Watch::new();
@@ -486,12 +488,18 @@ proptest! {
             watch.run(op);
         }
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
 
     #[test]
     fn the_same_calls_give_the_same_events(ops in ops()) {
         let run = || {
             let mut watch = Watch::new();
-            ops.iter().for_each(|op| watch.run(op.clone()));
+            for op in &ops {
+                watch.run(op.clone());
+            }
             watch.trades
         };
         prop_assert_eq!(run(), run());

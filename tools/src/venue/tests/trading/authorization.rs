@@ -218,6 +218,27 @@ fn keys_must_belong_to_an_account_and_be_different() {
 }
 
 #[test]
+fn accounts_must_be_different_and_begin_with_something() {
+    let start = |change: fn(&mut Vec<crate::venue::AccountConfig>)| {
+        let mut config = config();
+        change(&mut config.exchange.accounts);
+        match crate::venue::VenueInProcess::new(config, START) {
+            Ok(_) => panic!("it must not start"),
+            Err(error) => error,
+        }
+    };
+    let twice = start(|accounts| accounts.push(accounts[0].clone()));
+    assert!(
+        matches!(&twice, VenueStartError::Trading(TradingError::AccountTwice(name)) if name == "main"),
+        "{twice}"
+    );
+    let poor = start(|accounts| accounts[0].balances[0].1.0 = -1);
+    let words =
+        "the simulated venue's account main begins with -0.00000001 BTC: expected zero or more";
+    assert_eq!(poor.to_string(), words);
+}
+
+#[test]
 fn a_request_must_come_in_its_time() {
     let mut desk = Desk::trading(config(), still());
     let at = |stamp: u64| {

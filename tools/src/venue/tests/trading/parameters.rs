@@ -10,9 +10,8 @@ fn mistakes_in_new_orders_are_named() {
         r#""quantity":"1""#
     );
     let market = r#""symbol":"BTCUSDT","side":"BUY","type":"MARKET","quantity":"1""#;
-    let maker = concat!(
-        r#""symbol":"BTCUSDT","side":"BUY","type":"LIMIT_MAKER","price":"99","quantity":"1""#
-    );
+    let maker =
+        r#""symbol":"BTCUSDT","side":"BUY","type":"LIMIT_MAKER","price":"99","quantity":"1""#;
     let missing = |name: &str| {
         format!("Mandatory parameter '{name}' was not sent, was empty/null, or malformed.")
     };

@@ -101,7 +101,17 @@ fn deposits_and_outside_locks_are_told() {
         desk.venue
             .deposit(desk.now, "main", "BTC", E8(-100_000_000))
     );
-    assert!(!desk.venue.deposit(desk.now, "nobody", "BTC", E8(1)));
+    for (account, asset, delta) in [
+        ("nobody", "BTC", 1),
+        ("main", "XYZ", 1),
+        ("main", "BTC", -1_000_000_000),
+        ("main", "BTC", i64::MAX),
+    ] {
+        assert!(
+            !desk.venue.deposit(desk.now, account, asset, E8(delta)),
+            "{account} {asset}"
+        );
+    }
     let texts = desk.rest();
     assert!(
         texts[0].contains(r#""a":"BTC","d":"-1.00000000""#),
