@@ -135,8 +135,10 @@ pub struct OrderUpdate {
     pub fill: Option<Fill>,
 }
 
-/// Something that trades. Called for one instrument at a time; what it asks for is done, or refused,
-/// before the next call, and the next [`View::own`] shows which.
+/// Something that trades. Called for one instrument at a time; what it asks for is done, or refused by
+/// risk, before the next call, and the next [`View::own`] shows which: a refused order is not in it, and
+/// no call tells of it, so a strategy waits a while by itself before it tries again.
+/// `core/tests/strategy_example` shows how to write one.
 pub trait Strategy {
     /// Its name: a closed label of metrics and logs.
     fn name(&self) -> &'static str;

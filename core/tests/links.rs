@@ -159,21 +159,30 @@ fn each_step_that_fails_has_its_cause() {
     let nowhere = format!("ws://{}.example:1/", "x".repeat(64));
     assert_eq!(fails(&nowhere), LinkDown::Resolve);
 
-    for answer in [
-        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi",
-        "HTTP/1.1 429 Too Many Requests\r\n\r\n{\"code\":-1003}",
-        "SSH-2.0-OpenSSH_9.2\r\n",
-        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Accept: AAAAAAAAAAAAAAAAAAAAAAAAAAA=\r\n\r\n",
-        "",
+    for (answer, status) in [
+        ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", Some(200)),
+        (
+            "HTTP/1.1 429 Too Many Requests\r\n\r\n{\"code\":-1003}",
+            Some(429),
+        ),
+        ("SSH-2.0-OpenSSH_9.2\r\n", None),
+        (
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Accept: AAAAAAAAAAAAAAAAAAAAAAAAAAA=\r\n\r\n",
+            Some(101),
+        ),
+        ("", None),
     ] {
         let (port, peer) = serve(move |mut stream| {
             read_request(&mut stream);
             stream.write_all(answer.as_bytes()).expect("sent");
         });
+        let fault = connect(&format!("ws://127.0.0.1:{port}/"), &pki)
+            .err()
+            .expect("no server");
         assert_eq!(
-            fails(&format!("ws://127.0.0.1:{port}/")),
-            LinkDown::Upgrade,
+            (fault.cause, fault.status),
+            (LinkDown::Upgrade, status),
             "{answer:?}"
         );
         peer.join().expect("no panic");

@@ -1,8 +1,8 @@
 //! A connection of its own that takes orders back, and can do nothing else to them.
 //!
 //! Owns: [`Canceller`], the session of such a connection as a state machine: the venue's clock, the log-on, the
-//! sweep that asks for open orders and cancels them until none is left. Requests and answers are in
-//! `canceller/requests.rs`, the socket in `canceller/driver.rs`. Does not: decide when to sweep; `cancel_all.rs`
+//! sweep that asks for open orders and cancels them until none is left. How far a sweep is, is in
+//! `canceller/sweep.rs`, requests and answers are in `canceller/requests.rs`, the socket is in `canceller/driver.rs`. Does not: decide when to sweep; `cancel_all.rs`
 //! and `dead_man.rs` do. Time is an argument.
 //!
 //! The link:
@@ -25,17 +25,20 @@
 //! of exactly once for each cancel.
 
 pub mod driver;
+mod notice;
+mod refusals;
 pub mod requests;
+mod sweep;
+
+pub use notice::Notice;
 
 use requests::{Answer, Message, OpenOrder, Request, read};
-use std::collections::VecDeque;
-use std::fmt;
+use sweep::Sweep;
 use veloz_core::jitter::Jitter;
 use veloz_core::order::OrderKey;
 use veloz_core::units::{Nanos, VenueMillis};
 use veloz_core::venue::binance::clock::VenueClock;
 use veloz_core::venue::binance::order_entry::{ClientOrderIds, Credentials};
-use veloz_core::venue::binance::order_error::{ErrorKind, Refusal};
 
 /// Cancels that wait for their answer; the others wait for those. A round trip takes some milliseconds.
 pub const CANCELS_IN_FLIGHT_MAX: usize = 32;
@@ -95,8 +98,13 @@ pub struct CancellerConfig {
 pub enum Input<'a> {
     /// The connection that was asked for is up.
     Up,
-    /// It ended or never came up; why, in words.
-    Down(&'a str),
+    /// It ended or never came up.
+    Down {
+        /// Why, in words.
+        why: &'a str,
+        /// The HTTP status with which the venue refused the connection, if it did.
+        status: Option<u16>,
+    },
     /// The venue said this.
     Message(&'a str),
     /// A deadline passed, or something else changed.
@@ -121,65 +129,6 @@ pub enum Output {
     Tell(Notice),
 }
 
-/// What somebody should know.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Notice {
-    /// The venue took the order back.
-    Cancelled(OpenOrder),
-    /// The order was over before the cancel came.
-    Gone(OpenOrder),
-    /// The venue would not cancel it.
-    Refused {
-        /// Which order.
-        order: OpenOrder,
-        /// The venue's words.
-        words: String,
-    },
-    /// Whether the cancel was carried out is unknown; the next list tells.
-    Unknown {
-        /// Which order.
-        order: OpenOrder,
-        /// Why.
-        words: String,
-    },
-    /// Something else went wrong and is tried again.
-    Trouble(String),
-    /// No order is left; so many were cancelled.
-    Clean {
-        /// How many.
-        cancelled: usize,
-    },
-}
-
-impl fmt::Display for Notice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Cancelled(order) => write!(f, "cancelled {order}"),
-            Self::Gone(order) => write!(f, "already over {order}"),
-            Self::Refused { order, words } => write!(f, "refused {order}: {words}"),
-            Self::Unknown { order, words } => write!(f, "unknown {order}: {words}"),
-            Self::Trouble(words) => write!(f, "trouble: {words}"),
-            Self::Clean { cancelled } => write!(f, "none left, {cancelled} cancelled"),
-        }
-    }
-}
-
-impl fmt::Display for OpenOrder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} {} {} at {} ({} filled), order {}, {}",
-            self.symbol,
-            self.side,
-            self.qty,
-            self.price,
-            self.executed_qty,
-            self.order_id,
-            self.client_order_id
-        )
-    }
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Link {
     Down { retry_at: Nanos },
@@ -192,19 +141,6 @@ struct InFlight {
     id: u64,
     request: Request,
     at: Nanos,
-}
-
-struct Sweep {
-    began: Nanos,
-    /// When the next list may be asked for; `None` once the last one showed nothing.
-    list_at: Option<Nanos>,
-    /// To be cancelled.
-    waiting: VecDeque<OpenOrder>,
-    /// As far as is known, open; `None` before the first list.
-    left: Option<Vec<OpenOrder>>,
-    /// Lists that were asked for after one that was not empty, or not answered: each waits longer.
-    rounds: u32,
-    cancelled: usize,
 }
 
 /// Takes orders back; see the module's text.
@@ -255,14 +191,7 @@ impl Canceller {
 
     /// Starts a sweep, or starts it over. A tick has to follow.
     pub fn begin(&mut self, now: Nanos) {
-        self.sweep = Some(Sweep {
-            began: now,
-            list_at: Some(now),
-            waiting: VecDeque::new(),
-            left: None,
-            rounds: 0,
-            cancelled: 0,
-        });
+        self.sweep = Some(Sweep::new(now));
     }
 
     /// Sweeps no more. Cancels under way are still told of.
@@ -335,7 +264,15 @@ impl Canceller {
                 self.logged_on = false;
                 self.clock = VenueClock::default();
             }
-            Input::Down(why) => self.lost(now, why, out),
+            Input::Down { why, status } => {
+                let quiet = match status {
+                    Some(418) => BANNED_QUIET,
+                    Some(429) => RATE_LIMITED_QUIET,
+                    Some(_) | None => Nanos::ZERO,
+                };
+                self.quiet_until = self.quiet_until.max(now.plus(quiet));
+                self.lost(now, why, out);
+            }
             Input::Message(text) => self.message(now, text, out),
             Input::Tick => {}
         }
@@ -453,7 +390,7 @@ impl Canceller {
             Ok(Message::Done { id, result }) => {
                 let asked = self.take(id);
                 match result {
-                    Ok(answer) => self.done(now, asked, answer, out),
+                    Ok(answer) => self.done(now, &asked, answer, out),
                     Err(words) => {
                         self.in_flight.push(asked);
                         self.hang_up(now, &words, out);
@@ -490,9 +427,9 @@ impl Canceller {
         Some(now.plus(wait.max(self.config.backoff_base)))
     }
 
-    fn done(&mut self, now: Nanos, asked: InFlight, answer: Answer, out: &mut Vec<Output>) {
-        match (asked.request, answer) {
-            (Request::Time, Answer::Time(venue)) => {
+    fn done(&mut self, now: Nanos, asked: &InFlight, answer: Answer, out: &mut Vec<Output>) {
+        match answer {
+            Answer::Time(venue) => {
                 self.clock.answered(asked.at, now, venue);
                 match self.link {
                     Link::Starting if self.credentials.signer.can_log_on() && !self.logged_on => {
@@ -504,23 +441,22 @@ impl Canceller {
                     Link::Down { .. } | Link::Connecting => {}
                 }
             }
-            (Request::LogOn, Answer::Done) => {
+            Answer::LoggedOn => {
                 self.logged_on = true;
                 self.link = Link::Ready;
             }
-            (Request::OpenOrders { .. }, Answer::OpenOrders(orders)) => {
+            Answer::OpenOrders(orders) => {
                 self.works();
                 self.listed(now, asked.at, orders, out);
             }
-            (Request::Cancel(order), Answer::Done) => {
+            Answer::Cancelled(order) => {
                 self.works();
                 if let Some(sweep) = &mut self.sweep {
                     sweep.cancelled += 1;
+                    sweep.over(&order);
                 }
-                self.over(&order);
                 out.push(Output::Tell(Notice::Cancelled(order)));
             }
-            (request, answer) => unreachable!("{request:?} was answered with {answer:?}"),
         }
     }
 
@@ -531,158 +467,21 @@ impl Canceller {
         self.failed = None;
     }
 
-    /// An order is open no more.
-    fn over(&mut self, order: &OpenOrder) {
-        if let Some(left) = self.sweep.as_mut().and_then(|sweep| sweep.left.as_mut()) {
-            left.retain(|other| (other.order_id, &other.symbol) != (order.order_id, &order.symbol));
-        }
-    }
-
     fn listed(
         &mut self,
         now: Nanos,
         asked_at: Nanos,
-        mut orders: Vec<OpenOrder>,
+        orders: Vec<OpenOrder>,
         out: &mut Vec<Output>,
     ) {
-        let scope = self.config.scope;
-        let settle = self.config.settle;
         let Some(sweep) = &mut self.sweep else {
             return;
         };
-        if asked_at < sweep.began {
-            // Of a sweep that was started over since.
-            return;
+        if sweep.listed(now, asked_at, orders, &self.config, &mut self.jitter) {
+            out.push(Output::Tell(Notice::Clean {
+                cancelled: sweep.cancelled,
+            }));
         }
-        orders.retain(|order| scope.covers(order));
-        if orders.is_empty() {
-            let settled = sweep.began.plus(settle);
-            if asked_at >= settled {
-                sweep.list_at = None;
-                out.push(Output::Tell(Notice::Clean {
-                    cancelled: sweep.cancelled,
-                }));
-            } else {
-                sweep.list_at = Some(settled);
-            }
-        } else {
-            // What is cancelled now may show once more: the venue's lists lag behind.
-            let (base, max) = (self.config.backoff_base, self.config.backoff_max);
-            let pause = self.jitter.backoff(base, max, sweep.rounds);
-            sweep.rounds = sweep.rounds.saturating_add(1);
-            sweep.list_at = Some(now.plus(pause));
-            sweep.waiting = orders.iter().cloned().collect();
-        }
-        sweep.left = Some(orders);
-    }
-
-    fn refused(
-        &mut self,
-        now: Nanos,
-        asked: InFlight,
-        refusal: Refusal,
-        words: &str,
-        wait: Option<Nanos>,
-        out: &mut Vec<Output>,
-    ) {
-        let code = refusal.code;
-        let words = format!("{words} (code {code})");
-        let method = asked.request.method();
-        match refusal.kind {
-            ErrorKind::Clock => {
-                self.again(asked.request);
-                self.link = Link::Starting;
-                // Once for all that were under way.
-                if self.clock.unix_ns_at_zero().is_some() {
-                    self.clock = VenueClock::default();
-                    self.clock_refusals = self.clock_refusals.saturating_add(1);
-                    // The first is cured by asking for the time; with the next something else is wrong.
-                    if self.clock_refusals > 1 {
-                        out.push(Output::Tell(Notice::Trouble(format!("{method}: {words}"))));
-                        self.quiet_until = now.plus(self.back_off(self.clock_refusals));
-                    }
-                }
-            }
-            ErrorKind::RateLimited | ErrorKind::OrderCount => {
-                self.again(asked.request);
-                let quiet = wait.unwrap_or(now.plus(RATE_LIMITED_QUIET));
-                self.quiet_until = self.quiet_until.max(quiet);
-                out.push(Output::Tell(Notice::Trouble(format!("{method}: {words}"))));
-            }
-            ErrorKind::Banned => {
-                let quiet = wait.unwrap_or(now.plus(BANNED_QUIET));
-                self.quiet_until = self.quiet_until.max(quiet);
-                self.in_flight.push(asked);
-                self.hang_up(now, &words, out);
-            }
-            ErrorKind::UnknownOrder => match asked.request {
-                Request::Cancel(order) => {
-                    self.works();
-                    self.over(&order);
-                    out.push(Output::Tell(Notice::Gone(order)));
-                }
-                Request::Time | Request::LogOn | Request::OpenOrders { .. } => {
-                    self.again(asked.request);
-                    self.hang_up(now, &words, out);
-                }
-            },
-            ErrorKind::Unknown | ErrorKind::Overloaded | ErrorKind::AlreadySubscribed => {
-                match asked.request {
-                    Request::Cancel(order) => {
-                        out.push(Output::Tell(Notice::Unknown { order, words }));
-                    }
-                    Request::OpenOrders { .. } => {
-                        out.push(Output::Tell(Notice::Trouble(format!("{method}: {words}"))));
-                        let (base, max) = (self.config.backoff_base, self.config.backoff_max);
-                        if let Some(sweep) = &mut self.sweep {
-                            let pause = self.jitter.backoff(base, max, sweep.rounds);
-                            sweep.rounds = sweep.rounds.saturating_add(1);
-                            sweep.list_at = Some(now.plus(pause));
-                        }
-                    }
-                    Request::Time | Request::LogOn => self.hang_up(now, &words, out),
-                }
-            }
-            ErrorKind::LinkUnusable => {
-                self.in_flight.push(asked);
-                self.hang_up(now, &words, out);
-            }
-            ErrorKind::SessionRevoked
-                if self.credentials.signer.can_log_on() && asked.request != Request::LogOn =>
-            {
-                self.in_flight.push(asked);
-                self.hang_up(now, &words, out);
-            }
-            // Without a session that could be logged on anew it is the key itself.
-            ErrorKind::SessionRevoked | ErrorKind::BadCredentials => {
-                self.in_flight.push(asked);
-                self.fail(now, format!("the venue refuses the key: {words}"), out);
-            }
-            ErrorKind::Rejected | ErrorKind::BadRequest => match asked.request {
-                Request::Cancel(order) => {
-                    out.push(Output::Tell(Notice::Refused { order, words }));
-                }
-                Request::Time | Request::LogOn | Request::OpenOrders { .. } => {
-                    self.fail(now, format!("the venue refuses {method}: {words}"), out);
-                }
-            },
-        }
-    }
-
-    /// Puts a request that was certainly not carried out back to where it came from.
-    fn again(&mut self, request: Request) {
-        if let (Request::Cancel(order), Some(sweep)) = (request, &mut self.sweep) {
-            sweep.waiting.push_front(order);
-        }
-    }
-
-    /// Nothing works until somebody does something; it is tried again all the same, seldom.
-    fn fail(&mut self, now: Nanos, words: String, out: &mut Vec<Output>) {
-        self.hang_up(now, &words, out);
-        self.link = Link::Down {
-            retry_at: now.plus(self.config.backoff_max),
-        };
-        self.failed = Some(words);
     }
 
     fn hang_up(&mut self, now: Nanos, why: &str, out: &mut Vec<Output>) {
@@ -706,11 +505,8 @@ impl Canceller {
             retry_at: now.plus(pause),
         };
         self.failures = self.failures.saturating_add(1);
-        if let Some(sweep) = &mut self.sweep
-            && sweep.list_at.is_some()
-        {
-            sweep.waiting.clear();
-            sweep.list_at = Some(now);
+        if let Some(sweep) = &mut self.sweep {
+            sweep.list_anew(now);
         }
     }
 

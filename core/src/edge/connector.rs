@@ -155,10 +155,9 @@ pub fn connect_link(
     let deadline = clock.now().plus(timeout);
     let upgraded = connect_and_upgrade(endpoint, clock, deadline)?;
     let (socket, tls, leftover) = upgraded.into_parts();
-    socket.set_nonblocking(true).map_err(|error| ConnectFault {
-        cause: LinkDown::Connect,
-        detail: error.to_string(),
-    })?;
+    socket
+        .set_nonblocking(true)
+        .map_err(|error| ConnectFault::new(LinkDown::Connect, error.to_string()))?;
     Ok(Box::new(Link::new(
         link,
         mio::net::TcpStream::from_std(socket),
@@ -295,10 +294,10 @@ impl Connector {
             if let Err(error) = self.start(link) {
                 self.finish((
                     link,
-                    Err(ConnectFault {
-                        cause: LinkDown::Connect,
-                        detail: format!("no thread for the attempt: {error}"),
-                    }),
+                    Err(ConnectFault::new(
+                        LinkDown::Connect,
+                        format!("no thread for the attempt: {error}"),
+                    )),
                 ));
             }
         }
@@ -351,10 +350,7 @@ impl Connector {
             .iter()
             .find(|attempt| attempt.given_up_at <= now)
         {
-            let fault = ConnectFault {
-                cause: LinkDown::Resolve,
-                detail: "the resolver does not answer".to_owned(),
-            };
+            let fault = ConnectFault::new(LinkDown::Resolve, "the resolver does not answer");
             self.finish((late.link, Err(fault)));
         }
     }
@@ -476,10 +472,7 @@ mod tests {
         ));
         assert_eq!(reported.try_recv().map(|report| report.link), Ok(link(7)));
         // Its thread reports after all.
-        let late = ConnectFault {
-            cause: LinkDown::Connect,
-            detail: String::new(),
-        };
+        let late = ConnectFault::new(LinkDown::Connect, "");
         connector.finish((link(7), Err(late)));
         connector.answer();
         assert!(core.from_connector.pop().is_err());

@@ -11,7 +11,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 use veloz_core::edge::clock::Clock;
-use veloz_core::edge::connector::{Conversation, Endpoint};
+use veloz_core::edge::connector::{Conversation, Endpoint, RequestError};
 use veloz_core::units::Nanos;
 
 /// Attempts to connect that may hang in the resolver; then no further one is made until one of them ends.
@@ -33,15 +33,46 @@ pub enum Told {
 enum Wire {
     Closed,
     Connecting {
-        answered: Receiver<Result<Conversation, String>>,
+        answered: Receiver<Result<Conversation, Lost>>,
         given_up_at: Nanos,
     },
     Open(Box<Conversation>),
 }
 
+/// Why there is no connection.
+struct Lost {
+    why: String,
+    status: Option<u16>,
+}
+
+impl Lost {
+    fn new(why: impl Into<String>) -> Self {
+        Self {
+            why: why.into(),
+            status: None,
+        }
+    }
+}
+
+impl From<RequestError> for Lost {
+    fn from(error: RequestError) -> Self {
+        let status = match &error {
+            RequestError::Connect { fault, .. } => fault.status,
+            RequestError::Io { .. }
+            | RequestError::Frame { .. }
+            | RequestError::Closed { .. }
+            | RequestError::NotText { .. } => None,
+        };
+        Self {
+            why: error.to_string(),
+            status,
+        }
+    }
+}
+
 enum Heard {
     Up,
-    Down(String),
+    Down(Lost),
     Message(String),
     Nothing,
 }
@@ -88,7 +119,9 @@ impl Driver {
             .map_or(until, |deadline| deadline.min(until));
         match self.listen(deadline) {
             Heard::Up => self.handle(Input::Up, tell),
-            Heard::Down(why) => self.handle(Input::Down(&why), tell),
+            Heard::Down(Lost { why, status }) => {
+                self.handle(Input::Down { why: &why, status }, tell);
+            }
             Heard::Message(text) => self.handle(Input::Message(&text), tell),
             Heard::Nothing => self.handle(Input::Tick, tell),
         }
@@ -105,14 +138,14 @@ impl Driver {
         let mut out = Vec::new();
         self.canceller.handle(self.clock.now(), input, &mut out);
         // A message that cannot be sent ends the connection, which may want something more.
-        while let Some(why) = self.perform(std::mem::take(&mut out), tell) {
-            self.canceller
-                .handle(self.clock.now(), Input::Down(&why), &mut out);
+        while let Some(Lost { why, status }) = self.perform(std::mem::take(&mut out), tell) {
+            let down = Input::Down { why: &why, status };
+            self.canceller.handle(self.clock.now(), down, &mut out);
         }
     }
 
-    /// Performs outputs in order, up to the first that fails: why, in words.
-    fn perform(&mut self, outputs: Vec<Output>, tell: &mut impl FnMut(Told)) -> Option<String> {
+    /// Performs outputs in order; what made the connection fail, if something did.
+    fn perform(&mut self, outputs: Vec<Output>, tell: &mut impl FnMut(Told)) -> Option<Lost> {
         let mut failed = None;
         for output in outputs {
             match output {
@@ -133,9 +166,9 @@ impl Driver {
         failed
     }
 
-    fn connect(&mut self) -> Option<String> {
+    fn connect(&mut self) -> Option<Lost> {
         if self.threads.load(Ordering::Acquire) >= CONNECT_THREADS_MAX {
-            return Some("the resolver does not answer".to_owned());
+            return Some(Lost::new("the resolver does not answer"));
         }
         let (answer, answered) = mpsc::channel();
         let (endpoint, clock) = (Arc::clone(&self.endpoint), self.clock);
@@ -147,7 +180,7 @@ impl Driver {
             .spawn(move || {
                 let opened = Conversation::open(&endpoint, ANSWER_BYTES_MAX, clock, until);
                 // Nobody listens any more when the attempt was given up.
-                let _ = answer.send(opened.map_err(|error| error.to_string()));
+                let _ = answer.send(opened.map_err(Lost::from));
                 threads.fetch_sub(1, Ordering::AcqRel);
             });
         match started {
@@ -160,19 +193,19 @@ impl Driver {
             }
             Err(error) => {
                 self.threads.fetch_sub(1, Ordering::AcqRel);
-                Some(format!("no thread to connect: {error}"))
+                Some(Lost::new(format!("no thread to connect: {error}")))
             }
         }
     }
 
-    fn send(&mut self, text: &str) -> Option<String> {
+    fn send(&mut self, text: &str) -> Option<Lost> {
         let until = self.clock.now().plus(self.send_timeout);
         let Wire::Open(conversation) = &mut self.wire else {
-            return Some("there is no connection".to_owned());
+            return Some(Lost::new("there is no connection"));
         };
         let error = conversation.send(text, until).err()?;
         self.wire = Wire::Closed;
-        Some(error.to_string())
+        Some(error.into())
     }
 
     fn listen(&mut self, until: Nanos) -> Heard {
@@ -191,18 +224,18 @@ impl Driver {
                     self.wire = Wire::Open(Box::new(conversation));
                     Heard::Up
                 }
-                Ok(Err(why)) => {
+                Ok(Err(lost)) => {
                     self.wire = Wire::Closed;
-                    Heard::Down(why)
+                    Heard::Down(lost)
                 }
                 Err(RecvTimeoutError::Timeout) if *given_up_at <= now => {
                     self.wire = Wire::Closed;
-                    Heard::Down("the resolver does not answer".to_owned())
+                    Heard::Down(Lost::new("the resolver does not answer"))
                 }
                 Err(RecvTimeoutError::Timeout) => Heard::Nothing,
                 Err(RecvTimeoutError::Disconnected) => {
                     self.wire = Wire::Closed;
-                    Heard::Down("the thread that connects panicked".to_owned())
+                    Heard::Down(Lost::new("the thread that connects panicked"))
                 }
             },
             Wire::Open(conversation) => match conversation.receive(until) {
@@ -210,7 +243,7 @@ impl Driver {
                 Ok(None) => Heard::Nothing,
                 Err(error) => {
                     self.wire = Wire::Closed;
-                    Heard::Down(error.to_string())
+                    Heard::Down(error.into())
                 }
             },
         }

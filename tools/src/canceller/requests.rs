@@ -176,10 +176,12 @@ pub enum Message {
 pub enum Answer {
     /// The venue's time.
     Time(VenueMillis),
+    /// The session is logged on.
+    LoggedOn,
     /// Open orders.
     OpenOrders(Vec<OpenOrder>),
-    /// It is done.
-    Done,
+    /// The order is taken back.
+    Cancelled(OpenOrder),
 }
 
 #[derive(Deserialize)]
@@ -290,7 +292,8 @@ fn answer(request: &Request, result: &str) -> Result<Answer, String> {
         Request::OpenOrders { .. } => serde_json::from_str(result)
             .map(Answer::OpenOrders)
             .map_err(unreadable),
-        Request::LogOn | Request::Cancel(_) => Ok(Answer::Done),
+        Request::LogOn => Ok(Answer::LoggedOn),
+        Request::Cancel(order) => Ok(Answer::Cancelled(order.clone())),
     }
 }
 

@@ -4,7 +4,7 @@ use super::requests::tests::{ed25519, hmac, order};
 use super::*;
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 const LATENCY: Nanos = Nanos::from_ms(2);
 const SETTLE: Nanos = Nanos::from_secs(5);
@@ -186,6 +186,11 @@ impl Venue {
     }
 }
 
+pub(crate) const CUT: Input<'static> = Input::Down {
+    why: "cut",
+    status: None,
+};
+
 pub(crate) struct World {
     pub(crate) canceller: Canceller,
     pub(crate) venue: Venue,
@@ -275,7 +280,7 @@ impl World {
             let (_, incoming) = self.incoming.pop_front().expect("looked at");
             match incoming {
                 Incoming::Up => self.handle(Input::Up),
-                Incoming::Down => self.handle(Input::Down("cut")),
+                Incoming::Down => self.handle(CUT),
                 Incoming::Message(text) => self.handle(Input::Message(&text)),
             }
         } else {
@@ -572,9 +577,21 @@ fn an_idle_connection_is_kept_alive_replaced_in_time_and_restored_with_back_off(
     assert!(world.canceller.is_ready());
     assert_eq!(world.connects.len(), 4);
 
+    for (status, quiet) in [(418, BANNED_QUIET), (429, RATE_LIMITED_QUIET)] {
+        let refused_at = world.now;
+        world.handle(Input::Down {
+            why: "refused",
+            status: Some(status),
+        });
+        world.run_for(Nanos::from_secs(200));
+        let next = world.connects.iter().find(|at| **at > refused_at);
+        let waited = next.expect("connected again").since(refused_at);
+        assert!(waited >= quiet, "{status}: {waited:?}");
+    }
+
     let before = world.connects.len();
     world.venue.refuses_connections = u32::MAX;
-    world.handle(Input::Down("cut"));
+    world.handle(CUT);
     world.run_for(Nanos::from_secs(300));
     let attempts = world.connects.len() - before;
     assert!((60..130).contains(&attempts), "{attempts} in five minutes");

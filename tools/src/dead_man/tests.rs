@@ -3,7 +3,7 @@
 use super::*;
 use crate::canceller::Input;
 use crate::canceller::requests::tests::{ed25519, order};
-use crate::canceller::tests::{World, left, orders};
+use crate::canceller::tests::{CUT, World, left, orders};
 
 const BOUND: Nanos = Nanos::from_secs(1);
 
@@ -186,7 +186,7 @@ fn a_connection_that_is_down_when_it_is_needed_comes_up_and_cancels() {
     let mut watch = Watch::new(BOUND);
     run(&mut world, &mut watch, &core, s(9));
     world.venue.refuses_connections = 3;
-    world.handle(Input::Down("cut"));
+    world.handle(CUT);
     run(&mut world, &mut watch, &core, s(30));
     assert_eq!(left(&world), [4, 5]);
 }

@@ -28,13 +28,17 @@ pub struct ConnectFault {
     pub cause: LinkDown,
     /// What happened, from the system, the TLS library or the peer.
     pub detail: String,
+    /// The HTTP status with which the peer refused the upgrade: 418 and 429 ask for a pause.
+    pub status: Option<u16>,
 }
 
 impl ConnectFault {
-    fn new(cause: LinkDown, detail: impl Into<String>) -> Self {
+    /// A fault of anything but the upgrade's answer.
+    pub(super) fn new(cause: LinkDown, detail: impl Into<String>) -> Self {
         Self {
             cause,
             detail: detail.into(),
+            status: None,
         }
     }
 }
@@ -74,7 +78,7 @@ pub(super) fn connect_and_upgrade(
     clock: Clock,
     deadline: Nanos,
 ) -> Result<Upgraded, ConnectFault> {
-    let fault = |(cause, detail): (LinkDown, String)| ConnectFault { cause, detail };
+    let fault = |(cause, detail): (LinkDown, String)| ConnectFault::new(cause, detail);
     let addresses = tcp::resolve(endpoint.host(), endpoint.port()).map_err(fault)?;
     let socket = tcp::connect(&addresses, until(deadline, clock)).map_err(fault)?;
     let mut stream = BlockingStream {
@@ -133,7 +137,10 @@ fn upgrade(url: &str, stream: BlockingStream) -> Result<Upgraded, ConnectFault> 
     };
     check_response(&response, &key).map_err(|why| {
         let body = String::from_utf8_lossy(&tail[..tail.len().min(BODY_BYTES_SHOWN)]);
-        refused(format!("{why} (status {}) {body}", response.status()))
+        ConnectFault {
+            status: Some(response.status().as_u16()),
+            ..refused(format!("{why} (status {}) {body}", response.status()))
+        }
     })?;
     Ok(Upgraded { stream, tail })
 }
