@@ -3,7 +3,7 @@
 //! Does not: hold any state; `trading` does. Invariant: without an account nothing here costs more than a look at
 //! an `Option`.
 
-use crate::event::{Command, LinkId, Payload};
+use crate::event::{Command, LinkDown, LinkId, Payload};
 use crate::instrument::InstrumentIndex;
 use crate::order::Side;
 use crate::outbox::Outbox;
@@ -13,7 +13,7 @@ use crate::telemetry::records::{CommandResult, RecordBody};
 use crate::telemetry::trace::TraceEvent;
 use crate::units::Nanos;
 use crate::venue::binance::codec::Trade;
-use crate::venue::binance::fault::OnFault;
+use crate::venue::binance::fault::{Fault, OnFault};
 
 use super::brain::Brain;
 use super::trading::Look;
@@ -37,6 +37,35 @@ impl<T: Strategy> Brain<T> {
         if desk.trading.strategy_acts() {
             desk.look(index, Look::Book(book_at));
             desk.tell_news();
+        }
+    }
+
+    /// Does what the table says about something on the order link that could not be read. It may have been a fill,
+    /// and no book is the worse for it.
+    #[cold]
+    fn answer_order_fault<S: Stopwatch>(
+        &mut self,
+        now: Nanos,
+        link: LinkId,
+        fault: Fault,
+        watch: &S,
+        out: &mut Outbox,
+    ) {
+        match fault.response_to_orders() {
+            OnFault::CountAndDrop => {}
+            OnFault::Resync | OnFault::Reconcile => {
+                if let Some(mut desk) = self.desk(now, watch, out) {
+                    desk.reconcile();
+                }
+            }
+            OnFault::Reconnect => {
+                self.session
+                    .fail(now, link, LinkDown::Requested, out, &mut self.notices);
+            }
+            OnFault::Halt => {
+                let until = self.budget.blocked_until();
+                self.session.close_all(now, until, out, &mut self.notices);
+            }
         }
     }
 
@@ -123,13 +152,8 @@ impl<S: Stopwatch, T: Strategy> Engine<S, T> {
         let message = match decoder.decode(payload) {
             Ok(message) => message,
             Err(fault) => {
-                let answer = fault.response();
-                brain.fault(now, link, fault, out);
-                if answer == OnFault::Reconcile
-                    && let Some(mut desk) = brain.desk(now, stopwatch, out)
-                {
-                    desk.reconcile();
-                }
+                brain.count_fault(now, link, fault);
+                brain.answer_order_fault(now, link, fault, stopwatch, out);
                 return;
             }
         };

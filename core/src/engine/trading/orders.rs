@@ -19,6 +19,9 @@ use crate::venue::binance::order_entry::{OrderTarget, RequestKind};
 use super::requests::{OrderRequest, Purpose};
 use super::{Desk, Stopwatch};
 
+/// The venue's code for a request whose time it does not like: the only one after which an order is sent again.
+const CLOCK_REFUSED: i32 = -1021;
+
 /// Why nothing was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refused {
@@ -143,15 +146,15 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
     /// Writes an admitted order into the outbox. `retried` after the venue did not like the clock.
     pub(super) fn place(&mut self, id: OrderId, admitted_at: Nanos, retried: bool) {
         let Some(link) = self.session.orders() else {
-            self.not_encoded(id);
+            self.not_encoded(id, retried);
             return;
         };
         let Some(at) = self.clocks.venue(self.now) else {
-            self.not_encoded(id);
+            self.not_encoded(id, retried);
             return;
         };
         if !self.trading.requests.has_room() {
-            self.not_encoded(id);
+            self.not_encoded(id, retried);
             return;
         }
         let trading = &mut *self.trading;
@@ -161,7 +164,7 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
         let (request_id, weight) = (request.id, request.weight);
         if self.out.send(link, &[request.message]) == Err(Full) {
             self.telemetry.counters.increment(Counter::OutboxFull);
-            self.not_encoded(id);
+            self.not_encoded(id, retried);
             return;
         }
         let encoded = self.watch.stamp();
@@ -190,8 +193,17 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
         self.wake_for_answers();
     }
 
-    /// An admitted order that could not be written.
-    fn not_encoded(&mut self, id: OrderId) {
+    /// An admitted order that could not be written; one that is `retried` was, and the venue refused it.
+    fn not_encoded(&mut self, id: OrderId, retried: bool) {
+        if retried {
+            self.tell(
+                id,
+                Input::Refused {
+                    code: CLOCK_REFUSED,
+                },
+            );
+            return;
+        }
         self.trading.funnel.count(FunnelStage::Unencoded);
         self.tell(id, Input::NotSent);
     }
@@ -296,7 +308,7 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
         let (request_id, weight) = (request.id, request.weight);
         if self.out.send(link, &[request.message]) == Err(Full) {
             self.telemetry.counters.increment(Counter::OutboxFull);
-            self.not_encoded(new);
+            self.not_encoded(new, false);
             return Err(Refused::NoLink);
         }
         let encoded = self.watch.stamp();

@@ -1,0 +1,476 @@
+//! Orders placed, cancelled, replaced and made smaller by commands, and every way in which the venue answers.
+
+use veloz_core::event::{Command, OrderRef};
+use veloz_core::order::{ClientId, DoneReason, OrderId, OrderState, Side};
+use veloz_core::risk::{Rejection, TradingState};
+use veloz_core::strategy::Stage;
+use veloz_core::telemetry::records::{CommandResult, HaltCause, OrderRequest, RecordBody};
+use veloz_core::units::{Lots, Ticks};
+
+use crate::desk::{BTC, Desk, Held, Setup, WHOLE, limit, lots, ticks};
+
+const UNKNOWN_ORDER: &str = r#"{"code":-2011,"msg":"Unknown order sent."}"#;
+const NO_SUCH_ORDER: &str = r#"{"code":-2013,"msg":"Order does not exist."}"#;
+const CLOCK: &str =
+    r#"{"code":-1021,"msg":"Timestamp for this request is outside of the recvWindow."}"#;
+const TIMEOUT: &str = r#"{"code":-1007,"msg":"Timeout waiting for response from backend server. Send status unknown; execution status unknown."}"#;
+
+fn ready() -> Desk {
+    Desk::ready(&Setup::default())
+}
+
+fn done(reason: DoneReason) -> OrderState {
+    OrderState::Done(reason)
+}
+
+fn open_buys(desk: &Desk) -> i128 {
+    desk.engine
+        .oms()
+        .expect("an account")
+        .totals(BTC)
+        .buy_remaining_lots
+}
+
+fn was_refused(desk: &Desk, id: OrderId, kind: OrderRequest, number: i32) -> bool {
+    desk.recorded(|record| {
+        matches!(record, RecordBody::VenueRefused { order, request, code, .. }
+            if *order == id && *request == kind && *code == number)
+    })
+}
+
+#[test]
+fn answers_and_reports_of_an_order_come_in_any_order_and_twice() {
+    for script in [
+        "ack new half rest",
+        "new ack half rest",
+        "half ack rest new",
+        "half half ack rest rest half",
+        "rest half ack",
+        "new half rest ack ack",
+    ] {
+        let mut desk = ready();
+        let id = desk.place(Side::Buy, 9_990, 2 * WHOLE);
+        let asked = desk.take("order.place");
+        assert_eq!(asked.text("price"), "99.90");
+        assert_eq!(asked.text("newClientOrderId"), "vz-mm1_7_1");
+        assert_eq!(desk.state(id), OrderState::Sent, "{script}");
+        let mut held = Held::of(&asked, 41);
+        assert_eq!((held.qty, held.side.as_str()), (2 * WHOLE, "BUY"));
+        for step in script.split(' ') {
+            let (executed, fill) = match step {
+                "half" => (WHOLE, Some((1, WHOLE))),
+                "rest" => (2 * WHOLE, Some((2, WHOLE))),
+                _ => (0, None),
+            };
+            held.executed = executed;
+            match step {
+                "ack" => desk.answer(&asked, &held.placed(desk.unix_ms())),
+                "new" => desk.report(&held, "NEW", "NEW", None),
+                "half" => desk.report(&held, "TRADE", "PARTIALLY_FILLED", fill),
+                _ => desk.report(&held, "TRADE", "FILLED", fill),
+            }
+        }
+        assert_eq!(desk.state(id), done(DoneReason::Filled), "{script}");
+        assert_eq!(desk.position(BTC), 2 * WHOLE, "{script}");
+        let mut fills = desk.fills();
+        fills.sort_unstable();
+        assert_eq!(fills, [(id, 1, WHOLE), (id, 2, WHOLE)], "{script}");
+        assert_eq!(
+            desk.states(id).iter().filter(|it| **it == "filled").count(),
+            1
+        );
+        desk.advance(1_000);
+        desk.expect_quiet();
+        let risk = desk.engine.risk().expect("an account");
+        assert_eq!(risk.state(), TradingState::Active, "{script}");
+    }
+}
+
+#[test]
+fn a_cancel_is_answered_before_its_report_and_after_it() {
+    for script in ["answer report", "report answer", "report report", "answer"] {
+        let mut desk = ready();
+        let (id, held) = desk.rest(Side::Buy, 9_990, WHOLE);
+        let answer = desk.cancel(id);
+        assert_eq!(answer, (CommandResult::Done, None, Some(id)));
+        assert_eq!(desk.state(id), OrderState::CancelSent);
+        assert_eq!(desk.cancel(id).0, CommandResult::NotOpen);
+        let asked = desk.take("order.cancel");
+        assert_eq!(asked.params["orderId"], held.venue_id);
+        for step in script.split(' ') {
+            match step {
+                "answer" => desk.answer(&asked, &held.cancelled(desk.unix_ms())),
+                _ => desk.report(&held, "CANCELED", "CANCELED", None),
+            }
+        }
+        assert_eq!(desk.state(id), done(DoneReason::Cancelled), "{script}");
+        assert_eq!(desk.states(id).last(), Some(&"cancelled"));
+        assert_eq!(desk.cancel(id).0, CommandResult::NotOpen);
+        desk.advance(3_000);
+        desk.expect_quiet();
+        assert_eq!(open_buys(&desk), 0);
+    }
+}
+
+#[test]
+fn a_cancel_that_found_nothing_waits_for_the_fill_and_then_asks() {
+    // The fill is under way.
+    let mut desk = ready();
+    let (id, mut held) = desk.rest(Side::Buy, 9_990, WHOLE);
+    assert_eq!(desk.cancel(id).0, CommandResult::Done);
+    let asked = desk.take("order.cancel");
+    desk.refuse(&asked, 400, UNKNOWN_ORDER);
+    assert_eq!(desk.state(id), OrderState::Unresolved);
+    assert_eq!(open_buys(&desk), i128::from(WHOLE));
+    desk.fill(&mut held, 5, WHOLE);
+    assert_eq!(desk.state(id), done(DoneReason::Filled));
+    desk.advance(2_000);
+    desk.expect_quiet();
+    assert_eq!(desk.position(BTC), WHOLE);
+
+    // Nothing comes: the venue is asked.
+    let mut desk = ready();
+    let (id, held) = desk.rest(Side::Buy, 9_990, WHOLE);
+    assert_eq!(desk.cancel(id).0, CommandResult::Done);
+    let asked = desk.take("order.cancel");
+    desk.refuse(&asked, 400, UNKNOWN_ORDER);
+    desk.advance(200);
+    desk.expect_quiet();
+    desk.advance(100);
+    let asked = desk.take("order.status");
+    desk.answer(&asked, &held.status("CANCELED", desk.unix_ms()));
+    assert_eq!(desk.state(id), done(DoneReason::Cancelled));
+    assert!(was_refused(&desk, id, OrderRequest::Cancel, -2011));
+}
+
+#[test]
+fn a_lost_answer_leaves_the_order_unresolved_until_the_venue_says() {
+    // It is there.
+    let mut desk = ready();
+    let id = desk.place(Side::Buy, 9_990, WHOLE);
+    let held = Held::of(&desk.take("order.place"), 41);
+    desk.advance(1_900);
+    desk.expect_quiet();
+    desk.advance(200);
+    assert_eq!(desk.state(id), OrderState::Unresolved);
+    assert_eq!(open_buys(&desk), i128::from(WHOLE));
+    let asked = desk.take("order.status");
+    assert_eq!(asked.text("origClientOrderId"), held.client_id);
+    desk.answer(&asked, &held.status("NEW", desk.unix_ms()));
+    assert_eq!(desk.state(id), OrderState::Live);
+    let funnel = desk.engine.funnel().expect("an account");
+    assert_eq!(
+        (funnel.stage(Stage::Unknown), funnel.stage(Stage::Found)),
+        (1, 1)
+    );
+
+    // It never arrived, which is known only when it cannot arrive any more.
+    let mut desk = ready();
+    let id = desk.place(Side::Buy, 9_990, WHOLE);
+    let late = desk.take("order.place");
+    let sent = desk.now;
+    desk.advance(2_100);
+    while desk.state(id) == OrderState::Unresolved {
+        assert_eq!(open_buys(&desk), i128::from(WHOLE));
+        if !desk.asked.is_empty() {
+            let asked = desk.take("order.status");
+            desk.refuse(&asked, 400, NO_SUCH_ORDER);
+        }
+        assert!(desk.now.since(sent).as_ms() < 60_000, "never resolved");
+        desk.advance(250);
+    }
+    assert!(desk.now.since(sent).as_ms() >= 6_000);
+    assert_eq!(desk.state(id), done(DoneReason::Rejected));
+    assert_eq!(open_buys(&desk), 0);
+    let funnel = desk.engine.funnel().expect("an account");
+    assert_eq!(funnel.stage(Stage::NeverArrived), 1);
+    // What the venue still says to a request that was given up is nothing.
+    desk.refuse(
+        &late,
+        400,
+        r#"{"code":-2010,"msg":"Order would immediately match and take."}"#,
+    );
+    assert_eq!(desk.state(id), done(DoneReason::Rejected));
+}
+
+#[test]
+fn an_unknown_outcome_is_asked_for_with_its_trades() {
+    let mut desk = ready();
+    let id = desk.place(Side::Buy, 9_990, WHOLE);
+    let asked = desk.take("order.place");
+    let mut held = Held::of(&asked, 41);
+    desk.refuse(&asked, 504, TIMEOUT);
+    assert_eq!(desk.state(id), OrderState::Unresolved);
+    desk.advance(0);
+    held.executed = WHOLE;
+    let asked = desk.take("order.status");
+    desk.answer(&asked, &held.status("FILLED", desk.unix_ms()));
+    assert_eq!(desk.state(id), OrderState::Unresolved);
+    assert_eq!(desk.position(BTC), 0);
+    desk.advance(300);
+    let asked = desk.take("myTrades");
+    assert_eq!(asked.params["orderId"], 41);
+    let trade = format!(
+        r#"[{{"symbol":"BTCUSDT","id":9,"orderId":41,"orderListId":-1,"price":"{}","qty":"{}","quoteQty":"99.9","commission":"0.00000000","commissionAsset":"USDT","time":{},"isBuyer":true,"isMaker":true,"isBestMatch":true}}]"#,
+        ticks(9_990),
+        lots(WHOLE),
+        desk.unix_ms()
+    );
+    desk.answer(&asked, &trade);
+    assert_eq!(desk.state(id), done(DoneReason::Filled));
+    assert_eq!(desk.fills(), [(id, 9, WHOLE)]);
+    assert_eq!(desk.position(BTC), WHOLE);
+}
+
+#[test]
+fn a_refused_clock_is_measured_and_the_order_sent_once_more() {
+    for accepted in [true, false] {
+        let mut desk = ready();
+        let id = desk.place(Side::Buy, 9_990, WHOLE);
+        let first = desk.take("order.place");
+        let times = desk.times_asked;
+        desk.refuse(&first, 400, CLOCK);
+        assert_eq!(desk.state(id), OrderState::Sent);
+        desk.advance(1);
+        assert_eq!(desk.times_asked, times + 1);
+        let again = desk.take("order.place");
+        assert_ne!(again.id, first.id);
+        assert_eq!(
+            again.text("newClientOrderId"),
+            first.text("newClientOrderId")
+        );
+        if accepted {
+            let held = Held::of(&again, 41);
+            desk.answer(&again, &held.placed(desk.unix_ms()));
+            assert_eq!(desk.state(id), OrderState::Live);
+        } else {
+            desk.refuse(&again, 400, CLOCK);
+            desk.advance(1);
+            assert_eq!(desk.state(id), done(DoneReason::Rejected));
+        }
+        desk.expect_quiet();
+    }
+}
+
+#[test]
+fn an_order_that_waits_for_the_clock_when_its_link_goes_was_refused() {
+    let mut desk = ready();
+    let id = desk.place(Side::Buy, 9_990, WHOLE);
+    let asked = desk.take("order.place");
+    desk.refuse(&asked, 400, CLOCK);
+    desk.link_down(veloz_core::event::LinkDown::Closed);
+    desk.advance(1);
+    assert_eq!(desk.state(id), done(DoneReason::Rejected));
+    assert!(!desk.engine.risk().expect("an account").is_killed());
+}
+
+#[test]
+fn a_rate_limit_is_waited_out() {
+    let mut desk = ready();
+    let (resting, held) = desk.rest(Side::Buy, 9_980, WHOLE);
+    let id = desk.place(Side::Buy, 9_990, WHOLE);
+    let asked = desk.take("order.place");
+    let until = desk.unix_ms() + 30_000;
+    let error = format!(
+        r#"{{"code":-1003,"msg":"Too much request weight used; current limit is 6000 request weight per 1 MINUTE. Please use WebSocket Streams for live updates to avoid polling the API.","data":{{"serverTime":{},"retryAfter":{until}}}}}"#,
+        desk.unix_ms()
+    );
+    desk.refuse(&asked, 429, &error);
+    assert_eq!(desk.state(id), done(DoneReason::Rejected));
+    let (result, reason, _) = desk.place_intent(limit(Side::Buy, 9_990, WHOLE), None);
+    assert_eq!(
+        (result, reason),
+        (CommandResult::Rejected, Some(Rejection::VenueRateBudget))
+    );
+    assert_eq!(desk.cancel(resting).0, CommandResult::Done);
+    desk.advance(29_000);
+    desk.expect_quiet();
+    // Two clocks and a guard between them.
+    desk.advance(3_500);
+    let asked = desk.take("order.cancel");
+    desk.answer(&asked, &held.cancelled(desk.unix_ms()));
+    assert_eq!(desk.state(resting), done(DoneReason::Cancelled));
+}
+
+#[test]
+fn a_ban_halts_and_nothing_is_sent_until_it_is_over() {
+    let mut desk = ready();
+    let id = desk.place(Side::Buy, 9_990, WHOLE);
+    let asked = desk.take("order.place");
+    let until = desk.unix_ms() + 60_000;
+    let error = format!(
+        r#"{{"code":-1003,"msg":"Way too much request weight used; IP banned until {until}. Please use WebSocket Streams for live updates to avoid bans.","data":{{"serverTime":{},"retryAfter":{until}}}}}"#,
+        desk.unix_ms()
+    );
+    desk.refuse(&asked, 418, &error);
+    assert_eq!(desk.state(id), done(DoneReason::Rejected));
+    assert!(desk.recorded(|record| matches!(
+        record,
+        RecordBody::TradingState {
+            to: TradingState::Halted,
+            cause: HaltCause::Banned,
+            ..
+        }
+    )));
+    assert_eq!(desk.closed.len(), 3);
+    let times = desk.times_asked;
+    desk.feed = false;
+    desk.advance(59_000);
+    assert_eq!(desk.times_asked, times);
+    desk.expect_quiet();
+    desk.feed = true;
+    desk.advance_to_log_on();
+    desk.introduce("[]");
+    desk.advance(2_000);
+    // The ban is over; trading again is an operator's decision.
+    let (_, reason, _) = desk.place_intent(limit(Side::Buy, 9_990, WHOLE), None);
+    assert_eq!(reason, Some(Rejection::NotReady));
+    let (result, _, _) = desk.command(|token| Command::SetTradingState {
+        token,
+        state: TradingState::Active,
+    });
+    assert_eq!(result, CommandResult::Done);
+    desk.place(Side::Buy, 9_990, WHOLE);
+}
+
+#[test]
+fn a_refused_order_is_over() {
+    let mut desk = ready();
+    let id = desk.place(Side::Buy, 9_990, WHOLE);
+    let asked = desk.take("order.place");
+    let error = r#"{"code":-2010,"msg":"Account has insufficient balance for requested action."}"#;
+    desk.refuse(&asked, 400, error);
+    assert_eq!(desk.state(id), done(DoneReason::Rejected));
+    assert_eq!(desk.states(id), ["sent", "rejected"]);
+    assert!(was_refused(&desk, id, OrderRequest::Place, -2010));
+    assert_eq!(open_buys(&desk), 0);
+    let funnel = desk.engine.funnel().expect("an account");
+    assert_eq!(funnel.stage(Stage::Refused), 1);
+}
+
+fn replace(desk: &mut Desk, id: OrderId) -> (CommandResult, Option<Rejection>, Option<OrderId>) {
+    desk.command(|token| Command::Replace {
+        token,
+        order: OrderRef::Id(id),
+        client_id: None,
+        price: Ticks(9_985),
+        qty: Lots(2 * WHOLE),
+    })
+}
+
+#[test]
+fn a_replacement_comes_only_when_the_old_order_went() {
+    let mut desk = ready();
+    let (old, held) = desk.rest(Side::Buy, 9_990, WHOLE);
+    let (result, _, new) = replace(&mut desk, old);
+    assert_eq!(result, CommandResult::Done);
+    let new = new.expect("admitted");
+    assert_eq!(desk.state(old), OrderState::ReplaceSent);
+    assert_eq!(desk.state(new), OrderState::Sent);
+    let asked = desk.take("order.cancelReplace");
+    assert_eq!(asked.text("cancelReplaceMode"), "STOP_ON_FAILURE");
+    assert_eq!(asked.text("cancelRestrictions"), "ONLY_NEW");
+    let next = Held::of(&asked, 77);
+    let result = format!(
+        r#"{{"cancelResult":"SUCCESS","newOrderResult":"SUCCESS","cancelResponse":{},"newOrderResponse":{}}}"#,
+        held.cancelled(desk.unix_ms()),
+        next.placed(desk.unix_ms())
+    );
+    desk.answer(&asked, &result);
+    assert_eq!(desk.state(old), done(DoneReason::Cancelled));
+    assert_eq!(desk.state(new), OrderState::Live);
+    assert_eq!(open_buys(&desk), i128::from(2 * WHOLE));
+}
+
+#[test]
+fn an_order_of_which_something_traded_is_not_replaced() {
+    let mut desk = ready();
+    let (old, mut held) = desk.rest(Side::Buy, 9_990, 2 * WHOLE);
+    // The venue sees the fill first: it refuses both halves.
+    let (_, _, new) = replace(&mut desk, old);
+    let new = new.expect("admitted");
+    let asked = desk.take("order.cancelReplace");
+    desk.fill(&mut held, 3, WHOLE);
+    let error = r#"{"code":-2022,"msg":"Order cancel-replace failed.","data":{"cancelResult":"FAILURE","newOrderResult":"NOT_ATTEMPTED","cancelResponse":{"code":-2011,"msg":"Order was not canceled due to cancel restrictions."},"newOrderResponse":null}}"#;
+    desk.refuse(&asked, 400, error);
+    assert_eq!(desk.state(old), OrderState::PartiallyFilled);
+    assert_eq!(desk.state(new), done(DoneReason::Rejected));
+    assert_eq!(open_buys(&desk), i128::from(WHOLE));
+    // And so do we, once we know.
+    assert_eq!(replace(&mut desk, old).0, CommandResult::NotOpen);
+    desk.expect_quiet();
+    assert_eq!(desk.position(BTC), WHOLE);
+}
+
+#[test]
+fn an_order_becomes_smaller_by_answer_and_by_report() {
+    for report_first in [true, false] {
+        let mut desk = ready();
+        let (id, mut held) = desk.rest(Side::Buy, 9_990, 3 * WHOLE);
+        let amend = |desk: &mut Desk, qty: i64| {
+            let (result, _, _) = desk.command(|token| Command::Amend {
+                token,
+                order: OrderRef::Id(id),
+                qty: Lots(qty),
+            });
+            result
+        };
+        assert_eq!(amend(&mut desk, 3 * WHOLE), CommandResult::InvalidValue);
+        assert_eq!(amend(&mut desk, WHOLE), CommandResult::Done);
+        assert_eq!(desk.state(id), OrderState::ReplaceSent);
+        assert_eq!(amend(&mut desk, WHOLE), CommandResult::NotOpen);
+        let asked = desk.take("order.amend.keepPriority");
+        assert_eq!(open_buys(&desk), i128::from(3 * WHOLE));
+        held.qty = WHOLE;
+        if report_first {
+            desk.report(&held, "REPLACED", "NEW", None);
+        }
+        desk.answer(&asked, &held.amended("NEW", desk.unix_ms()));
+        desk.report(&held, "REPLACED", "NEW", None);
+        assert_eq!(desk.state(id), OrderState::Live, "{report_first}");
+        assert_eq!(open_buys(&desk), i128::from(WHOLE));
+
+        // A refusal leaves it as it was.
+        assert_eq!(amend(&mut desk, WHOLE / 2), CommandResult::Done);
+        let asked = desk.take("order.amend.keepPriority");
+        let error =
+            r#"{"code":-2038,"msg":"The requested action would change no state; rejecting."}"#;
+        desk.refuse(&asked, 400, error);
+        assert_eq!(desk.state(id), OrderState::Live);
+        assert_eq!(open_buys(&desk), i128::from(WHOLE));
+    }
+}
+
+#[test]
+fn all_orders_go_at_once_and_orders_go_by_the_clients_id() {
+    let mut desk = ready();
+    let alias = ClientId::new("web-1").expect("legal");
+    let (_, _, first) = desk.place_intent(limit(Side::Buy, 9_990, WHOLE), Some("web-1"));
+    let first = first.expect("admitted");
+    let held = desk.accept();
+    let others = [9_980, 9_970].map(|price| desk.rest(Side::Buy, price, WHOLE));
+    let (result, _, order) = desk.command(|token| Command::Cancel {
+        token,
+        order: OrderRef::Client(alias),
+    });
+    assert_eq!((result, order), (CommandResult::Done, Some(first)));
+    let nobody = OrderId {
+        run: 1,
+        sequence: 1,
+    };
+    assert_eq!(desk.cancel(nobody).0, CommandResult::UnknownOrder);
+    let (result, _, _) = desk.command(|token| Command::CancelAll {
+        token,
+        instrument: Some(BTC),
+    });
+    assert_eq!(result, CommandResult::Done);
+    // One cancel each, the first's as well.
+    let all = [(first, held)].into_iter().chain(others);
+    for (id, held) in all {
+        let asked = desk.take("order.cancel");
+        assert_eq!(asked.params["orderId"], held.venue_id);
+        desk.answer(&asked, &held.cancelled(desk.unix_ms()));
+        assert_eq!(desk.state(id), done(DoneReason::Cancelled));
+    }
+    desk.expect_quiet();
+}
