@@ -1,6 +1,8 @@
-//! Measurements of the whole engine: replays of recorded sessions, instruction counts, allocations.
+//! Measurements of the whole engine: replays of recorded sessions, instruction counts, allocations, and market message
+//! in to order out beside the idiomatic stack.
 //!
-//! Comparisons with other libraries live in `peers`, a package of its own.
+//! Comparisons with other libraries live in `peers`, a package of its own, but for that stack: it is made of what the
+//! workspace has anyway.
 
 pub mod gate;
 mod numbers;

@@ -26,14 +26,18 @@ const REMOVED_PERCENT: u64 = 20;
 
 /// One message, and the order that it must lead to.
 pub struct Tick {
-    /// The unmasked websocket frame.
-    pub(super) frame: Vec<u8>,
-    pub(super) side: Side,
+    frame: Vec<u8>,
+    side: Side,
     /// As the order prints it.
-    pub(super) price: String,
+    price: String,
 }
 
 impl Tick {
+    /// The unmasked websocket frame.
+    pub(super) fn frame(&self) -> &[u8] {
+        &self.frame
+    }
+
     /// Whether a request is the order that the message must lead to.
     pub(super) fn is_answered_by(&self, request: &str) -> bool {
         let side = format!(r#""side":"{}""#, self.side.label());

@@ -243,7 +243,7 @@ impl Idiomatic {
     /// Lets a message arrive.
     pub(super) fn arrive(&mut self, tick: &Tick) {
         self.now = self.now.plus(Nanos::from_ms(1));
-        let sealed = self.market.far.seal(&tick.frame);
+        let sealed = self.market.far.seal(tick.frame());
         self.market.arrive(sealed);
     }
 

@@ -87,11 +87,14 @@ impl Watch for Unstamped {
     }
 }
 
-/// The product's clock, read for every stage, ahead by the virtual time that passed between messages.
+/// The product's clock, read for every stage. Between messages virtual time passes instead: other contestants run
+/// then, and no link may seem silent for that.
 #[derive(Clone)]
 pub struct Stamped {
     clock: Clock,
-    ahead: Rc<Cell<Nanos>>,
+    /// Virtual time minus the clock's, nanoseconds.
+    offset: Rc<Cell<i64>>,
+    last: Rc<Cell<Nanos>>,
 }
 
 impl Stamped {
@@ -99,7 +102,8 @@ impl Stamped {
     pub fn new(clock: Clock) -> Self {
         Self {
             clock,
-            ahead: Rc::default(),
+            offset: Rc::default(),
+            last: Rc::default(),
         }
     }
 }
@@ -107,7 +111,7 @@ impl Stamped {
 impl Stopwatch for Stamped {
     #[inline]
     fn stamp(&self) -> Nanos {
-        self.clock.now().plus(self.ahead.get())
+        Nanos(self.clock.now().0.wrapping_add_signed(self.offset.get()))
     }
 }
 
@@ -120,11 +124,15 @@ impl Watch for Stamped {
 
     #[inline]
     fn now(&self) -> Nanos {
-        self.stamp()
+        let now = self.stamp();
+        self.last.set(now);
+        now
     }
 
     fn pass(&self, by: Nanos) {
-        self.ahead.set(self.ahead.get().plus(by));
+        let target = self.last.get().plus(by);
+        self.last.set(target);
+        self.offset.set(target.0 as i64 - self.clock.now().0 as i64);
     }
 }
 
@@ -299,9 +307,9 @@ impl<W: Watch> Trader<W> {
         self.serve();
     }
 
-    /// What arrives for a message: ciphertext where there is TLS.
-    pub(super) fn arrival(&mut self, tick: &Tick) -> Vec<u8> {
-        self.market.far.seal(&tick.frame)
+    /// What arrives for a message, for [`Trader::receive`]: ciphertext where there is TLS.
+    pub fn arrival(&mut self, tick: &Tick) -> Vec<u8> {
+        self.market.far.seal(tick.frame())
     }
 
     /// One message, and the bytes of what it causes: all that is measured.
@@ -346,11 +354,6 @@ impl<W: Watch> Trader<W> {
                 black_box(writer.pending());
             }
         }
-    }
-
-    /// The frame of a message without TLS, for [`Trader::receive`].
-    pub fn frame(tick: &Tick) -> &[u8] {
-        &tick.frame
     }
 
     /// What became of the message: the order as the far end reads it. The venue's answers wait afterwards.

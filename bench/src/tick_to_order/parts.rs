@@ -44,7 +44,8 @@ pub fn parts(batches: usize) -> Vec<Part> {
     // The first diff completes the book.
     let tick = flow.next_tick();
     trader.pass();
-    trader.receive(Trader::<Unstamped>::frame(&tick));
+    let arrival = trader.arrival(&tick);
+    trader.receive(&arrival);
     trader.sent();
     trader.settle();
     trader.tidy();

@@ -11,6 +11,8 @@ use crate::units::{Lots, Ticks};
 pub struct Totals {
     /// Orders that are not over.
     pub open_count: u32,
+    /// Those of them that buy.
+    pub buy_count: u32,
     /// Those of them that are [`OrderState::Unresolved`].
     pub unresolved_count: u32,
     /// Lots that buys can still fill. Wider than [`Lots`], because a sum of them can leave their range.
@@ -116,6 +118,9 @@ impl Totals {
         self.open_count = self
             .open_count
             .wrapping_add_signed(sign * i32::from(part.is_open));
+        self.buy_count = self
+            .buy_count
+            .wrapping_add_signed(sign * i32::from(part.is_open && part.side == Side::Buy));
         self.unresolved_count = self
             .unresolved_count
             .wrapping_add_signed(sign * i32::from(part.is_unresolved));

@@ -115,19 +115,18 @@ impl<T: Strategy> Trading<T> {
         let replaced = replaced
             .and_then(|id| self.oms.order(id))
             .filter(|order| order.side() == side);
-        let (remaining, best_price) = match side {
-            Side::Buy => (totals.buy_remaining_lots, totals.best_bid),
-            Side::Sell => (totals.sell_remaining_lots, totals.best_ask),
+        let (remaining, count, best_price) = match side {
+            Side::Buy => (totals.buy_remaining_lots, totals.buy_count, totals.best_bid),
+            Side::Sell => (
+                totals.sell_remaining_lots,
+                totals.open_count - totals.buy_count,
+                totals.best_ask,
+            ),
         };
         let without = replaced.map_or(0, |order| i128::from(order.remaining().0));
         OpenOrders {
             remaining: Lots(i64::try_from(remaining - without).unwrap_or(i64::MAX)),
-            count: self
-                .oms
-                .open(index)
-                .filter(|order| order.side() == side)
-                .count() as u32
-                - u32::from(replaced.is_some()),
+            count: count - u32::from(replaced.is_some()),
             best_price,
         }
     }

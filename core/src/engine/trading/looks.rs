@@ -77,13 +77,12 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
             if decided == Nanos::ZERO {
                 decided = self.watch.stamp();
             }
-            // Taken out, so that what is done may borrow the rest.
-            let mut actions = std::mem::take(&mut self.trading.actions);
-            for action in actions.as_slice() {
-                self.act(index, action, decided);
+            // By position, so that what is done may borrow the rest; nothing that is done calls the strategy.
+            for position in 0..self.trading.actions.as_slice().len() {
+                let action = self.trading.actions.as_slice()[position];
+                self.act(index, &action, decided);
             }
-            actions.clear();
-            self.trading.actions = actions;
+            self.trading.actions.clear();
         }
     }
 

@@ -660,6 +660,7 @@ fn totals_know_the_best_of_our_own_prices_and_what_has_none() {
         *oms.totals(HERE),
         Totals {
             open_count: 6,
+            buy_count: 4,
             unresolved_count: 0,
             buy_remaining_lots: 10,
             sell_remaining_lots: 11,

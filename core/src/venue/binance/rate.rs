@@ -128,6 +128,10 @@ pub struct RequestBudget {
     limit: u32,
     unix_ns_at_zero: Option<i64>,
     seconds: [Second; SECONDS],
+    /// The first second that `counted` contains; every remembered one from it on is in.
+    counted_from: u64,
+    /// Their weight, so that a check before an order does not add up a minute.
+    counted: u64,
     unanswered: u32,
     blocked_until: Nanos,
 }
@@ -139,6 +143,8 @@ impl RequestBudget {
             limit: weight_per_minute,
             unix_ns_at_zero: None,
             seconds: [Second::default(); SECONDS],
+            counted_from: 1,
+            counted: 0,
             unanswered: 0,
             blocked_until: Nanos::ZERO,
         }
@@ -163,12 +169,9 @@ impl RequestBudget {
     }
 
     /// Weight spent in the window of `now`.
+    #[inline]
     pub fn spent(&self, now: Nanos) -> u32 {
-        let from = self.window_start(now).0 / SECOND + 1;
-        self.seconds
-            .iter()
-            .filter(|second| second.number >= from)
-            .fold(0, |sum, second| sum.saturating_add(second.weight))
+        u32::try_from(self.weight_from(self.first_second(now))).unwrap_or(u32::MAX)
     }
 
     /// Takes weight for a query that is about to be sent; refuses what the window does not hold.
@@ -225,7 +228,11 @@ impl RequestBudget {
         let number = sent_at.0 / SECOND + 1;
         let second = &mut self.seconds[(number % SECONDS as u64) as usize];
         if second.number == number {
-            second.weight = second.weight.saturating_sub(weight);
+            let given_back = weight.min(second.weight);
+            second.weight -= given_back;
+            if number >= self.counted_from {
+                self.counted -= u64::from(given_back);
+            }
         }
     }
 
@@ -269,12 +276,47 @@ impl RequestBudget {
     }
 
     fn add(&mut self, now: Nanos, weight: u32) {
+        // Before a second's place is used again its weight has left the count: it is older than any window.
+        let from = self.first_second(now);
+        self.counted = self.weight_from(from);
+        self.counted_from = from;
         let number = now.0 / SECOND + 1;
         let second = &mut self.seconds[(number % SECONDS as u64) as usize];
         if second.number != number {
             *second = Second { number, weight: 0 };
         }
-        second.weight = second.weight.saturating_add(weight);
+        let before = second.weight;
+        second.weight = before.saturating_add(weight);
+        self.counted += u64::from(second.weight - before);
+    }
+
+    /// The first second that counts now.
+    #[inline]
+    fn first_second(&self, now: Nanos) -> u64 {
+        self.window_start(now).0 / SECOND + 1
+    }
+
+    /// Weight of the remembered seconds from `from` on.
+    #[inline]
+    fn weight_from(&self, from: u64) -> u64 {
+        match from.checked_sub(self.counted_from) {
+            Some(0) => self.counted,
+            Some(gone) if gone < SECONDS as u64 => {
+                let left = (self.counted_from..from).map(|number| {
+                    let second = self.seconds[(number % SECONDS as u64) as usize];
+                    u64::from(second.weight) * u64::from(second.number == number)
+                });
+                self.counted - left.sum::<u64>()
+            }
+            // Long ago, or a clock that was set made the window longer.
+            Some(_) | None => self.add_up(from),
+        }
+    }
+
+    #[cold]
+    fn add_up(&self, from: u64) -> u64 {
+        let counts = self.seconds.iter().filter(|second| second.number >= from);
+        counts.map(|second| u64::from(second.weight)).sum()
     }
 
     /// The start of the span that counts now, on the engine's clock.
@@ -288,9 +330,9 @@ impl RequestBudget {
     /// Time since the venue's minute turned for certain: the guard after our clock says so. `None`
     /// while the wall clock is unknown.
     fn window_age(&self, now: Nanos) -> Option<Nanos> {
-        let at_zero = i128::from(self.unix_ns_at_zero?);
-        let wall = at_zero + i128::from(now.0) - i128::from(WINDOW_GUARD.0);
-        Some(Nanos(wall.rem_euclid(i128::from(MINUTE)) as u64))
+        let wall = self.unix_ns_at_zero?.saturating_add_unsigned(now.0);
+        let wall = wall.saturating_sub_unsigned(WINDOW_GUARD.0);
+        Some(Nanos(wall.rem_euclid(MINUTE as i64) as u64))
     }
 }
 
@@ -298,6 +340,7 @@ impl RequestBudget {
 mod tests {
     use super::*;
     use crate::jitter::Jitter;
+    use proptest::prelude::*;
 
     fn secs(secs: u64) -> Nanos {
         Nanos::from_secs(secs)
@@ -453,6 +496,48 @@ mod tests {
                 assert!(budget.spent(now) <= 900, "seed {seed}");
                 assert_eq!(budget.ready_at_for(now, Purpose::Cancel, 100), now);
                 now = now.plus(jitter.below(Nanos::from_ms(40)));
+            }
+        }
+    }
+
+    proptest! {
+        /// The running sum is what adding up says, whatever is spent, given back and corrected, across jumps of
+        /// the engine's clock over remembered seconds and of the venue's in both directions.
+        #[test]
+        fn the_running_sum_is_the_sum(
+            steps in proptest::collection::vec((0u8..6, 0u64..2_000, 0u32..60), 1..300),
+            long in 0u64..200_000,
+        ) {
+            let mut budget = RequestBudget::new(1_000_000);
+            let mut now = Nanos::ZERO;
+            let mut sent = Vec::new();
+            for (what, by_ms, weight) in steps {
+                now = now.plus(Nanos::from_ms(by_ms));
+                match what {
+                    0 => {
+                        if budget.try_spend_for(now, Purpose::Cancel, weight) {
+                            sent.push((now, weight));
+                        }
+                    }
+                    1 => {
+                        if let Some((at, weight)) = sent.pop() {
+                            budget.settle_free(at, weight);
+                        }
+                    }
+                    2 => budget.spend_unasked(now, weight),
+                    3 => budget.correct(now, weight * 20, 1_000_000),
+                    4 if weight < 6 => now = now.plus(Nanos::from_ms(long)),
+                    5 if weight < 6 => {
+                        let at_zero = 1_700_000_010_000_000_000 + i64::from(weight) * 13_000_000_000;
+                        budget.set_wall_clock(at_zero - by_ms as i64 * 10_000_000);
+                    }
+                    _ => {}
+                }
+                for ahead_secs in [0, 1, 5, 61, 130] {
+                    let at = now.plus(secs(ahead_secs));
+                    let from = budget.first_second(at);
+                    prop_assert_eq!(u64::from(budget.spent(at)), budget.add_up(from));
+                }
             }
         }
     }

@@ -30,6 +30,10 @@ const SHORT_WINDOW: Nanos = Nanos::from_secs(60);
 
 /// Part of a window that counts into its neighbour, at either edge, up to [`WINDOW_GUARD`].
 const GUARD_PART: u64 = 20;
+const _: () = assert!(
+    GUARD_PART > 2,
+    "both guards together are shorter than a window"
+);
 
 /// Neighbouring windows that are remembered: the running one and, near an edge, the one before or after.
 const REMEMBERED: usize = 3;
@@ -191,14 +195,18 @@ impl Window {
     }
 
     /// The windows that an order sent now may count in.
+    #[inline]
     fn numbers(&self, now: Nanos, at_zero: i64) -> (u64, u64) {
-        let wall = i128::from(at_zero) + i128::from(now.0);
-        let number = |wall: i128| {
-            let number = wall.div_euclid(i128::from(self.span)) + 1;
-            u64::try_from(number).unwrap_or(0).max(1)
-        };
-        let guard = i128::from(self.guard());
-        (number(wall - guard), number(wall + guard))
+        let guard = self.guard();
+        let latest = at_zero.saturating_add_unsigned(now.0);
+        let latest = latest.saturating_add_unsigned(guard);
+        // One division for both: two guards are a part of a window.
+        let span = i64::try_from(self.span).unwrap_or(i64::MAX);
+        let last = latest.div_euclid(span);
+        let into = latest - last * span;
+        let first = last - i64::from(into < 2 * guard as i64);
+        let number = |from_zero: i64| u64::try_from(from_zero + 1).unwrap_or(0).max(1);
+        (number(first), number(last))
     }
 
     /// When a window is certainly over, on the engine's clock.
@@ -252,6 +260,7 @@ impl Window {
 mod tests {
     use super::*;
     use crate::jitter::Jitter;
+    use proptest::prelude::*;
 
     const TEN_SECONDS: Nanos = Nanos::from_secs(10);
     const DAY: Nanos = Nanos::from_secs(86_400);
@@ -282,6 +291,28 @@ mod tests {
             window,
             used,
             limit,
+        }
+    }
+
+    proptest! {
+        /// The windows on both sides of a guard are those that two divisions find.
+        #[test]
+        fn windows_are_those_of_the_guards_ends(
+            span in 1u64..200_000_000_000_000,
+            now in 0u64..1 << 50,
+            at_zero in -1i64 << 50..1 << 61,
+        ) {
+            let window = Window {
+                span,
+                limit: 1,
+                counts: [Count::default(); REMEMBERED],
+                blocked_until: Nanos::ZERO,
+            };
+            let wall = i128::from(at_zero) + i128::from(now);
+            let guard = i128::from(window.guard());
+            let number = |wall: i128| (wall.div_euclid(i128::from(span)) + 1).max(1) as u64;
+            let expected = (number(wall - guard), number(wall + guard));
+            prop_assert_eq!(window.numbers(Nanos(now), at_zero), expected);
         }
     }
 
