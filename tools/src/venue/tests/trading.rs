@@ -1,5 +1,6 @@
 //! Trading in virtual time: every answer, event, refusal and fault.
 
+mod anything;
 mod authorization;
 mod cancels;
 mod feeding;
