@@ -256,6 +256,10 @@ pub const ORDERS_PER_ANSWER_MAX: usize = MESSAGE_BYTES_MAX / 512;
 /// start, more in an answer are a fault.
 pub const ORDER_WINDOWS_MAX: usize = 4;
 
+/// Messages of ours on one orders link in any second. The venue counts 300,000 requests of an address in five
+/// minutes, a thousand a second; half is left to other links and programs. Beyond, orders and queries wait.
+pub const ORDER_MESSAGES_PER_SECOND_MAX: usize = 500;
+
 const _: () = assert!(OWN_TRADES_MAX <= u16::MAX as usize);
 
 // --- oms ---

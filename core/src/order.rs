@@ -354,7 +354,8 @@ pub struct Fill {
     pub qty: Lots,
     /// What the venue took for it, in the fee asset; not negative.
     pub fee: E8,
-    /// In which asset; `None` when the fee is zero and the venue names none.
+    /// In which asset; `None` when the venue names none because it took nothing, or when it is none of ours:
+    /// a fill is told all the same, and the codec counts it.
     pub fee_asset: Option<AssetIndex>,
     /// Whether our order rested.
     pub is_maker: bool,

@@ -157,10 +157,10 @@ impl Follower {
     ) -> Result<(), FeedError> {
         let symbol = &mut self.symbols[which];
         if !symbol.following {
-            symbol.hold(update);
+            symbol.hold(&update);
             return Ok(());
         }
-        let kept = Held::of(&update);
+        let kept = Held::of(update);
         match feed(which, update) {
             Ok(()) => {
                 if kept.is_some() {
@@ -205,8 +205,8 @@ impl Follower {
 }
 
 impl Symbol {
-    fn hold(&mut self, update: FeedUpdate) {
-        let Some(diff) = Held::of(&update) else {
+    fn hold(&mut self, update: &FeedUpdate) {
+        let Some(diff) = Held::of(update) else {
             return;
         };
         // A gap among them cannot be bridged by a snapshot from before it.

@@ -86,7 +86,7 @@ impl Boot {
     pub fn new(config: &Config, asked: impl Fn() -> bool) -> Result<Self, NotStarted> {
         let paper = config.venue.source == Source::Binance
             && config.venue.execution_mode == ExecutionMode::SimEngine;
-        Self::boot(config, paper, asked)
+        Self::prepare(config, paper, asked)
     }
 
     /// As [`new`](Self::new), without an account where a live market is followed and orders would be simulated:
@@ -95,10 +95,10 @@ impl Boot {
     /// # Errors
     /// [`NotStarted`] says why.
     pub fn watching(config: &Config, asked: impl Fn() -> bool) -> Result<Self, NotStarted> {
-        Self::boot(config, false, asked)
+        Self::prepare(config, false, asked)
     }
 
-    fn boot(config: &Config, paper: bool, asked: impl Fn() -> bool) -> Result<Self, NotStarted> {
+    fn prepare(config: &Config, paper: bool, asked: impl Fn() -> bool) -> Result<Self, NotStarted> {
         let allowed = cpu::allowed_cpus();
         let isolated = cpu::isolated_cpus();
         let cpus = Cpus {

@@ -166,325 +166,73 @@ pub struct ErrorRow {
     pub reason: &'static str,
 }
 
-const fn row(code: i32, kind: ErrorKind, name: &'static str, reason: &'static str) -> ErrorRow {
-    ErrorRow {
-        code,
-        kind,
-        name,
-        reason,
-    }
+/// One row a line: code, meaning, the venue's name, why.
+macro_rules! rows {
+    ($($code:literal $kind:ident $name:ident $reason:literal)+) => {
+        [$(ErrorRow {
+            code: $code,
+            kind: ErrorKind::$kind,
+            name: stringify!($name),
+            reason: $reason,
+        }),+]
+    };
 }
 
 /// All codes that answers on the orders link are known to carry, from the highest down.
-pub const ERRORS: [ErrorRow; 52] = [
-    row(
-        -1000,
-        ErrorKind::Unknown,
-        "UNKNOWN",
-        "an unknown error while processing",
-    ),
-    row(
-        -1001,
-        ErrorKind::Unknown,
-        "DISCONNECTED",
-        "internal error; not said to be unprocessed",
-    ),
-    row(
-        -1002,
-        ErrorKind::BadCredentials,
-        "UNAUTHORIZED",
-        "not authorized for the request",
-    ),
-    row(
-        -1003,
-        ErrorKind::RateLimited,
-        "TOO_MANY_REQUESTS",
-        "refused before processing",
-    ),
-    row(
-        -1006,
-        ErrorKind::Unknown,
-        "UNEXPECTED_RESP",
-        "execution status unknown",
-    ),
-    row(
-        -1007,
-        ErrorKind::Unknown,
-        "TIMEOUT",
-        "execution status unknown",
-    ),
-    row(
-        -1008,
-        ErrorKind::Overloaded,
-        "SERVER_BUSY",
-        "for an order the outcome is to be asked",
-    ),
-    row(
-        -1013,
-        ErrorKind::Rejected,
-        "INVALID_MESSAGE",
-        "did not reach the matching engine",
-    ),
-    row(
-        -1014,
-        ErrorKind::Rejected,
-        "UNKNOWN_ORDER_COMPOSITION",
-        "unsupported combination",
-    ),
-    row(
-        -1015,
-        ErrorKind::OrderCount,
-        "TOO_MANY_ORDERS",
-        "refused before the engine",
-    ),
-    row(
-        -1016,
-        ErrorKind::LinkUnusable,
-        "SERVICE_SHUTTING_DOWN",
-        "no longer available here",
-    ),
-    row(
-        -1020,
-        ErrorKind::BadRequest,
-        "UNSUPPORTED_OPERATION",
-        "not supported",
-    ),
-    row(
-        -1021,
-        ErrorKind::Clock,
-        "INVALID_TIMESTAMP",
-        "outside recvWindow or ahead of the venue",
-    ),
-    row(
-        -1022,
-        ErrorKind::BadCredentials,
-        "INVALID_SIGNATURE",
-        "the signature is not valid",
-    ),
-    row(
-        -1034,
-        ErrorKind::RateLimited,
-        "TOO_MANY_CONNECTIONS",
-        "too many connections",
-    ),
-    row(
-        -1100,
-        ErrorKind::BadRequest,
-        "ILLEGAL_CHARS",
-        "a parameter is malformed",
-    ),
-    row(
-        -1101,
-        ErrorKind::BadRequest,
-        "TOO_MANY_PARAMETERS",
-        "more than the method takes",
-    ),
-    row(
-        -1102,
-        ErrorKind::BadRequest,
-        "MANDATORY_PARAM_EMPTY_OR_MALFORMED",
-        "one is missing",
-    ),
-    row(
-        -1103,
-        ErrorKind::BadRequest,
-        "UNKNOWN_PARAM",
-        "the method takes no such parameter",
-    ),
-    row(
-        -1104,
-        ErrorKind::BadRequest,
-        "UNREAD_PARAMETERS",
-        "some were not read",
-    ),
-    row(
-        -1105,
-        ErrorKind::BadRequest,
-        "PARAM_EMPTY",
-        "a parameter is empty",
-    ),
-    row(
-        -1106,
-        ErrorKind::BadRequest,
-        "PARAM_NOT_REQUIRED",
-        "a parameter does not belong here",
-    ),
-    row(
-        -1108,
-        ErrorKind::BadRequest,
-        "PARAM_OVERFLOW",
-        "a number is too large",
-    ),
-    row(
-        -1111,
-        ErrorKind::BadRequest,
-        "BAD_PRECISION",
-        "more places than the symbol takes",
-    ),
-    row(
-        -1112,
-        ErrorKind::Rejected,
-        "NO_DEPTH",
-        "no orders on the book",
-    ),
-    row(
-        -1114,
-        ErrorKind::BadRequest,
-        "TIF_NOT_REQUIRED",
-        "time in force does not belong here",
-    ),
-    row(
-        -1115,
-        ErrorKind::BadRequest,
-        "INVALID_TIF",
-        "no such time in force",
-    ),
-    row(
-        -1116,
-        ErrorKind::BadRequest,
-        "INVALID_ORDER_TYPE",
-        "no such order type",
-    ),
-    row(-1117, ErrorKind::BadRequest, "INVALID_SIDE", "no such side"),
-    row(
-        -1118,
-        ErrorKind::BadRequest,
-        "EMPTY_NEW_CL_ORD_ID",
-        "the new client id is empty",
-    ),
-    row(
-        -1119,
-        ErrorKind::BadRequest,
-        "EMPTY_ORG_CL_ORD_ID",
-        "the old client id is empty",
-    ),
-    row(
-        -1121,
-        ErrorKind::BadRequest,
-        "BAD_SYMBOL",
-        "the venue has no such symbol any more",
-    ),
-    row(
-        -1128,
-        ErrorKind::BadRequest,
-        "OPTIONAL_PARAMS_BAD_COMBO",
-        "they exclude each other",
-    ),
-    row(
-        -1130,
-        ErrorKind::BadRequest,
-        "INVALID_PARAMETER",
-        "a value is not valid",
-    ),
-    row(
-        -1135,
-        ErrorKind::BadRequest,
-        "INVALID_JSON",
-        "the request is no JSON",
-    ),
-    row(
-        -1145,
-        ErrorKind::BadRequest,
-        "INVALID_CANCEL_RESTRICTIONS",
-        "no such restriction",
-    ),
-    row(
-        -1194,
-        ErrorKind::BadRequest,
-        "INVALID_TIME_UNIT",
-        "no such time unit",
-    ),
-    row(
-        -2010,
-        ErrorKind::Rejected,
-        "NEW_ORDER_REJECTED",
-        "the matching engine refused it",
-    ),
-    row(
-        -2011,
-        ErrorKind::UnknownOrder,
-        "CANCEL_REJECTED",
-        "mostly: no such open order",
-    ),
-    row(
-        -2013,
-        ErrorKind::UnknownOrder,
-        "NO_SUCH_ORDER",
-        "a query, which may lag the engine",
-    ),
-    row(
-        -2014,
-        ErrorKind::BadCredentials,
-        "BAD_API_KEY_FMT",
-        "the key's format is wrong",
-    ),
-    row(
-        -2015,
-        ErrorKind::SessionRevoked,
-        "REJECTED_MBX_KEY",
-        "key, address or permission",
-    ),
-    row(
-        -2016,
-        ErrorKind::Rejected,
-        "NO_TRADING_WINDOW",
-        "the symbol has no trading window",
-    ),
-    row(
-        -2021,
-        ErrorKind::Unknown,
-        "CANCEL_REPLACE_PARTIAL",
-        "half done, if its data is missing",
-    ),
-    row(
-        -2022,
-        ErrorKind::Unknown,
-        "CANCEL_REPLACE_FAILED",
-        "the data says which half, if there",
-    ),
-    row(
-        -2026,
-        ErrorKind::UnknownOrder,
-        "ORDER_ARCHIVED",
-        "over for 90 days without a fill",
-    ),
-    row(
-        -2035,
-        ErrorKind::AlreadySubscribed,
-        "SUBSCRIPTION_ACTIVE",
-        "one a connection",
-    ),
-    row(
-        -2036,
-        ErrorKind::LinkUnusable,
-        "SUBSCRIPTION_INACTIVE",
-        "the events have ended",
-    ),
-    row(
-        -2038,
-        ErrorKind::Rejected,
-        "ORDER_AMEND_REJECTED",
-        "the order stays as it was",
-    ),
-    row(
-        -2039,
-        ErrorKind::BadRequest,
-        "CLIENT_ORDER_ID_INVALID",
-        "both ids, of two orders",
-    ),
-    row(
-        -2042,
-        ErrorKind::LinkUnusable,
-        "MAXIMUM_SUBSCRIPTION_IDS",
-        "none left on the connection",
-    ),
-    row(
-        -2043,
-        ErrorKind::Rejected,
-        "NO_REFERENCE_PRICE",
-        "the symbol has none",
-    ),
-];
+pub const ERRORS: [ErrorRow; 52] = rows! {
+    -1000 Unknown UNKNOWN "an unknown error while processing"
+    -1001 Unknown DISCONNECTED "internal error; not said to be unprocessed"
+    -1002 BadCredentials UNAUTHORIZED "not authorized for the request"
+    -1003 RateLimited TOO_MANY_REQUESTS "refused before processing"
+    -1006 Unknown UNEXPECTED_RESP "execution status unknown"
+    -1007 Unknown TIMEOUT "execution status unknown"
+    -1008 Overloaded SERVER_BUSY "for an order the outcome is to be asked"
+    -1013 Rejected INVALID_MESSAGE "did not reach the matching engine"
+    -1014 Rejected UNKNOWN_ORDER_COMPOSITION "unsupported combination"
+    -1015 OrderCount TOO_MANY_ORDERS "refused before the engine"
+    -1016 LinkUnusable SERVICE_SHUTTING_DOWN "no longer available here"
+    -1020 BadRequest UNSUPPORTED_OPERATION "not supported"
+    -1021 Clock INVALID_TIMESTAMP "outside recvWindow or ahead of the venue"
+    -1022 BadCredentials INVALID_SIGNATURE "the signature is not valid"
+    -1034 RateLimited TOO_MANY_CONNECTIONS "too many connections"
+    -1100 BadRequest ILLEGAL_CHARS "a parameter is malformed"
+    -1101 BadRequest TOO_MANY_PARAMETERS "more than the method takes"
+    -1102 BadRequest MANDATORY_PARAM_EMPTY_OR_MALFORMED "one is missing"
+    -1103 BadRequest UNKNOWN_PARAM "the method takes no such parameter"
+    -1104 BadRequest UNREAD_PARAMETERS "some were not read"
+    -1105 BadRequest PARAM_EMPTY "a parameter is empty"
+    -1106 BadRequest PARAM_NOT_REQUIRED "a parameter does not belong here"
+    -1108 BadRequest PARAM_OVERFLOW "a number is too large"
+    -1111 BadRequest BAD_PRECISION "more places than the symbol takes"
+    -1112 Rejected NO_DEPTH "no orders on the book"
+    -1114 BadRequest TIF_NOT_REQUIRED "time in force does not belong here"
+    -1115 BadRequest INVALID_TIF "no such time in force"
+    -1116 BadRequest INVALID_ORDER_TYPE "no such order type"
+    -1117 BadRequest INVALID_SIDE "no such side"
+    -1118 BadRequest EMPTY_NEW_CL_ORD_ID "the new client id is empty"
+    -1119 BadRequest EMPTY_ORG_CL_ORD_ID "the old client id is empty"
+    -1121 BadRequest BAD_SYMBOL "the venue has no such symbol any more"
+    -1128 BadRequest OPTIONAL_PARAMS_BAD_COMBO "they exclude each other"
+    -1130 BadRequest INVALID_PARAMETER "a value is not valid"
+    -1135 BadRequest INVALID_JSON "the request is no JSON"
+    -1145 BadRequest INVALID_CANCEL_RESTRICTIONS "no such restriction"
+    -1194 BadRequest INVALID_TIME_UNIT "no such time unit"
+    -2010 Rejected NEW_ORDER_REJECTED "the matching engine refused it"
+    -2011 UnknownOrder CANCEL_REJECTED "mostly: no such open order"
+    -2013 UnknownOrder NO_SUCH_ORDER "a query, which may lag the engine"
+    -2014 BadCredentials BAD_API_KEY_FMT "the key's format is wrong"
+    -2015 SessionRevoked REJECTED_MBX_KEY "key, address or permission"
+    -2016 Rejected NO_TRADING_WINDOW "the symbol has no trading window"
+    -2021 Unknown CANCEL_REPLACE_PARTIAL "half done, if its data is missing"
+    -2022 Unknown CANCEL_REPLACE_FAILED "the data says which half, if there"
+    -2026 UnknownOrder ORDER_ARCHIVED "over for 90 days without a fill"
+    -2035 AlreadySubscribed SUBSCRIPTION_ACTIVE "one a connection"
+    -2036 LinkUnusable SUBSCRIPTION_INACTIVE "the events have ended"
+    -2038 Rejected ORDER_AMEND_REJECTED "the order stays as it was"
+    -2039 BadRequest CLIENT_ORDER_ID_INVALID "both ids, of two orders"
+    -2042 LinkUnusable MAXIMUM_SUBSCRIPTION_IDS "none left on the connection"
+    -2043 Rejected NO_REFERENCE_PRICE "the symbol has none"
+};
 
 /// Words of the venue that name a cause; the first that stands in the message counts.
 const CAUSES: [(&str, Cause); 24] = [

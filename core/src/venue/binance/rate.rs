@@ -18,6 +18,7 @@ mod pace;
 pub use order_counts::{OrderBudget, OrderLimit};
 pub use pace::Pace;
 
+use crate::limits::ORDER_MESSAGES_PER_SECOND_MAX;
 use crate::units::Nanos;
 
 labelled! {
@@ -58,6 +59,16 @@ pub struct Use {
     /// Allowed by the venue.
     pub limit: u32,
 }
+
+impl Use {
+    /// How much may still be used for this purpose.
+    pub const fn headroom(&self, purpose: Purpose) -> u32 {
+        purpose.part(self.limit).saturating_sub(self.used)
+    }
+}
+
+/// Messages that we send on one orders link, in any second.
+pub type MessagePace = Pace<ORDER_MESSAGES_PER_SECOND_MAX>;
 
 /// Seconds on either side of a window's edge that count into both windows: room for clock error
 /// and for requests under way.
@@ -468,6 +479,11 @@ mod tests {
             assert!(budget.try_spend_for(secs(1), Purpose::Cancel, 1));
         }
         assert!(!budget.try_spend_for(secs(1), Purpose::Cancel, 1));
+        let use_of = |used| Use { used, limit: 100 };
+        assert_eq!(use_of(85).headroom(Purpose::Query), 0);
+        assert_eq!(use_of(85).headroom(Purpose::Order), 5);
+        assert_eq!(use_of(85).headroom(Purpose::Cancel), 15);
+        assert_eq!(use_of(120).headroom(Purpose::Cancel), 0);
         assert_eq!(Purpose::Order.part(1), 1, "a limit of one is one");
         assert_eq!(Purpose::Order.part(0), 0);
     }
@@ -514,11 +530,10 @@ mod tests {
             for (what, by_ms, weight) in steps {
                 now = now.plus(Nanos::from_ms(by_ms));
                 match what {
-                    0 => {
-                        if budget.try_spend_for(now, Purpose::Cancel, weight) {
-                            sent.push((now, weight));
-                        }
+                    0 if budget.try_spend_for(now, Purpose::Cancel, weight) => {
+                        sent.push((now, weight));
                     }
+                    0 => {}
                     1 => {
                         if let Some((at, weight)) = sent.pop() {
                             budget.settle_free(at, weight);
