@@ -135,7 +135,7 @@ fn what_goes_wrong_in_between_leaves_no_order() {
         let mut trader = Trader::new(&exchange);
         trader.bid("BTCUSDT", "vz-veloz_1_1");
         trader.bid("ETHUSDT", "vz-veloz_1_2");
-        assert!(exchange.venue.inject_on(fault.clone(), Surface::Api));
+        assert!(exchange.venue.inject_on(fault, Surface::Api));
         let output = cancel_all(&exchange, Key::Ed25519, &[]);
         let text = words(&output);
         assert_eq!(output.status.code(), Some(0), "{fault:?}: {text}");

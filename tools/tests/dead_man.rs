@@ -18,7 +18,7 @@ use veloz_core::venue::binance::order_entry::{ApiKey, ClientOrderIds, Credential
 use veloz_core::wire::sign::Signer;
 
 /// Only something that is broken takes so long.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 fn wait_for(
     reports: &Receiver<Report>,
@@ -35,7 +35,9 @@ fn wait_for(
                     return seen;
                 }
             }
-            Err(_) => panic!("no {what} after {seen:?}"),
+            Err(mpsc::RecvTimeoutError::Timeout | mpsc::RecvTimeoutError::Disconnected) => {
+                panic!("no {what} after {seen:?}")
+            }
         }
     }
 }

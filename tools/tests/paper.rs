@@ -12,7 +12,7 @@ use veloz_core::wire::sign::{SignatureText, Signer};
 
 const SYMBOL: &str = "BTCUSDT";
 /// Only so that a test that fails ends.
-const STUCK: Duration = Duration::from_secs(120);
+const STUCK: Duration = Duration::from_mins(2);
 /// Between two looks at a condition.
 const LOOK: Duration = Duration::from_millis(2);
 /// Levels that are compared: the book asked for has more.

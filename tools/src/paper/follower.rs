@@ -160,7 +160,7 @@ impl Follower {
             symbol.hold(&update);
             return Ok(());
         }
-        let kept = Held::of(update);
+        let kept = Held::of(&update);
         match feed(which, update) {
             Ok(()) => {
                 if kept.is_some() {
