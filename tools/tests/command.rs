@@ -147,7 +147,7 @@ fn a_recording_of_the_embedded_venue_replays_the_same_twice() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let at = |name: &str| directory.path().join(name).display().to_string();
     let capture = at("a.capture");
-    let recorded = run_to_end(&["record", "--out", &capture, "--seconds", "2"]);
+    let recorded = run_to_end(&["record", "--out", &capture, "--seconds", "5"]);
     assert_eq!(recorded.status.code(), Some(0), "{}", stdout(&recorded));
     assert!(
         stdout(&recorded).contains("\"lost\":0"),
