@@ -12,7 +12,6 @@ mod markets;
 mod model;
 mod properties;
 mod self_trade;
-mod synthetic;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
