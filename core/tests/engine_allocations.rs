@@ -1,8 +1,10 @@
 //! The engine allocates nothing after it is built: not for messages of any size, not for a resync,
 //! not when links go and come. The allocator counts what this thread asks for inside `handle`.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
+#[path = "support/heap.rs"]
+#[allow(dead_code, reason = "each test binary uses its part")]
+mod heap;
+
 use std::fmt::Write as _;
 use veloz_core::config::EngineConfig;
 use veloz_core::engine::{Engine, NoStopwatch};
@@ -14,43 +16,6 @@ use veloz_core::outbox::{Action, Outbox};
 use veloz_core::telemetry::{Sizes, TelemetryReader, telemetry};
 use veloz_core::units::{E8, Grid, Nanos};
 use veloz_core::venue::binance::resync::SyncState;
-
-struct Counting;
-
-thread_local! {
-    static COUNTING: Cell<bool> = const { Cell::new(false) };
-    static COUNT: Cell<u64> = const { Cell::new(0) };
-}
-
-fn note() {
-    if COUNTING.get() {
-        COUNT.set(COUNT.get() + 1);
-    }
-}
-
-// SAFETY: every call goes to the system's allocator unchanged; the counting touches no memory of it.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        note();
-        // SAFETY: the caller's contract is the system allocator's.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        note();
-        // SAFETY: the caller's contract is the system allocator's.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        note();
-        // SAFETY: the caller's contract is the system allocator's.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 const SYMBOL: &str = "BTCUSDT";
 const BOOK: InstrumentIndex = InstrumentIndex(0);
@@ -105,11 +70,7 @@ impl Desk {
     }
 
     fn handle(&mut self, event: Event<'_>) {
-        COUNT.set(0);
-        COUNTING.set(true);
-        self.engine.handle(self.now, event, &mut self.out);
-        COUNTING.set(false);
-        self.allocations += COUNT.get();
+        self.allocations += heap::calls(|| self.engine.handle(self.now, event, &mut self.out));
         for action in self.out.actions() {
             match action {
                 Action::Connect { link } => self.links[link.role as usize] = Some(link),

@@ -2,8 +2,10 @@
 //! is not at fault and in either reader, nor the requests of a session or of an HMAC key. Messages are the
 //! fuzzer's seeds: one of every kind.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
+#[path = "support/heap.rs"]
+#[allow(dead_code, reason = "each test binary uses its part")]
+mod heap;
+
 use std::fs;
 use std::path::Path;
 use veloz_core::event::PayloadBuf;
@@ -18,52 +20,6 @@ use veloz_core::venue::binance::order_entry::{
 };
 use veloz_core::wire::json::Scanner;
 use veloz_core::wire::sign::Signer;
-
-thread_local! {
-    static COUNTING: Cell<bool> = const { Cell::new(false) };
-    static COUNT: Cell<u64> = const { Cell::new(0) };
-}
-
-fn note() {
-    if COUNTING.get() {
-        COUNT.set(COUNT.get() + 1);
-    }
-}
-
-struct Counting;
-
-// SAFETY: every call goes to the system's allocator unchanged; the counting touches no memory of it.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        note();
-        // SAFETY: the caller's contract is the system allocator's.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        note();
-        // SAFETY: the caller's contract is the system allocator's.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        note();
-        // SAFETY: the caller's contract is the system allocator's.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-/// What `work` asks the allocator for.
-fn allocations(work: impl FnOnce()) -> u64 {
-    COUNT.set(0);
-    COUNTING.set(true);
-    work();
-    COUNTING.set(false);
-    COUNT.get()
-}
 
 fn instruments() -> Instruments {
     let none = || Bounds {
@@ -108,7 +64,7 @@ fn no_good_message_costs_an_allocation() {
         let mut decoder = OrderDecoder::with_scanner(&table, &assets, ids(), scanner);
         for message in &messages {
             let mut good = false;
-            let count = allocations(|| good = decoder.decode(message.payload()).is_ok());
+            let count = heap::calls(|| good = decoder.decode(message.payload()).is_ok());
             assert!(good, "{:?}", message.payload());
             assert_eq!(count, 0, "{:?}", message.payload());
         }
@@ -137,7 +93,7 @@ MC4CAQAwBQYDK2VwBCIEIIJEYWtGBrhACmb9Dvy+qa8WEf0lQOl1s4CLIAB9m89u
             run: 7,
             sequence: 1,
         };
-        let count = allocations(|| {
+        let count = heap::calls(|| {
             entry.subscribe(at);
             for venue_order_id in [None, Some(12_569_099_453)] {
                 let target = OrderTarget {

@@ -1,8 +1,10 @@
 //! The order machine and the portfolio allocate nothing after they are built: not for more orders than the table
 //! remembers, nor for more fills. The allocator counts what this thread asks for.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
+#[path = "support/heap.rs"]
+#[allow(dead_code, reason = "each test binary uses its part")]
+mod heap;
+
 use veloz_core::instrument::{
     Assets, Bounds, Instrument, InstrumentIndex, Instruments, OrderRules, Symbol,
 };
@@ -14,43 +16,6 @@ use veloz_core::order::{
 };
 use veloz_core::portfolio::{Portfolio, PortfolioConfig};
 use veloz_core::units::{E8, Grid, Lots, Nanos, Ticks, VenueMillis};
-
-struct Counting;
-
-thread_local! {
-    static COUNTING: Cell<bool> = const { Cell::new(false) };
-    static COUNT: Cell<u64> = const { Cell::new(0) };
-}
-
-fn note() {
-    if COUNTING.get() {
-        COUNT.set(COUNT.get() + 1);
-    }
-}
-
-// SAFETY: every call goes to the system's allocator unchanged; the counting touches no memory of it.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        note();
-        // SAFETY: the caller's contract is the system allocator's.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        note();
-        // SAFETY: the caller's contract is the system allocator's.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        note();
-        // SAFETY: the caller's contract is the system allocator's.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 const HERE: InstrumentIndex = InstrumentIndex(0);
 const CONFIG: OmsConfig = OmsConfig {
@@ -182,12 +147,12 @@ fn nothing_is_allocated_for_orders_and_fills() {
     let mut oms = Oms::new(1, 2, CONFIG);
 
     let count = ORDERS_OPEN_MAX + ORDERS_REMEMBERED_MAX + FILLS_REMEMBERED_MAX;
-    COUNTING.set(true);
-    for number in 1..=count as u32 {
-        trade(&mut oms, &mut portfolio, number);
-    }
-    COUNTING.set(false);
-    assert_eq!(COUNT.get(), 0);
+    let calls = heap::calls(|| {
+        for number in 1..=count as u32 {
+            trade(&mut oms, &mut portfolio, number);
+        }
+    });
+    assert_eq!(calls, 0);
     assert_eq!(oms.open_count(), 0);
     assert_eq!(portfolio.position(HERE).qty(), E8(10_000 * count as i64));
 }

@@ -9,6 +9,9 @@ mod bad_input;
 mod commands;
 #[path = "trading_engine/desk.rs"]
 mod desk;
+#[path = "support/heap.rs"]
+#[allow(dead_code, reason = "each test binary uses its part")]
+mod heap;
 #[path = "trading_engine/links.rs"]
 mod links;
 #[path = "trading_engine/risk.rs"]

@@ -1,52 +1,13 @@
 //! From a book frame to an order sent, acknowledged, filled and ended, replaced, made smaller and cancelled, the whole
 //! engine allocates nothing after it is warm. The allocator counts what this thread asks for inside `handle`.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-
 use veloz_core::order::{DoneReason, OrderId, OrderState};
 use veloz_core::strategy::Action;
 use veloz_core::units::{Lots, Ticks};
 
 use crate::desk::{Desk, Held, Setup, WHOLE};
+use crate::heap;
 use crate::strategies::{quote, want};
-
-struct Counting;
-
-thread_local! {
-    static COUNTING: Cell<bool> = const { Cell::new(false) };
-    static COUNT: Cell<u64> = const { Cell::new(0) };
-}
-
-fn note() {
-    if COUNTING.get() {
-        COUNT.set(COUNT.get() + 1);
-    }
-}
-
-// SAFETY: every call goes to the system's allocator unchanged; the counting touches no memory of it.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        note();
-        // SAFETY: the caller's contract is the system allocator's.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        note();
-        // SAFETY: the caller's contract is the system allocator's.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        note();
-        // SAFETY: the caller's contract is the system allocator's.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// Everything that one round makes of orders; their numbers begin after `before`.
 fn round(desk: &mut Desk, before: u32, trade_id: u64) -> u32 {
@@ -127,14 +88,14 @@ fn round(desk: &mut Desk, before: u32, trade_id: u64) -> u32 {
 #[test]
 fn an_orders_whole_life_allocates_nothing() {
     let mut desk = Desk::ready(&Setup {
-        measure: |on| COUNTING.set(on),
+        measure: heap::count,
         ..Setup::default()
     });
     let mut number = round(&mut desk, 0, 1);
-    COUNT.set(0);
+    heap::take();
     for turn in 1..5 {
         number = round(&mut desk, number, 10 * turn);
     }
-    assert_eq!(COUNT.get(), 0);
+    assert_eq!(heap::take(), 0);
     assert_eq!(number, 20);
 }
