@@ -3,6 +3,7 @@
 //! Owns: [`start`], the two threads behind it, and [`SidecarHandle`]. Does not: decide anything about
 //! trading. Everything here runs on low-priority threads off the core's CPU; the core never waits for it.
 
+pub mod analytics;
 pub mod catalogue;
 pub mod drain;
 pub mod exposition;
