@@ -788,6 +788,29 @@ pub static METRICS: &[Metric] = &[
         "Open positions.",
         |from, samples| of_account(from, samples, |of| of.concentration.positions as f64),
     ),
+    // Log lines.
+    counter(
+        "veloz_log_lines_total",
+        &["level"],
+        "Log lines that were taken to be written.",
+        |from, samples| {
+            for (level, lines) in from.log.lines() {
+                samples.value(&[level], lines);
+            }
+        },
+    ),
+    counter(
+        "veloz_log_lines_dropped_total",
+        &[],
+        "Log lines lost because the queue to the disk or the terminal was full.",
+        |from, samples| samples.value(&[], from.log.lines_dropped()),
+    ),
+    counter(
+        "veloz_log_write_errors_total",
+        &[],
+        "Writes of log lines that the system refused.",
+        |from, samples| samples.value(&[], from.log.writes_failed()),
+    ),
     // Build and process.
     gauge(
         "veloz_build_info",

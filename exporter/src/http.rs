@@ -11,6 +11,7 @@ pub mod server;
 use crate::catalogue::{METRICS, Sources, VERSION};
 use crate::exposition::{Format, Page};
 use crate::health::{Health, Heartbeat};
+use crate::log::Log;
 use crate::process::ProcessStats;
 use crate::published::Shared;
 use crate::status;
@@ -77,6 +78,8 @@ pub struct HttpState {
     pub shared: Shared,
     /// The server's own counts.
     pub requests: Arc<RequestMetrics>,
+    /// The process's log.
+    pub log: Arc<Log>,
     /// Reads the process' state.
     pub process: fn() -> ProcessStats,
     /// The metrics page with its heads rendered.
@@ -120,7 +123,12 @@ fn guarded(routes: Router<Arc<HttpState>>, state: Arc<HttpState>) -> Router {
             .copied()
             .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
             .unwrap_or("no text");
-        tracing::error!(component = "gateway", panic = text, "a handler panicked");
+        tracing::error!(
+            component = "gateway",
+            event_type = "panic",
+            panic = text,
+            "a handler panicked"
+        );
         failure(
             StatusCode::INTERNAL_SERVER_ERROR,
             "internal",
@@ -166,6 +174,7 @@ async fn metrics(State(state): State<Arc<HttpState>>, headers: HeaderMap) -> Res
             gauges: &state.gauges,
             published: &published,
             requests: &state.requests,
+            log: state.log.counts(),
             process: &(state.process)(),
         },
         format,

@@ -10,6 +10,7 @@ pub mod exposition;
 pub mod health;
 pub mod http;
 pub mod latency;
+pub mod log;
 pub mod process;
 pub mod published;
 pub mod status;

@@ -8,6 +8,7 @@ use crate::health::Heartbeat;
 use crate::http::requests::RequestMetrics;
 use crate::http::server::{ServerLimits, serve};
 use crate::http::{HttpState, router};
+use crate::log::Log;
 use crate::process::ProcessStats;
 use crate::published::Shared;
 use crate::status::{self, LatencyLine, Status};
@@ -127,7 +128,7 @@ struct Running {
 
 /// Starts the drain and the HTTP server.
 ///
-/// `clock` must be the core's. `on_panic` is called on the thread that panicked, with the thread's
+/// `clock` must be the core's. `log` is the process's, for its level and its counts. `on_panic` is called on the thread that panicked, with the thread's
 /// name, after it was logged: a sidecar without its drain must not go on trading.
 ///
 /// # Errors
@@ -137,6 +138,7 @@ pub fn start(
     reader: TelemetryReader,
     instruments: &Instruments,
     clock: Clock,
+    log: Arc<Log>,
     on_panic: impl Fn(&'static str) + Send + Sync + 'static,
 ) -> Result<SidecarHandle, StartError> {
     let address = config.bind;
@@ -170,6 +172,7 @@ pub fn start(
         gauges: gauges.clone(),
         shared: shared.clone(),
         requests: Arc::clone(&requests),
+        log,
         process: ProcessStats::read,
         page: HttpState::all_metrics(),
     });
@@ -315,7 +318,12 @@ fn spawn(
             let ending = ending;
             step_back(core_cpu);
             if catch_unwind(AssertUnwindSafe(run)).is_err() {
-                tracing::error!(component = "telemetry", thread = name, "a thread panicked");
+                tracing::error!(
+                    component = "telemetry",
+                    event_type = "panic",
+                    thread = name,
+                    "a thread panicked"
+                );
                 on_panic(name);
             }
             drop(ending);
@@ -376,9 +384,15 @@ mod tests {
 
     fn started(config: ExporterConfig) -> (Telemetry, Result<SidecarHandle, StartError>) {
         let (core, reader) = telemetry(INSTRUMENTS, Sizes::default());
-        let sidecar = start(config, reader, &instruments(), Clock::kernel(), |thread| {
-            panic!("{thread} panicked")
-        });
+        let log = Arc::new(Log::none());
+        let sidecar = start(
+            config,
+            reader,
+            &instruments(),
+            Clock::kernel(),
+            log,
+            |thread| panic!("{thread} panicked"),
+        );
         (core, sidecar)
     }
 

@@ -204,6 +204,14 @@ pub struct LogSection {
     pub level: LogLevel,
     /// Shape of a line.
     pub format: LogFormat,
+    /// Where the files are; empty for standard output alone.
+    pub dir: PathBuf,
+    /// Size from which on a file is put aside, in MiB.
+    pub file_mb: u16,
+    /// How long files that were put aside stay, in days.
+    pub keep_days: u16,
+    /// How long those with errors alone stay, in days.
+    pub error_keep_days: u16,
 }
 
 /// Severity of a log line.

@@ -12,6 +12,7 @@
 //! | `venue` | the embedded venue, when there is one | every other CPU |
 //! | `veloz-start` | asks the venue for its instruments, then ends | every other CPU |
 //! | `veloz-capture` | writes a capture, when there is one | every other CPU |
+//! | `veloz-log` | writes log lines | every other CPU |
 //! | main | signals, log of connections, live status | every other CPU |
 //!
 //! The first SIGINT or SIGTERM ends the process cleanly within two seconds, with exit code 0; the
@@ -24,7 +25,7 @@ use crate::capture::tap::{BlockWriter, Drained};
 use crate::capture::writer::Totals;
 use crate::cli::{EXIT_FAILURE, EXIT_OK, RunArgs};
 use crate::config::{self, Config, Loaded, Source};
-use crate::logging;
+use crate::logging::{self, Logging};
 use crate::placement::{self, Cpus, Placement};
 use crate::status::{self, Screen};
 use crate::venue::{MarketConfig, Recording, Speed, Venue, VenueConfig, VenueHandle};
@@ -197,7 +198,12 @@ impl Boot {
     ///
     /// # Errors
     /// One sentence that says what failed and what to do.
-    pub fn start<T: Tap + Send + 'static>(self, tap: T) -> Result<Session<T>, String> {
+    pub fn start<T: Tap + Send + 'static>(
+        self,
+        tap: T,
+        logging: &Logging,
+    ) -> Result<Session<T>, String> {
+        logging.leave_core_cpu(self.placement.cpu);
         let panics = watch_panics();
         let clock = Clock::calibrate();
         let (core_end, sidecar_end) = telemetry(self.instruments.count(), Sizes::default());
@@ -211,6 +217,7 @@ impl Boot {
             sidecar_end,
             &self.instruments,
             clock,
+            Arc::clone(&logging.log),
             note_panic,
         )
         .map_err(|error| {
@@ -272,6 +279,7 @@ impl<T> Session<T> {
                 drift_told = true;
                 tracing::warn!(
                     component = "core",
+                    event_type = "clock_drift",
                     drift_ppb,
                     "the timestamp counter and the kernel's clock disagree: latencies are off by as much"
                 );
@@ -288,6 +296,7 @@ impl<T> Session<T> {
             if let Ok(report) = self.core.connect_reports.recv_timeout(PATROL) {
                 tracing::warn!(
                     component = "connector",
+                event_type = "connect_failed",
                     url = report.url,
                     role = ?report.link.role,
                     cause = report.fault.cause.label(),
@@ -317,6 +326,7 @@ impl<T> Session<T> {
         if !self.core.is_finished() {
             tracing::warn!(
                 component = "core",
+                event_type = "core_stopped_late",
                 "the core did not close its links in time and is stopped"
             );
             self.core.stop();
@@ -332,8 +342,8 @@ impl<T> Session<T> {
 
 /// `veloz run`.
 pub fn run(loaded: &Loaded, arguments: &RunArgs) -> u8 {
-    let screen = match install_logging(loaded) {
-        Ok(screen) => screen,
+    let (logging, screen) = match install_logging(loaded) {
+        Ok(installed) => installed,
         Err(sentence) => {
             eprintln!("error: {sentence}");
             return EXIT_FAILURE;
@@ -355,7 +365,7 @@ pub fn run(loaded: &Loaded, arguments: &RunArgs) -> u8 {
             .map_or_else(|| "not pinned".to_owned(), |cpu| format!("on CPU {cpu}")),
         boot.edge.idle.label()
     );
-    let session = match boot.start(NoTap) {
+    let session = match boot.start(NoTap, &logging) {
         Ok(session) => session,
         Err(sentence) => return fail(&sentence),
     };
@@ -365,19 +375,22 @@ pub fn run(loaded: &Loaded, arguments: &RunArgs) -> u8 {
         &title,
         arguments.seconds,
         !arguments.no_status,
-        || signals.asked(),
+        || {
+            reopen_on_hangup(&signals, &logging);
+            signals.asked()
+        },
     );
     session.stop();
     finish(&end)
 }
 
-/// Sets up logging and writes what the configuration has to say.
+/// Sets up logging and writes what the configuration has to say. The log goes on while its handle lives.
 ///
 /// # Errors
-/// A sentence when the process has a logger already.
-pub fn install_logging(loaded: &Loaded) -> Result<Arc<Screen>, String> {
+/// A sentence that says why there is no log.
+pub fn install_logging(loaded: &Loaded) -> Result<(Logging, Arc<Screen>), String> {
     let screen = Arc::new(Screen::stdout());
-    logging::install(&loaded.config.log, &screen)?;
+    let logging = logging::install(&loaded.config.log, &screen)?;
     for warning in &loaded.warnings {
         tracing::warn!(component = "config", "{warning}");
     }
@@ -389,7 +402,19 @@ pub fn install_logging(loaded: &Loaded) -> Result<Arc<Screen>, String> {
             "this version sends no orders: market data only"
         );
     }
-    Ok(screen)
+    Ok((logging, screen))
+}
+
+/// Opens the log's files anew when SIGHUP came.
+pub fn reopen_on_hangup(signals: &Signals, logging: &Logging) {
+    if !signals.asked() && signals.take_hangup() {
+        logging.reopen();
+        tracing::info!(
+            component = "core",
+            event_type = "log_reopened",
+            "SIGHUP: log files are opened anew"
+        );
+    }
 }
 
 /// Stays with a session until its time is over, `asked` says so or something breaks; shows the live
@@ -405,6 +430,7 @@ pub fn observe<T>(
     let url = format!("http://{}", session.sidecar.address());
     tracing::info!(
         component = "core",
+        event_type = "started",
         health = format!("{url}/health"),
         metrics = format!("{url}/metrics"),
         "running; open the addresses to look inside, Ctrl-C ends it"
@@ -454,7 +480,7 @@ pub fn capture_thread(mut blocks: BlockWriter<File>) -> io::Result<JoinHandle<io
 pub fn finish(end: &End) -> u8 {
     match end {
         End::Asked => {
-            tracing::info!(component = "core", "stopped");
+            tracing::info!(component = "core", event_type = "stopped", "stopped");
             EXIT_OK
         }
         End::Panic(thread) => fail(&format!(
@@ -466,7 +492,7 @@ pub fn finish(end: &End) -> u8 {
 
 /// Logs why nothing goes on and gives the exit code.
 pub fn fail(sentence: &str) -> u8 {
-    tracing::error!(component = "core", "{sentence}");
+    tracing::error!(component = "core", event_type = "failed", "{sentence}");
     EXIT_FAILURE
 }
 

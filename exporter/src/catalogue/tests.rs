@@ -5,6 +5,7 @@ use crate::analytics::EquityRecorder;
 use crate::exposition::{Format, Page};
 use crate::http::requests::{Answer, Observation, RequestMetrics};
 use crate::latency::LatencyTotals;
+use crate::log::LogCounts;
 use crate::process::ProcessStats;
 use crate::published::Published;
 use crate::testing::{INSTRUMENTS, instruments};
@@ -164,6 +165,9 @@ fn page(format: Format) -> String {
         request_bytes: 0,
         response_bytes: 101,
     });
+    let log = LogCounts::default();
+    log.accepted(tracing::Level::WARN);
+    log.dropped();
     let process = ProcessStats {
         cpu_seconds: Some(1.25),
         resident_bytes: Some(50_000_000),
@@ -185,6 +189,7 @@ fn page(format: Format) -> String {
             gauges: &reader.gauges,
             published: &published,
             requests: &requests,
+            log: &log,
             process: &process,
         },
         format,

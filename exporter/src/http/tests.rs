@@ -38,6 +38,7 @@ fn fixture() -> Fixture {
         gauges: reader.gauges.clone(),
         shared: Shared::new(Published::new(INSTRUMENTS)),
         requests: Arc::new(RequestMetrics::default()),
+        log: Arc::new(Log::none()),
         process: ProcessStats::default,
         page: HttpState::all_metrics(),
     });

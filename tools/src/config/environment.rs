@@ -39,7 +39,6 @@ const BROWSER: &str = "no web page may call the server from another origin";
 const UI: &str = "no web page is served yet";
 const TRACING: &str = "no traces are exported yet; latencies are on /metrics";
 const ALERTS: &str = "alerts are sent by Alertmanager, from its own configuration";
-const LOG_STDOUT: &str = "logs go to standard output; log.format and log.level shape them";
 const STRATEGY: &str = "no strategy runs yet";
 
 /// Every documented variable, in alphabetical order.
@@ -176,7 +175,7 @@ pub const VARIABLES: &[(&str, Meaning)] = &[
         "VELOZ_K8S_SECRET_NAME",
         Replaced("mount the secret and name its file in VELOZ_BINANCE_API_KEY_FILE"),
     ),
-    ("VELOZ_LOG_DIR", Replaced(LOG_STDOUT)),
+    ("VELOZ_LOG_DIR", Sets("log.dir", &[])),
     ("VELOZ_LOG_LEVEL", Sets("log.level", &[("warning", "warn")])),
     (
         "VELOZ_MARKET_SOURCE",
