@@ -11,7 +11,9 @@ pub mod http;
 pub mod latency;
 pub mod process;
 pub mod published;
+pub mod random;
 pub mod status;
+pub mod wall;
 
 mod sidecar;
 #[cfg(test)]

@@ -50,6 +50,7 @@ use veloz_core::instrument::Instruments;
 use veloz_core::telemetry::{Sizes, telemetry};
 use veloz_core::units::Nanos;
 use veloz_core::venue::binance::exchange_info;
+use veloz_exporter::http::ports::HttpConfig;
 use veloz_exporter::{ExporterConfig, SidecarHandle};
 
 /// How long the venue may take to say what it trades.
@@ -203,8 +204,11 @@ impl Boot {
         let (core_end, sidecar_end) = telemetry(self.instruments.count(), Sizes::default());
         let sidecar = veloz_exporter::start(
             ExporterConfig {
-                bind: self.http,
-                danger_remote_without_auth: self.http_remote,
+                http: HttpConfig {
+                    bind: self.http,
+                    danger_remote_without_auth: self.http_remote,
+                    ..HttpConfig::default()
+                },
                 core_cpu: self.placement.cpu,
                 ..ExporterConfig::default()
             },
@@ -402,7 +406,7 @@ pub fn observe<T>(
     live: bool,
     asked: impl Fn() -> bool,
 ) -> End {
-    let url = format!("http://{}", session.sidecar.address());
+    let url = session.sidecar.url();
     tracing::info!(
         component = "core",
         health = format!("{url}/health"),
@@ -416,7 +420,7 @@ pub fn observe<T>(
         |session| {
             if live {
                 let status = session.sidecar.status();
-                let frame = status::render(&status, title, &url, status::terminal_size());
+                let frame = status::render(&status, title, url, status::terminal_size());
                 // A terminal that is gone ends the process by a signal, not by this.
                 let _ = screen.draw(&frame);
             }

@@ -142,7 +142,10 @@ fn page(format: Format) -> String {
     published.samples.lost = 2;
     published.log_lines_suppressed = 1;
     let requests = RequestMetrics::default();
-    requests.set_connections(2);
+    requests.connection_opened();
+    requests.connection_refused(Refusal::Full);
+    requests.connection_failed(ConnectionEnd::Timeout);
+    requests.rate_limited();
     requests.record(&Observation {
         answer: Answer {
             method: "GET",
