@@ -8,6 +8,7 @@
 //! of the configuration stops the start before anything runs.
 
 pub mod environment;
+pub mod http;
 pub mod keys;
 pub mod kind;
 pub mod layers;
@@ -15,13 +16,13 @@ pub mod limits;
 pub mod secret;
 pub mod trading;
 
+use http::HttpSection;
 use kind::Kind;
 use layers::{Entries, Fault, Layers, Origin, REDACTED};
 use limits::RiskSection;
 use secret::Secret;
 use serde::{Deserialize, Deserializer};
 use std::fmt::Write as _;
-use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use toml::Value;
 use trading::{AccountSection, OrdersSection, StateSection, StrategySection};
@@ -194,25 +195,6 @@ pub enum Idle {
     Yield,
     /// Spins, yields, then sleeps until a socket is ready.
     Backoff,
-}
-
-/// `[http]`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct HttpSection {
-    /// Address to listen on.
-    pub address: IpAddr,
-    /// Port to listen on; 0 lets the system choose.
-    pub port: u16,
-    /// Lets `address` be other than loopback although nobody logs in.
-    pub danger_listen_without_auth: bool,
-}
-
-impl HttpSection {
-    /// Address and port together.
-    pub fn socket_address(&self) -> SocketAddr {
-        SocketAddr::new(self.address, self.port)
-    }
 }
 
 /// `[log]`.
@@ -398,14 +380,7 @@ fn contradictions(config: &Config, entries: &Entries) -> Vec<Fault> {
             .get(key)
             .map_or(Origin::BuiltIn, |entry| entry.origin.clone())
     };
-    let mut found = Vec::new();
-    if !config.http.address.is_loopback() && !config.http.danger_listen_without_auth {
-        found.push(Fault::Contradiction(format!(
-            "{}: `http.address` is {}, expected a loopback address: nobody logs in to this server. Put an authenticating proxy in front of it and set http.danger_listen_without_auth = true to listen there all the same",
-            origin("http.address"),
-            config.http.address
-        )));
-    }
+    let mut found = config.http.contradictions(origin);
     if config.venue.source == Source::Embedded
         && config.venue.execution_mode != ExecutionMode::SimEngine
     {

@@ -33,7 +33,6 @@ use settings::engine_config;
 use std::fs::File;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::io::{self, IsTerminal as _};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::JoinHandle;
@@ -106,8 +105,7 @@ pub struct Boot {
     /// Where its data comes from, for people.
     pub source: String,
     edge: EdgeConfig,
-    http: SocketAddr,
-    http_remote: bool,
+    http: HttpConfig,
     venue: Option<VenueHandle>,
 }
 
@@ -188,8 +186,7 @@ impl Boot {
             instruments,
             source,
             edge,
-            http: config.http.socket_address(),
-            http_remote: config.http.danger_listen_without_auth,
+            http: config.http.server(),
             venue,
         })
     }
@@ -204,11 +201,7 @@ impl Boot {
         let (core_end, sidecar_end) = telemetry(self.instruments.count(), Sizes::default());
         let sidecar = veloz_exporter::start(
             ExporterConfig {
-                http: HttpConfig {
-                    bind: self.http,
-                    danger_remote_without_auth: self.http_remote,
-                    ..HttpConfig::default()
-                },
+                http: self.http,
                 core_cpu: self.placement.cpu,
                 ..ExporterConfig::default()
             },

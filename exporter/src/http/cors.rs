@@ -12,8 +12,7 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 pub struct Cors {
     origins: Origins,
     credentials: bool,
-    /// How long a browser may remember an answer to its preflight.
-    pub max_age: Duration,
+    max_age: Duration,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,6 +68,12 @@ impl Cors {
             credentials,
             ..Self::default()
         })
+    }
+
+    /// The same, with how long a browser may remember an answer to its preflight: a day if not said.
+    #[must_use]
+    pub fn remembered_for(self, max_age: Duration) -> Self {
+        Self { max_age, ..self }
     }
 
     /// Whether every page may read.

@@ -1,7 +1,7 @@
 //! Hostile peers on real sockets: what they send, and that the server is there afterwards.
 
 use super::*;
-use crate::http::addresses::AddressRules;
+use crate::http::addresses::{AddressRules, Network};
 use crate::http::requests::{ConnectionEnd, Refusal};
 use crate::http::server::{Door, ServerLimits, serve};
 use rustls::ServerConfig;
@@ -235,7 +235,7 @@ fn two_hundred_connections_at_once_are_all_served() {
 fn an_address_that_may_not_connect_hears_nothing() {
     let fixture = fixture();
     let rules = AddressRules {
-        denied: vec!["127.0.0.0/8".parse().expect("a network")],
+        denied: vec![Network::parse("127.0.0.0/8").expect("a network")],
         ..AddressRules::default()
     };
     let router = fixture.router(on_this_machine());
