@@ -1,5 +1,6 @@
-//! Wire formats that no venue owns: websocket frames, JSON scanning.
+//! Wire formats that no venue owns: websocket frames, JSON scanning, signatures.
 
 pub mod digits;
 pub mod json;
+pub mod sign;
 pub mod websocket;

@@ -16,7 +16,7 @@ pub use sources::Sources;
 
 use crate::analytics::Analysis;
 use crate::exposition::Samples;
-use crate::http::requests::{DURATION_BOUNDS_NS, SIZE_BOUNDS};
+use crate::http::requests::{ConnectionEnd, DURATION_BOUNDS_NS, Refusal, SIZE_BOUNDS};
 use crate::status::RingLine;
 use veloz_core::event::{LinkDown, LinkRole};
 use veloz_core::telemetry::counters::{Counter, InstrumentCounter, MessageKind};
@@ -657,15 +657,38 @@ pub static METRICS: &[Metric] = &[
     counter(
         "veloz_log_lines_suppressed_total",
         &[],
-        "Log lines left out because one kind of event came too often; the counts above hold them all.",
-        |from, samples| samples.value(&[], from.published.log_lines_suppressed),
+        "Log lines left out because one kind of event came too often; other counts hold them all.",
+        |from, samples| {
+            let of_requests = from.requests.lines_suppressed();
+            samples.value(&[], from.published.log_lines_suppressed + of_requests);
+        },
     ),
     // The sidecar's server.
     counter(
         "veloz_http_connections_refused_total",
+        &["reason"],
+        "HTTP connections closed at once: too many were open, or the address may not connect.",
+        |from, samples| {
+            for refusal in Refusal::ALL {
+                samples.value(&[refusal.label()], from.requests.connections_refused(refusal));
+            }
+        },
+    ),
+    counter(
+        "veloz_http_connections_failed_total",
+        &["cause"],
+        "HTTP connections ended because of what came over them, or did not come.",
+        |from, samples| {
+            for end in ConnectionEnd::ALL {
+                samples.value(&[end.label()], from.requests.connections_failed(end));
+            }
+        },
+    ),
+    counter(
+        "veloz_http_rate_limited_total",
         &[],
-        "HTTP connections closed at once because too many were open.",
-        |from, samples| samples.value(&[], from.requests.connections_refused()),
+        "Requests refused because their client asked too often.",
+        |from, samples| samples.value(&[], from.requests.rate_limit_hits()),
     ),
     // Analytics of the account: definitions in `analytics.rs`. Fractions become percent here.
     gauge(

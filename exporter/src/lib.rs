@@ -13,7 +13,9 @@ pub mod latency;
 pub mod log;
 pub mod process;
 pub mod published;
+pub mod random;
 pub mod status;
+pub mod wall;
 
 mod sidecar;
 #[cfg(test)]

@@ -1,23 +1,31 @@
 //! Configuration: the built-in file, overlay files, `VELOZ_*` variables and flags, in that order.
 //!
-//! Owns: [`Config`] and its sections, [`load`], and the rules between keys. Single keys are checked
-//! in `config/keys.rs`, layers are merged in `config/layers.rs`. Does not: start anything.
-//! Invariants: a `Config` has a value for every key (no `Option`); what decides trading (`venue`,
-//! `market_data`) is apart from what fits the machine (`core`, `http`, `log`); a fault of the
-//! configuration stops the start before anything runs.
+//! Owns: [`Config`] and its sections, [`load`], and the rules between keys. The keys are listed in
+//! `config/keys.rs`, single values are checked in `config/kind.rs`, layers are merged in
+//! `config/layers.rs`. Does not: start anything.
+//! Invariants: a `Config` has a value for every key; what decides trading (`venue`, `market_data`, `account`,
+//! `orders`, `risk`, `strategy`, `state`) is apart from what fits the machine (`core`, `http`, `log`); a fault
+//! of the configuration stops the start before anything runs.
 
 pub mod environment;
+pub mod http;
 pub mod keys;
+pub mod kind;
 pub mod layers;
+pub mod limits;
 pub mod secret;
+pub mod trading;
 
+use http::HttpSection;
+use kind::Kind;
 use layers::{Entries, Fault, Layers, Origin, REDACTED};
+use limits::RiskSection;
 use secret::Secret;
 use serde::{Deserialize, Deserializer};
 use std::fmt::Write as _;
-use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use toml::Value;
+use trading::{AccountSection, OrdersSection, StateSection, StrategySection};
 
 /// The documented file that the defaults come from.
 pub const BUILT_IN: &str = include_str!("../../config/veloz.toml");
@@ -30,6 +38,16 @@ pub struct Config {
     pub venue: VenueSection,
     /// Which instruments, and when a connection is replaced.
     pub market_data: MarketDataSection,
+    /// Whose orders they are, and how its money is counted.
+    pub account: AccountSection,
+    /// How orders are sent, and how long their answers may take.
+    pub orders: OrdersSection,
+    /// Limits.
+    pub risk: RiskSection,
+    /// What trades by itself.
+    pub strategy: StrategySection,
+    /// What outlives a restart.
+    pub state: StateSection,
     /// Where and how the core thread runs.
     pub core: CoreSection,
     /// The HTTP server.
@@ -46,7 +64,7 @@ pub struct Config {
 pub struct VenueSection {
     /// Where market data comes from.
     pub source: Source,
-    /// Where orders go, once there are any.
+    /// Where orders go.
     pub execution_mode: ExecutionMode,
     /// Public streams; unused while `source` is embedded.
     pub market_url: String,
@@ -57,9 +75,11 @@ pub struct VenueSection {
     /// Key of the account.
     #[serde(default)]
     pub api_key: Secret,
-    /// Its secret or private key.
+    /// Its secret; empty with a private key.
     #[serde(default)]
     pub api_secret: Secret,
+    /// PEM file of its Ed25519 private key; empty with a secret.
+    pub private_key_file: PathBuf,
 }
 
 /// Where market data comes from.
@@ -175,25 +195,6 @@ pub enum Idle {
     Yield,
     /// Spins, yields, then sleeps until a socket is ready.
     Backoff,
-}
-
-/// `[http]`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct HttpSection {
-    /// Address to listen on.
-    pub address: IpAddr,
-    /// Port to listen on; 0 lets the system choose.
-    pub port: u16,
-    /// Lets `address` be other than loopback although nobody logs in.
-    pub danger_listen_without_auth: bool,
-}
-
-impl HttpSection {
-    /// Address and port together.
-    pub fn socket_address(&self) -> SocketAddr {
-        SocketAddr::new(self.address, self.port)
-    }
 }
 
 /// `[log]`.
@@ -343,12 +344,24 @@ fn build(layers: Layers) -> Result<Loaded, ConfigError> {
     let (entries, warnings) = layers.finish().map_err(ConfigError)?;
     let mut tree = toml::Table::new();
     for (path, entry) in &entries {
-        let (section, name) = path.split_once('.').expect("every key is section.name");
-        tree.entry(section)
-            .or_insert_with(|| toml::Table::new().into())
-            .as_table_mut()
-            .expect("sections are tables")
-            .insert(name.to_owned(), entry.value.clone());
+        let key = keys::find(path).expect("entries are of keys in the table");
+        let name = key.name_in(path).expect("the key was found by it");
+        let mut parts: Vec<&str> = key.path.split('.').collect();
+        for part in &mut parts {
+            if *part == "*" {
+                *part = name;
+            }
+        }
+        let (leaf, sections) = parts.split_last().expect("a path is not empty");
+        let mut table = &mut tree;
+        for section in sections {
+            table = table
+                .entry(*section)
+                .or_insert_with(|| toml::Table::new().into())
+                .as_table_mut()
+                .expect("a section is no key");
+        }
+        table.insert((*leaf).to_owned(), entry.value.clone());
     }
     let config: Config = serde_path_to_error::deserialize(Value::Table(tree)).map_err(|error| {
         ConfigError(vec![Fault::Contradiction(format!(
@@ -375,14 +388,7 @@ fn contradictions(config: &Config, entries: &Entries) -> Vec<Fault> {
             .get(key)
             .map_or(Origin::BuiltIn, |entry| entry.origin.clone())
     };
-    let mut found = Vec::new();
-    if !config.http.address.is_loopback() && !config.http.danger_listen_without_auth {
-        found.push(Fault::Contradiction(format!(
-            "{}: `http.address` is {}, expected a loopback address: nobody logs in to this server. Put an authenticating proxy in front of it and set http.danger_listen_without_auth = true to listen there all the same",
-            origin("http.address"),
-            config.http.address
-        )));
-    }
+    let mut found = config.http.contradictions(origin);
     if config.venue.source == Source::Embedded
         && config.venue.execution_mode != ExecutionMode::SimEngine
     {
@@ -403,6 +409,30 @@ fn contradictions(config: &Config, entries: &Entries) -> Vec<Fault> {
             origin("venue.market_url")
         )));
     }
+    if config.venue.api_secret.is_set() && !config.venue.private_key_file.as_os_str().is_empty() {
+        found.push(Fault::Contradiction(format!(
+            "{}: `venue.private_key_file` is set and so is `venue.api_secret`, expected one of them: a key of the account has a secret or a private key",
+            origin("venue.private_key_file")
+        )));
+    }
+    for (path, entry) in entries {
+        let key = keys::find(path).expect("entries are of keys in the table");
+        let symbol = key.name_in(path).expect("the key was found by it");
+        if key.path.starts_with(INSTRUMENT_LIMITS)
+            && !config
+                .market_data
+                .symbols
+                .iter()
+                .any(|known| known == symbol)
+        {
+            found.push(Fault::Contradiction(format!(
+                "{}: `{path}` limits an instrument that is not in `market_data.symbols` ({}), expected one of them: {}",
+                entry.origin,
+                origin("market_data.symbols"),
+                config.market_data.symbols.join(", ")
+            )));
+        }
+    }
     found
 }
 
@@ -411,17 +441,15 @@ impl Loaded {
     /// came from, secrets are redacted.
     pub fn print(&self) -> String {
         let mut text = String::new();
-        let mut open = "";
-        for key in keys::KEYS {
-            let (section, name) = key.path.split_once('.').expect("every key is section.name");
+        let mut open = String::new();
+        let mut line = |section: String, name: &str, kind: Kind, entry: Option<&layers::Entry>| {
             if section != open {
                 let gap = if open.is_empty() { "" } else { "\n" };
                 let _ = writeln!(text, "{gap}[{section}]");
                 open = section;
             }
-            let entry = self.entries.get(key.path);
             let value = match entry {
-                Some(_) if key.kind == keys::Kind::Secret => format!("\"{REDACTED}\""),
+                Some(_) if kind == Kind::Secret => format!("\"{REDACTED}\""),
                 Some(entry) => entry.value.to_string(),
                 None => "\"\"".to_owned(),
             };
@@ -429,8 +457,45 @@ impl Loaded {
                 None | Some(Origin::BuiltIn) => writeln!(text, "{name} = {value}"),
                 Some(origin) => writeln!(text, "{name} = {value} # {origin}"),
             };
+        };
+        for key in keys::KEYS.iter().filter(|key| !key.is_pattern()) {
+            let (section, name) = key.section_and_name();
+            line(
+                section.to_owned(),
+                name,
+                key.kind,
+                self.entries.get(key.path),
+            );
+        }
+        // In order of their paths, so that what belongs to one name stands together.
+        for (path, entry) in &self.entries {
+            let key = keys::find(path).expect("entries are of keys in the table");
+            let name = key.name_in(path).expect("the key was found by it");
+            if key.is_pattern() {
+                let quoted = quoted(name);
+                let (section, leaf) = key.section_and_name();
+                line(
+                    section.replace('*', &quoted),
+                    &leaf.replace('*', &quoted),
+                    key.kind,
+                    Some(entry),
+                );
+            }
         }
         text
+    }
+}
+
+/// The keys whose `*` is an instrument.
+const INSTRUMENT_LIMITS: &str = "risk.instruments.*.";
+
+/// A name as TOML takes it for a key.
+fn quoted(name: &str) -> String {
+    let bare = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    if name.bytes().all(bare) {
+        name.to_owned()
+    } else {
+        format!("\"{name}\"")
     }
 }
 

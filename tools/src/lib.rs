@@ -10,5 +10,6 @@ pub mod placement;
 pub mod record;
 pub mod replay;
 pub mod run;
+pub mod state;
 pub mod status;
 pub mod venue;

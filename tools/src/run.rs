@@ -34,7 +34,6 @@ use settings::engine_config;
 use std::fs::File;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::io::{self, IsTerminal as _};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::JoinHandle;
@@ -51,6 +50,7 @@ use veloz_core::instrument::Instruments;
 use veloz_core::telemetry::{Sizes, telemetry};
 use veloz_core::units::Nanos;
 use veloz_core::venue::binance::exchange_info;
+use veloz_exporter::http::ports::HttpConfig;
 use veloz_exporter::{ExporterConfig, SidecarHandle};
 
 /// How long the venue may take to say what it trades.
@@ -106,8 +106,7 @@ pub struct Boot {
     /// Where its data comes from, for people.
     pub source: String,
     edge: EdgeConfig,
-    http: SocketAddr,
-    http_remote: bool,
+    http: HttpConfig,
     venue: Option<VenueHandle>,
 }
 
@@ -188,8 +187,7 @@ impl Boot {
             instruments,
             source,
             edge,
-            http: config.http.socket_address(),
-            http_remote: config.http.danger_listen_without_auth,
+            http: config.http.server(),
             venue,
         })
     }
@@ -209,8 +207,7 @@ impl Boot {
         let (core_end, sidecar_end) = telemetry(self.instruments.count(), Sizes::default());
         let sidecar = veloz_exporter::start(
             ExporterConfig {
-                bind: self.http,
-                danger_remote_without_auth: self.http_remote,
+                http: self.http,
                 core_cpu: self.placement.cpu,
                 ..ExporterConfig::default()
             },
@@ -427,7 +424,7 @@ pub fn observe<T>(
     live: bool,
     asked: impl Fn() -> bool,
 ) -> End {
-    let url = format!("http://{}", session.sidecar.address());
+    let url = session.sidecar.url();
     tracing::info!(
         component = "core",
         event_type = "started",
@@ -442,7 +439,7 @@ pub fn observe<T>(
         |session| {
             if live {
                 let status = session.sidecar.status();
-                let frame = status::render(&status, title, &url, status::terminal_size());
+                let frame = status::render(&status, title, url, status::terminal_size());
                 // A terminal that is gone ends the process by a signal, not by this.
                 let _ = screen.draw(&frame);
             }

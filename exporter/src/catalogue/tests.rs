@@ -154,7 +154,10 @@ fn page(format: Format) -> String {
     published.log_lines_suppressed = 1;
     published.analysis = Some(account());
     let requests = RequestMetrics::default();
-    requests.set_connections(2);
+    requests.connection_opened();
+    requests.connection_refused(Refusal::Full);
+    requests.connection_failed(ConnectionEnd::Timeout);
+    requests.rate_limited();
     requests.record(&Observation {
         answer: Answer {
             method: "GET",

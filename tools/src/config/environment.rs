@@ -7,7 +7,8 @@
 //! Beside the table, `VELOZ_<SECTION>__<KEY>` sets any key (`VELOZ_HTTP__PORT` sets `http.port`),
 //! and `<VARIABLE>_FILE` names a file that holds a secret's value.
 
-use super::keys::{self, Kind};
+use super::keys;
+use super::kind::Kind;
 
 /// What a variable means today.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,24 +23,21 @@ pub enum Meaning {
 
 use Meaning::{Elsewhere, Replaced, Sets};
 
-const ORDERS: &str = "it takes effect with order entry; this version reads market data only";
+const RECONCILIATION: &str = "the engine reconciles with the venue at every start and after every lost connection, always; orders of other programs are never touched";
 const AUTH: &str =
     "there is no login yet, so the server listens on a loopback address only (http.address)";
-const AUDIT: &str = "nothing that an audit log would hold happens before order entry";
-const JOURNAL: &str =
-    "no write-ahead log is kept before order entry; `veloz record` keeps market data";
+const AUDIT: &str = "no audit log is kept yet; orders and fills are log lines";
+const JOURNAL: &str = "no write-ahead log is kept yet: what must outlive a restart is in the state file (state.dir), the rest comes from the venue";
 const OTHER_VENUE: &str = "Binance Spot is the only venue (venue.market_url, venue.api_url)";
 const NO_DATABASE: &str = "no database is used";
 const THREADS: &str =
     "the engine runs on one thread, placed by core.cpu, and its helpers on the other CPUs";
 const VAULT: &str = "let the vault's agent write a file and name it in VELOZ_BINANCE_API_KEY_FILE and VELOZ_BINANCE_API_SECRET_FILE";
-const TLS: &str =
-    "the server speaks plain HTTP on a loopback address; put a TLS proxy in front of it";
-const BROWSER: &str = "no web page may call the server from another origin";
 const UI: &str = "no web page is served yet";
 const TRACING: &str = "no traces are exported yet; latencies are on /metrics";
 const ALERTS: &str = "alerts are sent by Alertmanager, from its own configuration";
-const STRATEGY: &str = "no strategy runs yet";
+const PARAMETERS: &str =
+    "a strategy's parameters have names, in [strategy.market_maker] and [strategy.imbalance]";
 
 /// Every documented variable, in alphabetical order.
 pub const VARIABLES: &[(&str, Meaning)] = &[
@@ -68,14 +66,17 @@ pub const VARIABLES: &[(&str, Meaning)] = &[
     ("VAULT_SKIP_VERIFY", Replaced(VAULT)),
     ("VAULT_TOKEN", Replaced(VAULT)),
     ("VELOZ_ADMIN_PASSWORD", Replaced(AUTH)),
-    ("VELOZ_ALLOW_PRIVATE_IPS", Replaced(AUTH)),
+    (
+        "VELOZ_ALLOW_PRIVATE_IPS",
+        Sets("http.private_addresses", &[]),
+    ),
     ("VELOZ_AUDIT_CONSOLE", Replaced(AUDIT)),
     ("VELOZ_AUDIT_LOG_DIR", Replaced(AUDIT)),
     ("VELOZ_AUDIT_LOG_ENABLED", Replaced(AUDIT)),
     ("VELOZ_AUDIT_LOG_FILE", Replaced(AUDIT)),
     ("VELOZ_AUDIT_LOG_RETENTION_DAYS", Replaced(AUDIT)),
     ("VELOZ_AUTH_ENABLED", Replaced(AUTH)),
-    ("VELOZ_AUTO_CANCEL_ORPHANED", Replaced(ORDERS)),
+    ("VELOZ_AUTO_CANCEL_ORPHANED", Replaced(RECONCILIATION)),
     ("VELOZ_BINANCE_API_KEY", Sets("venue.api_key", &[])),
     ("VELOZ_BINANCE_API_SECRET", Sets("venue.api_secret", &[])),
     (
@@ -118,10 +119,10 @@ pub const VARIABLES: &[(&str, Meaning)] = &[
         "VELOZ_CONNECTION_POOL_SIZE",
         Replaced("the venue is reached over two websockets, not over a pool"),
     ),
-    ("VELOZ_CORS_CREDENTIALS", Replaced(BROWSER)),
-    ("VELOZ_CORS_MAX_AGE", Replaced(BROWSER)),
-    ("VELOZ_CORS_ORIGIN", Replaced(BROWSER)),
-    ("VELOZ_CORS_ORIGINS", Replaced(BROWSER)),
+    ("VELOZ_CORS_CREDENTIALS", Sets("http.cors_credentials", &[])),
+    ("VELOZ_CORS_MAX_AGE", Sets("http.cors_max_age_s", &[])),
+    ("VELOZ_CORS_ORIGIN", Sets("http.cors_origins", &[])),
+    ("VELOZ_CORS_ORIGINS", Sets("http.cors_origins", &[])),
     (
         "VELOZ_CPU_AFFINITY",
         Sets(
@@ -158,8 +159,8 @@ pub const VARIABLES: &[(&str, Meaning)] = &[
         "VELOZ_HOST",
         Sets("http.address", &[("localhost", "127.0.0.1")]),
     ),
-    ("VELOZ_IP_BLACKLIST", Replaced(AUTH)),
-    ("VELOZ_IP_WHITELIST", Replaced(AUTH)),
+    ("VELOZ_IP_BLACKLIST", Sets("http.denied_addresses", &[])),
+    ("VELOZ_IP_WHITELIST", Sets("http.allowed_addresses", &[])),
     ("VELOZ_JWT_ACCESS_EXPIRY", Replaced(AUTH)),
     ("VELOZ_JWT_REFRESH_EXPIRY", Replaced(AUTH)),
     ("VELOZ_JWT_SECRET", Replaced(AUTH)),
@@ -185,10 +186,7 @@ pub const VARIABLES: &[(&str, Meaning)] = &[
         ),
     ),
     ("VELOZ_MARKET_SYMBOL", Sets("market_data.symbols", &[])),
-    (
-        "VELOZ_MAX_BODY_SIZE",
-        Replaced("no request that is served takes a body"),
-    ),
+    ("VELOZ_MAX_BODY_SIZE", Sets("http.body_bytes_max", &[])),
     (
         "VELOZ_MEMORY_POOL_SIZE",
         Replaced("memory is reserved at start from the number of instruments"),
@@ -200,7 +198,10 @@ pub const VARIABLES: &[(&str, Meaning)] = &[
     ("VELOZ_OKX_PASSPHRASE", Replaced(OTHER_VENUE)),
     ("VELOZ_OKX_TRADE_URL", Replaced(OTHER_VENUE)),
     ("VELOZ_OKX_WS_URL", Replaced(OTHER_VENUE)),
-    ("VELOZ_ORDER_RATE_LIMIT", Replaced(ORDERS)),
+    (
+        "VELOZ_ORDER_RATE_LIMIT",
+        Sets("risk.orders_per_second_max", &[]),
+    ),
     ("VELOZ_PG_DATABASE", Replaced(NO_DATABASE)),
     ("VELOZ_PG_PASSWORD", Replaced(NO_DATABASE)),
     ("VELOZ_PG_REPL_PASSWORD", Replaced(NO_DATABASE)),
@@ -215,29 +216,43 @@ pub const VARIABLES: &[(&str, Meaning)] = &[
         "VELOZ_PRODUCTION_MODE",
         Replaced("use the overlay config/live.toml; strictness is not optional"),
     ),
-    ("VELOZ_RATE_LIMIT_CAPACITY", Replaced(AUTH)),
+    (
+        "VELOZ_RATE_LIMIT_CAPACITY",
+        Sets("http.rate_limit_capacity", &[]),
+    ),
     ("VELOZ_RATE_LIMIT_PER_USER", Replaced(AUTH)),
-    ("VELOZ_RATE_LIMIT_REFILL", Replaced(AUTH)),
-    ("VELOZ_RECONCILIATION_ENABLED", Replaced(ORDERS)),
-    ("VELOZ_RECONCILIATION_INTERVAL", Replaced(ORDERS)),
+    (
+        "VELOZ_RATE_LIMIT_REFILL",
+        Sets("http.rate_limit_refill_per_second", &[]),
+    ),
+    ("VELOZ_RECONCILIATION_ENABLED", Replaced(RECONCILIATION)),
+    ("VELOZ_RECONCILIATION_INTERVAL", Replaced(RECONCILIATION)),
     ("VELOZ_REDIS_PASSWORD", Replaced(NO_DATABASE)),
     (
         "VELOZ_REQUEST_TIMEOUT_MS",
-        Replaced("every request to the venue has a fixed bound in the engine's limits"),
+        Replaced(
+            "orders.answer_timeout_ms, cancel_timeout_ms and replace_timeout_ms bound the venue's answers",
+        ),
     ),
-    ("VELOZ_RISK_MAX_DAILY_LOSS", Replaced(ORDERS)),
-    ("VELOZ_RISK_MAX_POSITION_SIZE", Replaced(ORDERS)),
+    (
+        "VELOZ_RISK_MAX_DAILY_LOSS",
+        Sets("risk.daily_loss_max", &[]),
+    ),
+    (
+        "VELOZ_RISK_MAX_POSITION_SIZE",
+        Sets("risk.every_instrument.position_max", &[]),
+    ),
     ("VELOZ_STATIC_CACHE_ENABLED", Replaced(UI)),
     ("VELOZ_STATIC_DIR", Replaced(UI)),
-    ("VELOZ_STRATEGY_NAME", Replaced(STRATEGY)),
-    ("VELOZ_STRATEGY_PARAM_1", Replaced(STRATEGY)),
-    ("VELOZ_STRATEGY_PARAM_2", Replaced(STRATEGY)),
+    ("VELOZ_STRATEGY_NAME", Sets("strategy.kind", &[])),
+    ("VELOZ_STRATEGY_PARAM_1", Replaced(PARAMETERS)),
+    ("VELOZ_STRATEGY_PARAM_2", Replaced(PARAMETERS)),
     ("VELOZ_STRATEGY_THREAD_CORES", Replaced(THREADS)),
-    ("VELOZ_TLS_CA", Replaced(TLS)),
-    ("VELOZ_TLS_CERT", Replaced(TLS)),
-    ("VELOZ_TLS_CLIENT_CERT", Replaced(TLS)),
-    ("VELOZ_TLS_ENABLED", Replaced(TLS)),
-    ("VELOZ_TLS_KEY", Replaced(TLS)),
+    ("VELOZ_TLS_CA", Sets("http.tls_client_ca", &[])),
+    ("VELOZ_TLS_CERT", Sets("http.tls_cert", &[])),
+    ("VELOZ_TLS_CLIENT_CERT", Sets("http.tls_client_cert", &[])),
+    ("VELOZ_TLS_ENABLED", Sets("http.tls_enabled", &[])),
+    ("VELOZ_TLS_KEY", Sets("http.tls_key", &[])),
     ("VELOZ_TOKEN_EXPIRY", Replaced(AUTH)),
     ("VELOZ_VAULT_ADDR", Replaced(VAULT)),
     ("VELOZ_VAULT_ENABLED", Replaced(VAULT)),
@@ -271,7 +286,7 @@ pub enum Resolved {
     /// Sets this key to the variable's text, translated.
     Sets {
         /// The key's path.
-        key: &'static str,
+        key: String,
         /// The text, in today's words.
         text: String,
     },
@@ -291,7 +306,7 @@ pub fn resolve(name: &str, text: &str) -> Resolved {
     if let Some((_, meaning)) = VARIABLES.iter().find(|(known, _)| *known == name) {
         return match *meaning {
             Sets(key, words) => Resolved::Sets {
-                key,
+                key: key.to_owned(),
                 text: words
                     .iter()
                     .find(|(older, _)| older.eq_ignore_ascii_case(text.trim()))
@@ -303,18 +318,28 @@ pub fn resolve(name: &str, text: &str) -> Resolved {
     }
     if let Some(secret) = name.strip_suffix("_FILE")
         && let Resolved::Sets { key, .. } = resolve(secret, "")
-        && keys::find(key).is_some_and(|key| key.kind == Kind::Secret)
+        && let Some(known) = keys::find(&key)
+        && known.kind == Kind::Secret
     {
-        return Resolved::SecretFile { key };
+        return Resolved::SecretFile { key: known.path };
     }
-    let Some(rest) = name.strip_prefix("VELOZ_") else {
+    if !name.starts_with(PREFIX) {
         return Resolved::Foreign;
-    };
-    let path = rest.to_ascii_lowercase().replacen("__", ".", 1);
-    keys::find(&path).map_or(Resolved::Unknown, |key| Resolved::Sets {
-        key: key.path,
+    }
+    keys::path_of_words(&words_of(name)).map_or(Resolved::Unknown, |key| Resolved::Sets {
+        key,
         text: text.to_owned(),
     })
+}
+
+/// What our variables start with.
+const PREFIX: &str = "VELOZ_";
+
+/// The path that a variable of the canonical spelling names, in lower case.
+pub(super) fn words_of(name: &str) -> String {
+    name.trim_start_matches(PREFIX)
+        .to_ascii_lowercase()
+        .replace("__", ".")
 }
 
 #[cfg(test)]
@@ -340,8 +365,8 @@ mod tests {
 
     #[test]
     fn older_words_canonical_names_and_secret_files_resolve() {
-        let sets = |key, text: &str| Resolved::Sets {
-            key,
+        let sets = |key: &str, text: &str| Resolved::Sets {
+            key: key.to_owned(),
             text: text.to_owned(),
         };
         let cases = [
@@ -362,6 +387,11 @@ mod tests {
                 "VELOZ_MARKET_DATA__SILENCE_MS",
                 "2000",
                 sets("market_data.silence_ms", "2000"),
+            ),
+            (
+                "VELOZ_RISK__INSTRUMENTS__BTCUSDT__POSITION_MAX",
+                "0.5",
+                sets("risk.instruments.BTCUSDT.position_max", "0.5"),
             ),
             (
                 "VELOZ_BINANCE_API_SECRET_FILE",

@@ -1,65 +1,59 @@
-//! The one table of configuration keys: what a value must be, before any struct is built.
+//! The one table of configuration keys.
 //!
-//! Owns: [`KEYS`], [`Kind`] and the checks of single values. Does not: know files, variables or
-//! flags (`config/layers.rs`), or how keys depend on each other (`config.rs`). Invariant: a value
-//! that [`Kind::accept`] returns deserializes into its field of [`super::Config`].
+//! Owns: [`KEYS`], and finding the key that a path means. Does not: know files, variables or flags
+//! (`config/layers.rs`), what a value must be (`config/kind.rs`), or how keys depend on each other
+//! (`config.rs`). Invariant: at most one key of the table fits a path.
+//!
+//! A key with a `*` in its path stands for as many keys as there are names: `risk.instruments.*.position_max`
+//! is `risk.instruments.BTCUSDT.position_max` and its like. The built-in file gives such keys no value.
 
-use std::net::IpAddr;
-use toml::Value;
-use veloz_core::instrument::Symbol;
-use veloz_core::limits::INSTRUMENTS_MAX;
+use super::kind::{Kind, is_plain_name};
 
-/// One configuration key: `section.name`.
+/// One configuration key: `section.name`, where the section may have dots.
 #[derive(Clone, Copy, Debug)]
 pub struct Key {
-    /// Dotted path, as errors, `--set` and `config print` spell it.
+    /// Dotted path, as errors, `--set` and `config print` spell it; one part may be `*`.
     pub path: &'static str,
     /// What its value must be.
     pub kind: Kind,
 }
 
-/// What a value must be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// `true` or `false`.
-    Bool,
-    /// A whole number in `[min, max]`.
-    Integer {
-        /// Smallest legal value.
-        min: i64,
-        /// Largest legal value.
-        max: i64,
-        /// The unit, for messages: `ms`, `levels`; empty when the number has none.
-        unit: &'static str,
-    },
-    /// One word of a list; letter case does not matter.
-    Choice(&'static [&'static str]),
-    /// A websocket address without credentials.
-    WebsocketUrl,
-    /// A file path, or empty for none.
-    Path,
-    /// An IP address to listen on.
-    Address,
-    /// Between one and [`INSTRUMENTS_MAX`] venue symbols, each once.
-    Symbols,
-    /// `auto`, `none` or the number of a CPU.
-    Cpu,
-    /// How fast a capture is served: a whole multiple of real time, or `max`.
-    Speed,
-    /// A credential: accepted from the environment or a file that it names, nowhere else, and never shown.
-    Secret,
+impl Key {
+    /// The section's path and the key's own name.
+    pub fn section_and_name(&self) -> (&'static str, &'static str) {
+        self.path
+            .rsplit_once('.')
+            .expect("every key is section.name")
+    }
+
+    /// Whether this key stands for many.
+    pub fn is_pattern(&self) -> bool {
+        self.path.split('.').any(|part| part == "*")
+    }
+
+    /// What stands in place of the `*` in `path`: empty for a key without one, `None` when the path is not
+    /// this key's.
+    pub fn name_in<'a>(&self, path: &'a str) -> Option<&'a str> {
+        let Some((before, after)) = self.path.split_once('*') else {
+            return (self.path == path).then_some("");
+        };
+        path.strip_prefix(before)?
+            .strip_suffix(after)
+            .filter(|name| is_plain_name(name))
+    }
 }
 
 const fn integer(min: i64, max: i64, unit: &'static str) -> Kind {
     Kind::Integer { min, max, unit }
 }
 
+const fn limit(min: i64, max: i64, unit: &'static str) -> Kind {
+    Kind::IntegerLimit { min, max, unit }
+}
+
 const fn key(path: &'static str, kind: Kind) -> Key {
     Key { path, kind }
 }
-
-/// CPUs that a Linux affinity mask of the usual size can name.
-const CPU_MAX: i64 = 1_023;
 
 /// Every key, in the order of `config/veloz.toml`.
 pub const KEYS: &[Key] = &[
@@ -73,6 +67,7 @@ pub const KEYS: &[Key] = &[
     key("venue.ca_file", Kind::Path),
     key("venue.api_key", Kind::Secret),
     key("venue.api_secret", Kind::Secret),
+    key("venue.private_key_file", Kind::Path),
     key("market_data.symbols", Kind::Symbols),
     key("market_data.book_ticker", Kind::Bool),
     key("market_data.trades", Kind::Bool),
@@ -91,6 +86,64 @@ pub const KEYS: &[Key] = &[
         "market_data.rotate_after_minutes",
         integer(1, 1_434, "minutes"),
     ),
+    key("account.instance", Kind::Instance),
+    key("account.currency", Kind::Asset),
+    key("account.recv_window_ms", integer(100, 60_000, "ms")),
+    key("account.baselines.*", Kind::Decimal),
+    key("orders.answer_timeout_ms", integer(100, 30_000, "ms")),
+    key("orders.cancel_timeout_ms", integer(100, 30_000, "ms")),
+    key("orders.replace_timeout_ms", integer(100, 30_000, "ms")),
+    key(
+        "orders.self_trade_prevention",
+        Kind::Choice(&[
+            "none",
+            "expire_taker",
+            "expire_maker",
+            "expire_both",
+            "decrement",
+        ]),
+    ),
+    key("orders.shutdown_timeout_ms", integer(100, 60_000, "ms")),
+    key("orders.heartbeat_bound_ms", integer(100, 60_000, "ms")),
+    key("risk.open_orders_max", limit(1, 100_000, "orders")),
+    key("risk.orders_per_second_max", limit(1, 1_000, "orders")),
+    key("risk.leverage_max_percent", limit(1, 100_000, "percent")),
+    key("risk.concentration_max_percent", limit(1, 100, "percent")),
+    key("risk.concentration_from", Kind::Decimal),
+    key("risk.daily_loss_max", Kind::DecimalLimit),
+    key("risk.drawdown_max_bps", limit(1, 10_000, "basis points")),
+    key("risk.market_data_age_max_ms", limit(1, 3_600_000, "ms")),
+    key("risk.clock_offset_max_ms", limit(1, 3_600_000, "ms")),
+    key("risk.every_instrument.order_qty_max", Kind::DecimalLimit),
+    key(
+        "risk.every_instrument.order_notional_max",
+        Kind::DecimalLimit,
+    ),
+    key("risk.every_instrument.position_max", Kind::DecimalLimit),
+    key(
+        "risk.every_instrument.open_orders_max",
+        limit(1, 100_000, "orders"),
+    ),
+    key(
+        "risk.every_instrument.price_collar_bps",
+        limit(1, 10_000, "basis points"),
+    ),
+    key("risk.instruments.*.order_qty_max", Kind::DecimalLimit),
+    key("risk.instruments.*.order_notional_max", Kind::DecimalLimit),
+    key("risk.instruments.*.position_max", Kind::DecimalLimit),
+    key(
+        "risk.instruments.*.open_orders_max",
+        limit(1, 100_000, "orders"),
+    ),
+    key(
+        "risk.instruments.*.price_collar_bps",
+        limit(1, 10_000, "basis points"),
+    ),
+    key(
+        "strategy.kind",
+        Kind::Choice(&["auto", "none", "market_maker", "imbalance"]),
+    ),
+    key("state.dir", Kind::Directory),
     key("core.cpu", Kind::Cpu),
     key(
         "core.idle",
@@ -101,6 +154,29 @@ pub const KEYS: &[Key] = &[
     key("http.address", Kind::Address),
     key("http.port", integer(0, 65_535, "")),
     key("http.danger_listen_without_auth", Kind::Bool),
+    key("http.metrics_address", Kind::Listen),
+    key("http.connections_max", integer(1, 65_536, "connections")),
+    key(
+        "http.connections_per_address_max",
+        integer(1, 65_536, "connections"),
+    ),
+    key("http.body_bytes_max", integer(1_024, 16_777_216, "bytes")),
+    key(
+        "http.rate_limit_capacity",
+        integer(1, 1_000_000, "requests"),
+    ),
+    key("http.rate_limit_refill_per_second", Kind::PerSecond),
+    key("http.allowed_addresses", Kind::Networks),
+    key("http.denied_addresses", Kind::Networks),
+    key("http.private_addresses", Kind::Bool),
+    key("http.cors_origins", Kind::Origins),
+    key("http.cors_credentials", Kind::Bool),
+    key("http.cors_max_age_s", integer(0, 86_400, "s")),
+    key("http.tls_enabled", Kind::Bool),
+    key("http.tls_cert", Kind::Path),
+    key("http.tls_key", Kind::Path),
+    key("http.tls_client_ca", Kind::Path),
+    key("http.tls_client_cert", Kind::Bool),
     key(
         "log.level",
         Kind::Choice(&["error", "warn", "info", "debug", "trace"]),
@@ -117,18 +193,54 @@ pub const KEYS: &[Key] = &[
     key("embedded.speed", Kind::Speed),
 ];
 
-/// The key with this path.
+/// The key that this path means.
 pub fn find(path: &str) -> Option<&'static Key> {
-    KEYS.iter().find(|key| key.path == path)
+    KEYS.iter().find(|key| key.name_in(path).is_some())
+}
+
+/// The path that words in lower case mean: `risk.instruments.btcusdt.position_max` is that of BTCUSDT.
+/// For variables, whose names have no lower case.
+pub fn path_of_words(words: &str) -> Option<String> {
+    if find(words).is_some() {
+        return Some(words.to_owned());
+    }
+    KEYS.iter()
+        .filter(|key| key.is_pattern())
+        .filter_map(|key| with_name_of(key, words))
+        .find(|path| path.to_lowercase() == words && find(path).is_some())
 }
 
 /// The key whose spelling is nearest to an unknown path, when it is near enough to be meant.
-pub fn nearest(path: &str) -> Option<&'static str> {
+pub fn nearest(path: &str) -> Option<String> {
     KEYS.iter()
-        .map(|key| (edit_distance(path, key.path), key.path))
+        .filter_map(|key| {
+            if key.is_pattern() {
+                with_name_of(key, path)
+            } else {
+                Some(key.path.to_owned())
+            }
+        })
+        .map(|near| (edit_distance(path, &near), near))
         .min()
         .filter(|(distance, _)| *distance <= path.chars().count() / 3)
         .map(|(_, near)| near)
+}
+
+/// The pattern's path with the part of `path` that stands where its `*` is, in upper case.
+fn with_name_of(key: &Key, path: &str) -> Option<String> {
+    let parts: Vec<&str> = path.split('.').collect();
+    let pattern: Vec<&str> = key.path.split('.').collect();
+    (parts.len() == pattern.len()).then(|| {
+        let filled: Vec<String> = pattern
+            .iter()
+            .zip(&parts)
+            .map(|(wanted, given)| match *wanted {
+                "*" => given.to_uppercase(),
+                wanted => wanted.to_owned(),
+            })
+            .collect();
+        filled.join(".")
+    })
 }
 
 /// Whether a name suggests that its value is a credential, so that it must not be shown. A misspelt
@@ -138,134 +250,11 @@ pub fn sounds_secret(name: &str) -> bool {
     let words = ["secret", "pass", "token", "key", "auth", "api", "cred"];
     let near_a_secret = |path: &str| {
         nearest(path)
+            .as_deref()
             .and_then(find)
             .is_some_and(|key| key.kind == Kind::Secret)
     };
     words.iter().any(|word| path.contains(word)) || near_a_secret(&path)
-}
-
-impl Kind {
-    /// What was expected, for messages.
-    pub fn expected(&self) -> String {
-        match self {
-            Self::Bool => "true or false".to_owned(),
-            Self::Integer { min, max, unit: "" } => {
-                format!("a whole number from {min} to {max}")
-            }
-            Self::Integer { min, max, unit } => {
-                format!("a whole number of {unit} from {min} to {max}")
-            }
-            Self::Choice(words) => format!("one of {}", words.join(", ")),
-            Self::WebsocketUrl => {
-                "an address that starts with wss:// or ws://, has a host and carries no credentials"
-                    .to_owned()
-            }
-            Self::Path => "a file path, or \"\" for none".to_owned(),
-            Self::Address => "an IP address such as 127.0.0.1 or ::1".to_owned(),
-            Self::Symbols => format!(
-                "a list of 1 to {INSTRUMENTS_MAX} venue symbols in upper case, each once, such as [\"BTCUSDT\", \"ETHUSDT\"]"
-            ),
-            Self::Cpu => format!("\"auto\", \"none\" or the number of a CPU from 0 to {CPU_MAX}"),
-            Self::Speed => "\"max\" or a whole multiple of real time from 1 to 1000".to_owned(),
-            Self::Secret => {
-                "text from the environment or a file, never from a configuration file or flag"
-                    .to_owned()
-            }
-        }
-    }
-
-    /// A value as text (a variable or a flag) in the type that this kind has in TOML.
-    pub fn value_of_text(&self, text: &str) -> Value {
-        let text = text.trim();
-        let whole = || text.parse().map_or_else(|_| text.into(), Value::Integer);
-        match self {
-            Self::Bool => match text.to_ascii_lowercase().as_str() {
-                "true" | "1" | "yes" | "on" => Value::Boolean(true),
-                "false" | "0" | "no" | "off" => Value::Boolean(false),
-                _ => text.into(),
-            },
-            Self::Integer { .. } | Self::Cpu | Self::Speed => whole(),
-            Self::Symbols => text
-                .trim_start_matches('[')
-                .trim_end_matches(']')
-                .split(',')
-                .map(|symbol| symbol.trim().trim_matches('"'))
-                .collect::<Vec<_>>()
-                .into(),
-            // A choice may be spelled with digits (`partial_depth = "5"`), so its text stays text.
-            Self::Choice(_) | Self::WebsocketUrl | Self::Path | Self::Address | Self::Secret => {
-                text.into()
-            }
-        }
-    }
-
-    /// The value in its normal form; `None` when it is not what this kind expects.
-    pub fn accept(&self, value: &Value) -> Option<Value> {
-        match (self, value) {
-            (Self::Bool, Value::Boolean(_)) => Some(value.clone()),
-            (Self::Integer { min, max, .. }, Value::Integer(number)) => {
-                (min..=max).contains(&number).then(|| value.clone())
-            }
-            (Self::Choice(words), Value::String(text)) => {
-                let word = text.to_ascii_lowercase();
-                words.contains(&word.as_str()).then(|| word.into())
-            }
-            (Self::WebsocketUrl, Value::String(text)) => {
-                is_websocket_url(text).then(|| value.clone())
-            }
-            (Self::Path, Value::String(text)) => (!text.contains('\0')).then(|| value.clone()),
-            (Self::Address, Value::String(text)) => {
-                text.parse::<IpAddr>().ok().map(|_| value.clone())
-            }
-            (Self::Symbols, Value::Array(list)) => are_symbols(list).then(|| value.clone()),
-            (Self::Cpu, Value::Integer(cpu)) => (0..=CPU_MAX).contains(cpu).then(|| value.clone()),
-            (Self::Cpu, Value::String(text)) => {
-                matches!(text.as_str(), "auto" | "none").then(|| value.clone())
-            }
-            (Self::Speed, Value::Integer(times)) => {
-                (1..=1_000).contains(times).then(|| value.clone())
-            }
-            (Self::Speed, Value::String(text)) => (text == "max").then(|| value.clone()),
-            (Self::Secret, Value::String(text)) => (!text.is_empty()
-                && text.bytes().all(|byte| byte.is_ascii_graphic()))
-            .then(|| value.clone()),
-            _ => None,
-        }
-    }
-}
-
-fn is_websocket_url(text: &str) -> bool {
-    let Some(rest) = text
-        .strip_prefix("wss://")
-        .or_else(|| text.strip_prefix("ws://"))
-    else {
-        return false;
-    };
-    let authority = rest.split(['/', '?']).next().unwrap_or_default();
-    !authority.is_empty()
-        && !authority.starts_with(':')
-        && !text.contains('@')
-        && text.bytes().all(|byte| byte.is_ascii_graphic())
-}
-
-fn are_symbols(list: &[Value]) -> bool {
-    let plain = |value: &Value| {
-        value.as_str().is_some_and(|text| {
-            Symbol::new(text).is_some()
-                && !text.chars().any(|letter| {
-                    letter.is_ascii_lowercase()
-                        || letter.is_control()
-                        || letter.is_whitespace()
-                        || "\"\\/@,".contains(letter)
-                })
-        })
-    };
-    let unique = |position: usize, value: &Value| !list[..position].contains(value);
-    (1..=INSTRUMENTS_MAX).contains(&list.len())
-        && list
-            .iter()
-            .enumerate()
-            .all(|(position, value)| plain(value) && unique(position, value))
 }
 
 /// Insertions, deletions and replacements that turn one text into the other.
@@ -289,53 +278,43 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_value_is_accepted_in_its_normal_form_or_not_at_all() {
-        let cases: &[(Kind, &str, Option<Value>)] = &[
-            (Kind::Bool, "on", Some(true.into())),
-            (Kind::Bool, "maybe", None),
-            (integer(1, 10, "ms"), "10", Some(10.into())),
-            (integer(1, 10, "ms"), "11", None),
-            (integer(1, 10, "ms"), "0", None),
-            (integer(1, 10, "ms"), "ten", None),
-            (integer(1, 10, "ms"), "2.5", None),
-            (Kind::Choice(&["info", "warn"]), "INFO", Some("info".into())),
-            (Kind::Choice(&["info", "warn"]), "loud", None),
-            (
-                Kind::WebsocketUrl,
-                "wss://host:9443/stream",
-                Some("wss://host:9443/stream".into()),
-            ),
-            (Kind::WebsocketUrl, "https://host", None),
-            (Kind::WebsocketUrl, "wss://user:word@host", None),
-            (Kind::WebsocketUrl, "wss:///stream", None),
-            (Kind::Address, "::1", Some("::1".into())),
-            (Kind::Address, "localhost", None),
-            (
-                Kind::Symbols,
-                "BTCUSDT, ETHUSDT",
-                Some(vec!["BTCUSDT", "ETHUSDT"].into()),
-            ),
-            (Kind::Symbols, "[\"BTCUSDT\"]", Some(vec!["BTCUSDT"].into())),
-            (Kind::Symbols, "btcusdt", None),
-            (Kind::Symbols, "BTCUSDT,BTCUSDT", None),
-            (Kind::Symbols, "", None),
-            (Kind::Cpu, "3", Some(3.into())),
-            (Kind::Cpu, "auto", Some("auto".into())),
-            (Kind::Cpu, "-1", None),
-            (Kind::Speed, "max", Some("max".into())),
-            (Kind::Speed, "0", None),
-            (Kind::Secret, "", None),
-        ];
-        for (kind, text, expected) in cases {
-            let value = kind.value_of_text(text);
-            assert_eq!(&kind.accept(&value), expected, "{kind:?} {text:?}");
-        }
+    fn a_near_miss_is_recognised_and_nonsense_is_not() {
+        assert_eq!(nearest("http.prot").as_deref(), Some("http.port"));
+        assert_eq!(
+            nearest("market_data.symbol").as_deref(),
+            Some("market_data.symbols")
+        );
+        assert_eq!(
+            nearest("risk.instruments.btcusdt.positon_max").as_deref(),
+            Some("risk.instruments.BTCUSDT.position_max")
+        );
+        assert_eq!(nearest("x.y"), None);
     }
 
     #[test]
-    fn a_near_miss_is_recognised_and_nonsense_is_not() {
-        assert_eq!(nearest("http.prot"), Some("http.port"));
-        assert_eq!(nearest("market_data.symbol"), Some("market_data.symbols"));
-        assert_eq!(nearest("x.y"), None);
+    fn a_pattern_takes_names_as_the_venue_spells_them() {
+        let found = |path| find(path).map(|key| key.path);
+        let pattern = Some("risk.instruments.*.position_max");
+        assert_eq!(found("risk.instruments.BTCUSDT.position_max"), pattern);
+        assert_eq!(found("risk.instruments.币安人生USDT.position_max"), pattern);
+        assert_eq!(found("risk.instruments.btcusdt.position_max"), None);
+        assert_eq!(found("risk.instruments..position_max"), None);
+        assert_eq!(found("risk.instruments.*.position_max"), None);
+        assert_eq!(found("risk.instruments.BTCUSDT"), None);
+        assert_eq!(
+            path_of_words("risk.instruments.btcusdt.position_max").as_deref(),
+            Some("risk.instruments.BTCUSDT.position_max")
+        );
+        assert_eq!(path_of_words("http.port").as_deref(), Some("http.port"));
+        assert_eq!(path_of_words("risk.instruments.btcusdt.nonsense"), None);
+    }
+
+    #[test]
+    fn no_path_fits_two_keys() {
+        for key in KEYS {
+            let path = key.path.replace('*', "BTCUSDT");
+            let fitting = KEYS.iter().filter(|other| other.name_in(&path).is_some());
+            assert_eq!(fitting.count(), 1, "{path}");
+        }
     }
 }

@@ -6,7 +6,8 @@
 //! layers are reported together.
 
 use super::environment::{self, Resolved};
-use super::keys::{self, KEYS, Kind};
+use super::keys::{self, KEYS};
+use super::kind::Kind;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -87,7 +88,7 @@ pub enum Fault {
         /// Where it stands.
         origin: Origin,
         /// The key.
-        key: &'static str,
+        key: String,
         /// Its value, redacted when the key is a secret.
         value: String,
         /// What was expected.
@@ -136,7 +137,7 @@ pub struct Entry {
 }
 
 /// Values by key path.
-pub type Entries = BTreeMap<&'static str, Entry>;
+pub type Entries = BTreeMap<String, Entry>;
 
 /// The merged layers so far.
 #[derive(Default)]
@@ -184,27 +185,27 @@ impl Layers {
                 line: position(text, offset).0,
             },
         };
-        for (section, content) in table.get_ref() {
-            let name: &str = section.get_ref();
-            let parsed = values.get(name);
-            match (
-                content.get_ref().as_table(),
-                parsed.and_then(Value::as_table),
-            ) {
-                (Some(spans), Some(parsed)) => {
-                    for (key, value) in parsed {
-                        let offset = spans
-                            .keys()
-                            .find(|spanned| spanned.get_ref() == key.as_str())
-                            .map_or(0, |spanned| spanned.span().start);
-                        self.put(&format!("{name}.{key}"), value, origin(offset));
-                    }
+        self.put_table("", table.get_ref(), &values, &origin);
+    }
+
+    /// Puts every value of a table and of the tables in it; `prefix` is the table's path with a dot behind.
+    fn put_table(
+        &mut self,
+        prefix: &str,
+        spans: &toml::de::DeTable<'_>,
+        values: &toml::Table,
+        origin: &impl Fn(usize) -> Origin,
+    ) {
+        for (name, content) in spans {
+            let path = format!("{prefix}{}", name.get_ref());
+            let Some(value) = values.get(name.get_ref().as_ref()) else {
+                unreachable!("both are the same text");
+            };
+            match (content.get_ref().as_table(), value.as_table()) {
+                (Some(spans), Some(values)) => {
+                    self.put_table(&format!("{path}."), spans, values, origin);
                 }
-                _ => self.put(
-                    name,
-                    parsed.unwrap_or(&Value::Boolean(false)),
-                    origin(section.span().start),
-                ),
+                _ => self.put(&path, value, origin(name.span().start)),
             }
         }
     }
@@ -241,19 +242,16 @@ impl Layers {
                 // An empty variable is how a compose file spells "not set".
                 _ if text.is_empty() => {}
                 Resolved::Sets { key, text } => {
-                    let known = keys::find(key).expect("resolved to a key of the table");
+                    let known = keys::find(&key).expect("resolved to a key of the table");
                     let value = known.kind.value_of_text(&text);
-                    self.check(known, &value, Origin::Variable(name));
+                    self.check(known, &key, &value, Origin::Variable(name));
                 }
                 Resolved::SecretFile { key } => self.add_secret_file(key, name, &text),
                 Resolved::Ignored(explanation) => self.warnings.push(format!(
                     "environment variable {name} has no effect: {explanation}"
                 )),
                 Resolved::Unknown => {
-                    let path = name
-                        .trim_start_matches("VELOZ_")
-                        .to_ascii_lowercase()
-                        .replacen("__", ".", 1);
+                    let path = environment::words_of(&name);
                     self.faults.push(Fault::UnknownVariable {
                         value: shown(&name, &text.as_str().into()),
                         name,
@@ -292,7 +290,7 @@ impl Layers {
         match std::fs::read_to_string(path) {
             Ok(text) => {
                 let value = known.kind.value_of_text(&text);
-                self.check(known, &value, Origin::Variable(variable));
+                self.check(known, key, &value, Origin::Variable(variable));
             }
             Err(error) => self.faults.push(Fault::Unreadable {
                 path: path.to_owned(),
@@ -321,13 +319,14 @@ impl Layers {
             }
             return;
         }
-        self.check(known, value, origin);
+        self.check(known, path, value, origin);
     }
 
-    fn check(&mut self, known: &keys::Key, value: &Value, origin: Origin) {
+    fn check(&mut self, known: &keys::Key, path: &str, value: &Value, origin: Origin) {
         match known.kind.accept(value) {
             Some(value) => {
-                self.entries.insert(known.path, Entry { value, origin });
+                self.entries
+                    .insert(path.to_owned(), Entry { value, origin });
             }
             None => self.faults.push(Fault::BadValue {
                 value: if known.kind == Kind::Secret {
@@ -336,7 +335,7 @@ impl Layers {
                     shown("", value)
                 },
                 expected: known.kind.expected(),
-                key: known.path,
+                key: path.to_owned(),
                 origin,
             }),
         }

@@ -53,7 +53,11 @@ fn the_built_in_file_gives_every_key_a_value_and_an_explanation() {
             seen.push(format!("{section}.{name}"));
         }
     }
-    let table: Vec<&str> = keys::KEYS.iter().map(|key| key.path).collect();
+    let table: Vec<&str> = keys::KEYS
+        .iter()
+        .filter(|key| !key.is_pattern())
+        .map(|key| key.path)
+        .collect();
     assert_eq!(
         seen, table,
         "the file and the table list the same keys in the same order"
@@ -175,6 +179,21 @@ fn a_fault_names_where_what_and_what_was_expected() {
             "flag --set: `http.address` is 0.0.0.0, expected a loopback address",
         ),
         (
+            &[("site.toml", "[venue]\nprivate_key_file = \"/key.pem\"\n")],
+            &[("VELOZ_BINANCE_API_SECRET", "x")],
+            &[],
+            "site.toml:2: `venue.private_key_file` is set and so is `venue.api_secret`, expected one of them",
+        ),
+        (
+            &[],
+            &[(
+                "VELOZ_BINANCE_API_SECRET",
+                "-----BEGIN PRIVATE KEY-----\nMC4C",
+            )],
+            &[],
+            "(a PEM goes into venue.private_key_file)",
+        ),
+        (
             &[],
             &[("VELOZ_EXECUTION_MODE", "binance_spot")],
             &[],
@@ -185,6 +204,90 @@ fn a_fault_names_where_what_and_what_was_expected() {
         let text = refusal(files, variables, flags);
         assert!(text.contains(expected), "{text}\nlacks\n{expected}");
     }
+}
+
+#[test]
+fn tables_of_names_take_any_instrument_that_is_followed() {
+    let site = (
+        "site.toml",
+        "[risk.instruments.ETHUSDT]\nposition_max = 20\n[risk.instruments.BTCUSDT]\nposition_max = \"0.5\"\nopen_orders_max = \"none\"\n[account.baselines]\nBTC = \"1\"\n",
+    );
+    let loaded = with(
+        &[site],
+        &[("VELOZ_RISK__INSTRUMENTS__BTCUSDT__PRICE_COLLAR_BPS", "50")],
+        &["risk.instruments.BTCUSDT.position_max=0.25"],
+    )
+    .expect("valid");
+    let text = loaded.print();
+    let expected = "\n[account.baselines]\nBTC = \"1\" # site.toml:7\n\n[risk.instruments.BTCUSDT]\nopen_orders_max = \"none\" # site.toml:5\nposition_max = \"0.25\" # flag --set\nprice_collar_bps = 50 # environment variable VELOZ_RISK__INSTRUMENTS__BTCUSDT__PRICE_COLLAR_BPS\n\n[risk.instruments.ETHUSDT]\nposition_max = \"20\" # site.toml:2\n";
+    assert!(text.ends_with(expected), "{text}");
+    let again = load_text("printed.toml", &text).expect("what print prints loads");
+    assert_eq!(again.config, loaded.config);
+
+    let other = "[market_data]\nsymbols = [\"币安人生USDT\"]\n[risk.instruments.\"币安人生USDT\"]\nopen_orders_max = 1\n";
+    let loaded = with(&[("other.toml", other)], &[], &[]).expect("valid");
+    let again = load_text("printed.toml", &loaded.print()).expect("what print prints loads");
+    assert_eq!(again.config, loaded.config);
+
+    let cases: &[(&str, &str)] = &[
+        (
+            "[risk.instruments.SOLUSDT]\nopen_orders_max = 1\n",
+            "a.toml:2: `risk.instruments.SOLUSDT.open_orders_max` limits an instrument that is not in `market_data.symbols`",
+        ),
+        (
+            "[risk.instruments.btcusdt]\nopen_orders_max = 1\n",
+            "a.toml:2: unknown key `risk.instruments.btcusdt.open_orders_max` (value 1); did you mean `risk.instruments.BTCUSDT.open_orders_max`?",
+        ),
+        (
+            "[risk.instruments.BTCUSDT]\nposition_max = 0.5\n",
+            "a.toml:2: `risk.instruments.BTCUSDT.position_max` is 0.5, expected a decimal number above zero in quotes",
+        ),
+        (
+            "[risk]\ndaily_loss_max = \"-5\"\n",
+            "a.toml:2: `risk.daily_loss_max` is \"-5\", expected",
+        ),
+        (
+            "[risk.every_instrument]\nopen_orders_max = 0\n",
+            "expected a whole number of orders from 1 to 100000 or \"none\"",
+        ),
+    ];
+    for (text, expected) in cases {
+        let text = refusal(&[("a.toml", text)], &[], &[]);
+        assert!(text.contains(expected), "{text}\nlacks\n{expected}");
+    }
+}
+
+#[test]
+fn older_variables_of_trading_set_todays_keys() {
+    let loaded = with(
+        &[],
+        &[
+            ("VELOZ_ORDER_RATE_LIMIT", "7"),
+            ("VELOZ_RISK_MAX_DAILY_LOSS", "500"),
+            ("VELOZ_RISK_MAX_POSITION_SIZE", "0.25"),
+            ("VELOZ_STRATEGY_NAME", "imbalance"),
+            ("VELOZ_STRATEGY_PARAM_1", "1.0"),
+        ],
+        &[],
+    )
+    .expect("valid");
+    let risk = &loaded.config.risk;
+    assert_eq!(risk.orders_per_second_max, limits::Limit::At(7));
+    assert_eq!(
+        risk.daily_loss_max.get().map(|e8| e8.0),
+        Some(50_000_000_000)
+    );
+    assert_eq!(
+        risk.every_instrument.position_max.get().map(|e8| e8.0),
+        Some(25_000_000)
+    );
+    assert_eq!(loaded.config.strategy(), trading::StrategyKind::Imbalance);
+    assert_eq!(loaded.warnings.len(), 1, "{:?}", loaded.warnings);
+    let unknown = refusal(&[], &[("VELOZ_STRATEGY_NAME", "test_strategy")], &[]);
+    assert!(
+        unknown.contains("`strategy.kind` is \"test_strategy\""),
+        "{unknown}"
+    );
 }
 
 #[test]

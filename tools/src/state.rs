@@ -1,0 +1,457 @@
+//! What must outlive a restart: one small file, replaced as a whole.
+//!
+//! Owns: [`State`], [`StateStore`], the lock that keeps two processes off one file. The bytes of the file are in
+//! `state/file.rs`. Does not: decide what is saved; whoever learns something worth it calls
+//! [`StateStore::update`].
+//!
+//! Invariants:
+//! - A write is whole or not there: a new file is written and synced, renamed over the old one, and the
+//!   directory synced. Killed anywhere between, the next start reads the old state or the new one.
+//! - A file that cannot be read stops the start, with a sentence; nothing in it is ever replaced by a default.
+//!   Only a file that is not there means a first start, so removing it by hand is how to start anew.
+//! - A run number is never given twice, also when the clock goes back: each start takes the greater of the
+//!   last one plus one and the Unix time in seconds, and saves it before anything uses it.
+
+mod file;
+
+use crate::config::trading::StatePlace;
+use file::FileFault;
+use serde::{Deserialize, Deserializer, Serialize};
+use std::collections::{BTreeMap, VecDeque};
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use veloz_core::instrument::Instrument;
+use veloz_core::risk::{GlobalLimits, InstrumentLimits};
+use veloz_core::units::{E8, Lots, Nanos};
+
+/// Bins of equity that are kept, the newest: with one a day almost three years. The file stays below
+/// 100 kB, so that it can be written as a whole every second.
+pub const EQUITY_BINS_MAX: usize = 1_024;
+/// Characters of a kill switch's reason; the rest is cut off.
+pub const REASON_CHARS_MAX: usize = 200;
+
+/// What must outlive a restart. Money is in 1e-8 units, times are Unix.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct State {
+    /// Number of the present run, part of every order's id.
+    pub run: u32,
+    /// The kill switch, while it is latched.
+    #[serde(deserialize_with = "present")]
+    pub kill_switch: Option<KillSwitch>,
+    /// The global limits, if they were changed while running.
+    #[serde(deserialize_with = "present")]
+    pub global_limits: Option<SavedGlobalLimits>,
+    /// Limits of instruments that were changed while running, by symbol.
+    pub instrument_limits: BTreeMap<String, SavedInstrumentLimits>,
+    /// What the account held of each asset when this instance first saw it.
+    pub baselines_e8: BTreeMap<String, i64>,
+    /// Equity over time.
+    pub equity: EquityHistory,
+}
+
+/// Why and since when nothing may be traded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KillSwitch {
+    /// For people.
+    pub reason: String,
+    /// When it was tripped.
+    pub since_unix_ms: u64,
+}
+
+impl KillSwitch {
+    /// Tripped now; a longer reason is cut off after [`REASON_CHARS_MAX`] characters.
+    pub fn new(reason: &str, since_unix_ms: u64) -> Self {
+        Self {
+            reason: reason.chars().take(REASON_CHARS_MAX).collect(),
+            since_unix_ms,
+        }
+    }
+}
+
+/// [`GlobalLimits`] as they are saved.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SavedGlobalLimits {
+    #[serde(deserialize_with = "present")]
+    open_orders_max: Option<u32>,
+    #[serde(deserialize_with = "present")]
+    orders_per_second_max: Option<u32>,
+    #[serde(deserialize_with = "present")]
+    leverage_max_percent: Option<u32>,
+    #[serde(deserialize_with = "present")]
+    concentration_max_percent: Option<u32>,
+    concentration_from_e8: i64,
+    #[serde(deserialize_with = "present")]
+    daily_loss_max_e8: Option<i64>,
+    #[serde(deserialize_with = "present")]
+    drawdown_max_bps: Option<u32>,
+    #[serde(deserialize_with = "present")]
+    market_data_age_max_ns: Option<u64>,
+    #[serde(deserialize_with = "present")]
+    clock_offset_max_ns: Option<u64>,
+}
+
+impl From<GlobalLimits> for SavedGlobalLimits {
+    fn from(limits: GlobalLimits) -> Self {
+        Self {
+            open_orders_max: limits.open_orders_max,
+            orders_per_second_max: limits.orders_per_second_max,
+            leverage_max_percent: limits.leverage_max_percent,
+            concentration_max_percent: limits.concentration_max_percent,
+            concentration_from_e8: limits.concentration_from.0,
+            daily_loss_max_e8: limits.daily_loss_max.map(|e8| e8.0),
+            drawdown_max_bps: limits.drawdown_max_bps,
+            market_data_age_max_ns: limits.market_data_age_max.map(|age| age.0),
+            clock_offset_max_ns: limits.clock_offset_max.map(|offset| offset.0),
+        }
+    }
+}
+
+impl From<SavedGlobalLimits> for GlobalLimits {
+    fn from(saved: SavedGlobalLimits) -> Self {
+        Self {
+            open_orders_max: saved.open_orders_max,
+            orders_per_second_max: saved.orders_per_second_max,
+            leverage_max_percent: saved.leverage_max_percent,
+            concentration_max_percent: saved.concentration_max_percent,
+            concentration_from: E8(saved.concentration_from_e8),
+            daily_loss_max: saved.daily_loss_max_e8.map(E8),
+            drawdown_max_bps: saved.drawdown_max_bps,
+            market_data_age_max: saved.market_data_age_max_ns.map(Nanos),
+            clock_offset_max: saved.clock_offset_max_ns.map(Nanos),
+        }
+    }
+}
+
+/// [`InstrumentLimits`] as they are saved: quantities as decimals, because a venue may change its grids.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SavedInstrumentLimits {
+    #[serde(deserialize_with = "present")]
+    order_qty_max_e8: Option<i64>,
+    #[serde(deserialize_with = "present")]
+    order_notional_max_e8: Option<i64>,
+    #[serde(deserialize_with = "present")]
+    position_max_e8: Option<i64>,
+    #[serde(deserialize_with = "present")]
+    open_orders_max: Option<u32>,
+    #[serde(deserialize_with = "present")]
+    price_collar_bps: Option<u32>,
+}
+
+impl SavedInstrumentLimits {
+    /// The limits of `instrument` for saving.
+    pub fn new(limits: InstrumentLimits, instrument: &Instrument) -> Self {
+        Self {
+            order_qty_max_e8: limits.order_qty_max.map(|lots| instrument.qty(lots).0),
+            order_notional_max_e8: limits.order_notional_max.map(|e8| e8.0),
+            position_max_e8: limits.position_max.map(|e8| e8.0),
+            open_orders_max: limits.open_orders_max,
+            price_collar_bps: limits.price_collar_bps,
+        }
+    }
+
+    /// The saved limits on the instrument's present grid; `None` when a quantity is off it.
+    pub fn on_grid_of(&self, instrument: &Instrument) -> Option<InstrumentLimits> {
+        let order_qty_max = match self.order_qty_max_e8 {
+            None => None,
+            Some(e8) => Some(Lots(instrument.lot.divide_exact(E8(e8))?)),
+        };
+        Some(InstrumentLimits {
+            order_qty_max,
+            order_notional_max: self.order_notional_max_e8.map(E8),
+            position_max: self.position_max_e8.map(E8),
+            open_orders_max: self.open_orders_max,
+            price_collar_bps: self.price_collar_bps,
+        })
+    }
+}
+
+/// Equity over time, for the figures that need more than one run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EquityHistory {
+    /// Length of a bin in seconds; zero while there is none.
+    pub period_s: u32,
+    /// The bins, oldest first, at most [`EQUITY_BINS_MAX`].
+    pub bins: VecDeque<EquityBin>,
+    /// The day and the peak.
+    #[serde(deserialize_with = "present")]
+    pub marks: Option<EquityMarks>,
+}
+
+/// Equity at the end of one period.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EquityBin {
+    /// Which period: Unix seconds divided by its length.
+    pub index: u64,
+    /// Equity.
+    pub equity_e8: i64,
+    /// Deposits minus withdrawals in it.
+    pub flows_e8: i64,
+}
+
+/// What today's loss and the drawdown are measured from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EquityMarks {
+    /// Days since the Unix epoch, UTC.
+    pub day: u64,
+    /// Equity when that day began.
+    pub day_start_e8: i64,
+    /// Deposits minus withdrawals of that day.
+    pub day_flows_e8: i64,
+    /// Highest equity so far.
+    pub peak_e8: i64,
+}
+
+impl EquityHistory {
+    /// Appends the bin of a period of `period_s` seconds, or replaces the last if it is of the same one. Bins of
+    /// another length tell nothing about these and go; so does the oldest when there are too many.
+    pub fn push(&mut self, period_s: u32, bin: EquityBin) {
+        if self.period_s != period_s {
+            self.period_s = period_s;
+            self.bins.clear();
+        }
+        while self.bins.back().is_some_and(|last| last.index >= bin.index) {
+            self.bins.pop_back();
+        }
+        if self.bins.len() == EQUITY_BINS_MAX {
+            self.bins.pop_front();
+        }
+        self.bins.push_back(bin);
+    }
+}
+
+/// A key that must be there, be it `null`.
+fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    Option::deserialize(deserializer)
+}
+
+/// Why the state cannot be had or kept.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// The directory or a file in it cannot be used.
+    #[error("the state in {}: cannot {act}: {cause} (state.dir decides where it is)", path.display())]
+    Io {
+        /// The directory or file.
+        path: PathBuf,
+        /// What was tried.
+        act: &'static str,
+        /// What the system said.
+        cause: io::Error,
+    },
+    /// Another process has it.
+    #[error(
+        "the state of instance {instance} in {} is in use by {owner}: two processes must not trade under one prefix; end it, or give this one another account.instance",
+        directory.display()
+    )]
+    InUse {
+        /// The directory.
+        directory: PathBuf,
+        /// The prefix.
+        instance: String,
+        /// The other process, as far as it is known.
+        owner: String,
+    },
+    /// The file is not what was written.
+    #[error(
+        "{}: {fault}; nothing is assumed in its place: restore the file, or move it away to start anew without its kill switch, changed limits, baselines and equity",
+        path.display()
+    )]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        fault: FileFault,
+    },
+    /// The last number was given.
+    #[error("{}: run number {} was the last one that exists; use another account.instance", path.display(), u32::MAX)]
+    RunsExhausted {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+/// The state of one instance, held by this process alone. Shared by reference between sidecar threads; the core
+/// never sees it.
+#[derive(Debug)]
+pub struct StateStore {
+    kept: Mutex<Kept>,
+    disk: Option<Disk>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    state: State,
+    /// Whether the file says the same.
+    saved: bool,
+}
+
+#[derive(Debug)]
+struct Disk {
+    directory: PathBuf,
+    instance: String,
+    /// Held as long as the store lives.
+    _lock: File,
+}
+
+impl StateStore {
+    /// Takes the state of `instance` for this process and numbers this run, at Unix time `now_unix_s`. Makes the
+    /// directory if it is missing, for its owner alone.
+    ///
+    /// # Errors
+    /// [`StateError`]: another process has it, it cannot be read, or cannot be written.
+    pub fn open(place: &StatePlace, instance: &str, now_unix_s: u64) -> Result<Self, StateError> {
+        let directory = match place {
+            StatePlace::Nowhere => {
+                return Ok(Self::new(
+                    State {
+                        run: next_run(None, now_unix_s).expect("none was given yet"),
+                        ..State::default()
+                    },
+                    None,
+                ));
+            }
+            StatePlace::Directory(directory) => directory,
+        };
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(directory)
+            .map_err(failed(directory, "make the directory"))?;
+        let disk = Disk {
+            directory: directory.clone(),
+            instance: instance.to_owned(),
+            _lock: lock(directory, instance)?,
+        };
+        let path = disk.path();
+        let last = match file::read(&path, instance) {
+            Ok(state) => state,
+            Err(file::ReadError::Io(cause)) => return Err(failed(&path, "read it")(cause)),
+            Err(file::ReadError::Fault(fault)) => {
+                return Err(StateError::Unreadable { path, fault });
+            }
+        };
+        let run = next_run(last.as_ref().map(|state| state.run), now_unix_s)
+            .ok_or(StateError::RunsExhausted { path })?;
+        let store = Self::new(last.unwrap_or_default(), Some(disk));
+        store.update(|state| state.run = run)?;
+        Ok(store)
+    }
+
+    /// What is kept now.
+    pub fn read<R>(&self, look: impl FnOnce(&State) -> R) -> R {
+        look(&self.lock().state)
+    }
+
+    /// Changes what is kept, and returns when it is on disk. Blocks for as long as the disk takes.
+    ///
+    /// # Errors
+    /// [`StateError::Io`] when it could not be saved. The change holds in this process all the same, and the next
+    /// update saves it too.
+    pub fn update<R>(&self, change: impl FnOnce(&mut State) -> R) -> Result<R, StateError> {
+        let mut kept = self.lock();
+        let before = kept.state.clone();
+        let result = change(&mut kept.state);
+        kept.saved &= kept.state == before;
+        if let Some(disk) = &self.disk
+            && !kept.saved
+        {
+            file::write(&disk.path(), &disk.instance, &kept.state)
+                .map_err(failed(&disk.directory, "save it"))?;
+            kept.saved = true;
+        }
+        Ok(result)
+    }
+
+    /// Where the file is; `None` when nothing is kept.
+    pub fn path(&self) -> Option<PathBuf> {
+        self.disk.as_ref().map(Disk::path)
+    }
+
+    fn new(state: State, disk: Option<Disk>) -> Self {
+        Self {
+            kept: Mutex::new(Kept {
+                state,
+                saved: false,
+            }),
+            disk,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        // A change that panicked halfway ends the process; until then the rest may be read.
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Disk {
+    fn path(&self) -> PathBuf {
+        self.directory.join(format!("{}.state", self.instance))
+    }
+}
+
+/// The number of a run that starts now; `None` when there is none left.
+fn next_run(last: Option<u32>, now_unix_s: u64) -> Option<u32> {
+    let now = u32::try_from(now_unix_s).unwrap_or(u32::MAX);
+    match last {
+        None => Some(now.max(1)),
+        Some(last) => last.checked_add(1).map(|next| next.max(now)),
+    }
+}
+
+/// Takes the lock of an instance. It is a file of its own, because the state file is replaced at every write.
+fn lock(directory: &Path, instance: &str) -> Result<File, StateError> {
+    let path = directory.join(format!("{instance}.lock"));
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&path)
+        .map_err(failed(&path, "open the lock"))?;
+    match file.try_lock() {
+        Ok(()) => {
+            // For the sentence that another process would print; the lock itself is the kernel's. Always as
+            // long, so that nothing is left of the last one.
+            writeln!(file, "{:<10}", std::process::id())
+                .map_err(failed(&path, "write the lock"))?;
+            Ok(file)
+        }
+        Err(TryLockError::WouldBlock) => {
+            let mut owner = String::new();
+            let known = file
+                .take(16)
+                .read_to_string(&mut owner)
+                .is_ok_and(|_| owner.trim().parse::<u32>().is_ok());
+            Err(StateError::InUse {
+                directory: directory.to_owned(),
+                instance: instance.to_owned(),
+                owner: if known {
+                    format!("process {}", owner.trim())
+                } else {
+                    "another process".to_owned()
+                },
+            })
+        }
+        Err(TryLockError::Error(cause)) => Err(failed(&path, "take the lock")(cause)),
+    }
+}
+
+fn failed(path: &Path, act: &'static str) -> impl FnOnce(io::Error) -> StateError {
+    let path = path.to_owned();
+    move |cause| StateError::Io { path, act, cause }
+}
+
+#[cfg(test)]
+mod tests;
