@@ -1,9 +1,10 @@
 //! The shape of every closed set that metrics and logs name: an enum with one stable label a variant.
 //!
-//! Owns: the macro `labelled!`, visible in the whole crate. Invariant: labels are part of the contract
+//! Owns: the macro `labelled!`, for this crate and the sidecar. Invariant: labels are part of the contract
 //! with dashboards and alerts; a variant may be added, a label never changes.
 
 /// Declares a `repr(u8)` enum whose variants carry a stable label for metrics and logs.
+#[macro_export]
 macro_rules! labelled {
     (
         $(#[$meta:meta])*

@@ -14,8 +14,9 @@ mod sources;
 pub use document::document;
 pub use sources::Sources;
 
+use crate::analytics::Analysis;
 use crate::exposition::Samples;
-use crate::http::requests::{DURATION_BOUNDS_NS, SIZE_BOUNDS};
+use crate::http::requests::{ConnectionEnd, DURATION_BOUNDS_NS, Refusal, SIZE_BOUNDS};
 use crate::status::RingLine;
 use veloz_core::event::{LinkDown, LinkRole};
 use veloz_core::telemetry::counters::{Counter, InstrumentCounter, MessageKind};
@@ -656,15 +657,182 @@ pub static METRICS: &[Metric] = &[
     counter(
         "veloz_log_lines_suppressed_total",
         &[],
-        "Log lines left out because one kind of event came too often; the counts above hold them all.",
-        |from, samples| samples.value(&[], from.published.log_lines_suppressed),
+        "Log lines left out because one kind of event came too often; other counts hold them all.",
+        |from, samples| {
+            let of_requests = from.requests.lines_suppressed();
+            samples.value(&[], from.published.log_lines_suppressed + of_requests);
+        },
     ),
     // The sidecar's server.
     counter(
         "veloz_http_connections_refused_total",
+        &["reason"],
+        "HTTP connections closed at once: too many were open, or the address may not connect.",
+        |from, samples| {
+            for refusal in Refusal::ALL {
+                samples.value(&[refusal.label()], from.requests.connections_refused(refusal));
+            }
+        },
+    ),
+    counter(
+        "veloz_http_connections_failed_total",
+        &["cause"],
+        "HTTP connections ended because of what came over them, or did not come.",
+        |from, samples| {
+            for end in ConnectionEnd::ALL {
+                samples.value(&[end.label()], from.requests.connections_failed(end));
+            }
+        },
+    ),
+    counter(
+        "veloz_http_rate_limited_total",
         &[],
-        "HTTP connections closed at once because too many were open.",
-        |from, samples| samples.value(&[], from.requests.connections_refused()),
+        "Requests refused because their client asked too often.",
+        |from, samples| samples.value(&[], from.requests.rate_limit_hits()),
+    ),
+    // Analytics of the account: definitions in `analytics.rs`. Fractions become percent here.
+    gauge(
+        "veloz_risk_var_95",
+        &[],
+        "Historical value at risk of one period at 95 %, in the account currency; NaN below 20 periods.",
+        |from, samples| of_account(from, samples, |of| of.figures.var_95 * of.equity),
+    ),
+    gauge(
+        "veloz_risk_var_99",
+        &[],
+        "Historical value at risk of one period at 99 %, in the account currency; NaN below 100 periods.",
+        |from, samples| of_account(from, samples, |of| of.figures.var_99 * of.equity),
+    ),
+    gauge(
+        "veloz_risk_expected_shortfall_95",
+        &[],
+        "Mean loss of the periods beyond the 95 % value at risk, in the account currency; NaN below 20 periods.",
+        |from, samples| of_account(from, samples, |of| of.figures.shortfall_95 * of.equity),
+    ),
+    gauge(
+        "veloz_risk_max_drawdown",
+        &[],
+        "Largest fall of the equity from a peak, in percent of the peak.",
+        |from, samples| of_account(from, samples, |of| of.figures.max_drawdown * PERCENT),
+    ),
+    gauge(
+        "veloz_risk_current_drawdown",
+        &[],
+        "Present fall of the equity from its peak, in percent of the peak.",
+        |from, samples| of_account(from, samples, |of| of.figures.current_drawdown * PERCENT),
+    ),
+    gauge(
+        "veloz_risk_sharpe_ratio",
+        &[],
+        "Annualised Sharpe ratio of the period returns; NaN while they do not deviate.",
+        |from, samples| of_account(from, samples, |of| of.figures.sharpe),
+    ),
+    gauge(
+        "veloz_risk_sortino_ratio",
+        &[],
+        "Annualised Sortino ratio of the period returns; NaN without a loss.",
+        |from, samples| of_account(from, samples, |of| of.figures.sortino),
+    ),
+    gauge(
+        "veloz_risk_calmar_ratio",
+        &[],
+        "Annual growth over the largest drawdown; NaN without a drawdown.",
+        |from, samples| of_account(from, samples, |of| of.figures.calmar),
+    ),
+    gauge(
+        "veloz_risk_win_rate",
+        &[],
+        "Periods with a gain among those that were not flat, in percent; NaN before the first.",
+        |from, samples| of_account(from, samples, |of| of.figures.win_rate * PERCENT),
+    ),
+    gauge(
+        "veloz_risk_profit_factor",
+        &[],
+        "Gains over losses of the period returns; +Inf without a loss, 0 with neither.",
+        |from, samples| of_account(from, samples, |of| of.figures.profit_factor),
+    ),
+    gauge(
+        "veloz_equity_change_day",
+        &[],
+        "Change of the equity since midnight UTC without deposits and withdrawals, in the account currency.",
+        |from, samples| of_account(from, samples, |of| of.change_of_day),
+    ),
+    gauge(
+        "veloz_exposure_gross",
+        &[],
+        "Sum of the sizes of all positions, in the account currency.",
+        |from, samples| of_account(from, samples, |of| of.exposure.gross),
+    ),
+    gauge(
+        "veloz_exposure_net",
+        &[],
+        "Long minus short positions, in the account currency.",
+        |from, samples| of_account(from, samples, |of| of.exposure.net),
+    ),
+    gauge(
+        "veloz_exposure_long",
+        &[],
+        "Sum of long positions, in the account currency.",
+        |from, samples| of_account(from, samples, |of| of.exposure.long),
+    ),
+    gauge(
+        "veloz_exposure_short",
+        &[],
+        "Sum of short positions as a positive number, in the account currency.",
+        |from, samples| of_account(from, samples, |of| of.exposure.short),
+    ),
+    gauge(
+        "veloz_exposure_leverage_ratio",
+        &[],
+        "Gross exposure over equity; NaN without equity.",
+        |from, samples| of_account(from, samples, |of| of.exposure.leverage),
+    ),
+    gauge(
+        "veloz_concentration_largest_pct",
+        &[],
+        "The largest position in percent of the gross exposure.",
+        |from, samples| of_account(from, samples, |of| of.concentration.largest * PERCENT),
+    ),
+    gauge(
+        "veloz_concentration_top3_pct",
+        &[],
+        "The three largest positions in percent of the gross exposure.",
+        |from, samples| of_account(from, samples, |of| of.concentration.top_3 * PERCENT),
+    ),
+    gauge(
+        "veloz_concentration_hhi",
+        &[],
+        "Herfindahl-Hirschman index of the positions, 0 to 1.",
+        |from, samples| of_account(from, samples, |of| of.concentration.hhi),
+    ),
+    gauge(
+        "veloz_concentration_position_count",
+        &[],
+        "Open positions.",
+        |from, samples| of_account(from, samples, |of| of.concentration.positions as f64),
+    ),
+    // Log lines.
+    counter(
+        "veloz_log_lines_total",
+        &["level"],
+        "Log lines that were taken to be written.",
+        |from, samples| {
+            for (level, lines) in from.log.lines() {
+                samples.value(&[level], lines);
+            }
+        },
+    ),
+    counter(
+        "veloz_log_lines_dropped_total",
+        &[],
+        "Log lines lost because the queue to the disk or the terminal was full.",
+        |from, samples| samples.value(&[], from.log.lines_dropped()),
+    ),
+    counter(
+        "veloz_log_write_errors_total",
+        &[],
+        "Writes of log lines that the system refused.",
+        |from, samples| samples.value(&[], from.log.writes_failed()),
     ),
     // Build and process.
     gauge(
@@ -757,6 +925,15 @@ fn seconds(duration: Nanos) -> f64 {
 fn optional(samples: &mut Samples<'_>, value: Option<u64>) {
     if let Some(value) = value {
         samples.value(&[], value);
+    }
+}
+
+/// What a whole is in the names that end in percent or count by it.
+const PERCENT: f64 = 100.0;
+
+fn of_account(from: &Sources<'_>, samples: &mut Samples<'_>, value: fn(&Analysis) -> f64) {
+    if let Some(analysis) = &from.published.analysis {
+        samples.value(&[], value(analysis));
     }
 }
 

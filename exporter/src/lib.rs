@@ -3,15 +3,19 @@
 //! Owns: [`start`], the two threads behind it, and [`SidecarHandle`]. Does not: decide anything about
 //! trading. Everything here runs on low-priority threads off the core's CPU; the core never waits for it.
 
+pub mod analytics;
 pub mod catalogue;
 pub mod drain;
 pub mod exposition;
 pub mod health;
 pub mod http;
 pub mod latency;
+pub mod log;
 pub mod process;
 pub mod published;
+pub mod random;
 pub mod status;
+pub mod wall;
 
 mod sidecar;
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! and gauges already tell; those are read where they are. Invariant: the lock is held for a copy and
 //! never across a page, a log line or a wait, and the core does not know it.
 
+use crate::analytics::Analysis;
 use crate::latency::{Quantiles, StageBuckets};
 use crate::status::{Rates, RingLine, Slowest};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -41,6 +42,8 @@ pub struct Published {
     pub engine: Option<EngineState>,
     /// Whether every component was good at least once.
     pub was_ready: bool,
+    /// Risk and performance of the account, once its equity is known.
+    pub analysis: Option<Analysis>,
 }
 
 impl Published {
@@ -67,6 +70,7 @@ impl Published {
             slowest: None,
             engine: None,
             was_ready: false,
+            analysis: None,
         }
     }
 }

@@ -5,19 +5,23 @@
 
 use crate::drain::{DRAIN_EVERY, Drain};
 use crate::health::Heartbeat;
+use crate::http::HttpState;
+use crate::http::ports::{HttpConfig, PortError};
 use crate::http::requests::RequestMetrics;
-use crate::http::server::{ServerLimits, serve};
-use crate::http::{HttpState, router};
+use crate::http::server::{Door, serve};
+use crate::log::Log;
 use crate::process::ProcessStats;
 use crate::published::Shared;
 use crate::status::{self, LatencyLine, Status};
-use std::net::{SocketAddr, TcpListener};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use crate::wall::UnixMs;
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use veloz_core::edge::clock::Clock;
 use veloz_core::edge::cpu::{Outcome, leave_core_cpu, lower_priority};
 use veloz_core::event::LinkRole;
@@ -31,31 +35,25 @@ use veloz_core::units::Nanos;
 use veloz_core::venue::binance::fault::VenueFault;
 
 /// What the sidecar needs to know.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExporterConfig {
-    /// Where to listen; port 0 takes a free one, see [`SidecarHandle::address`].
-    pub bind: SocketAddr,
-    /// Listen on an address that others reach, although nobody has to say who he is.
-    pub danger_remote_without_auth: bool,
+    /// The HTTP server.
+    pub http: HttpConfig,
     /// From which age on the core's heartbeat means that it stands still.
     pub heartbeat_age_max: Nanos,
     /// The core's CPU, which these threads leave alone.
     pub core_cpu: Option<usize>,
     /// The venue's label in metrics and logs.
     pub exchange: &'static str,
-    /// Bounds of the HTTP server.
-    pub limits: ServerLimits,
 }
 
 impl Default for ExporterConfig {
     fn default() -> Self {
         Self {
-            bind: SocketAddr::from(([127, 0, 0, 1], 8080)),
-            danger_remote_without_auth: false,
+            http: HttpConfig::default(),
             heartbeat_age_max: Nanos::from_secs(1),
             core_cpu: None,
             exchange: "binance",
-            limits: ServerLimits::default(),
         }
     }
 }
@@ -63,19 +61,9 @@ impl Default for ExporterConfig {
 /// Why the sidecar does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The address is not loopback, and nobody would have to say who he is.
-    #[error(
-        "refusing to listen on {0} without authentication: bind a loopback address, or set the danger key that allows it"
-    )]
-    NotLoopback(SocketAddr),
-    /// The address cannot be listened on.
-    #[error("cannot listen on {address}: {cause}")]
-    Bind {
-        /// The configured address.
-        address: SocketAddr,
-        /// The system's reason.
-        cause: std::io::Error,
-    },
+    /// A port is not opened.
+    #[error(transparent)]
+    Port(#[from] PortError),
     /// The system gave no thread or no event queue.
     #[error("cannot start the {thread} thread: {cause}")]
     Thread {
@@ -102,6 +90,7 @@ const HTTP: &str = "veloz-http";
 /// The running sidecar. Dropping it asks the threads to end but does not wait; [`SidecarHandle::stop`] does.
 pub struct SidecarHandle {
     address: SocketAddr,
+    url: String,
     drain: Running,
     http: Running,
     /// Both threads end when their sender goes.
@@ -139,17 +128,13 @@ pub fn start(
     instruments: &Instruments,
     clock: Clock,
     keeper: Option<mpsc::SyncSender<Record>>,
+    log: Arc<Log>,
     on_panic: impl Fn(&'static str) + Send + Sync + 'static,
 ) -> Result<SidecarHandle, StartError> {
-    let address = config.bind;
-    let loopback = address.ip().to_canonical().is_loopback();
-    if !loopback && !config.danger_remote_without_auth {
-        return Err(StartError::NotLoopback(address));
-    }
-    let bind_error = |cause| StartError::Bind { address, cause };
-    let listener = TcpListener::bind(address).map_err(bind_error)?;
-    listener.set_nonblocking(true).map_err(bind_error)?;
-    let address = listener.local_addr().map_err(bind_error)?;
+    let ports = config.http.open()?;
+    let address = ports.address();
+    let url = format!("{}://{address}", ports.scheme());
+    let monitoring = ports.monitoring_address();
 
     let instruments = Arc::new(instruments.clone());
     let counters = reader.counters.clone();
@@ -163,16 +148,17 @@ pub fn start(
     );
     let requests = Arc::new(RequestMetrics::default());
     let state = Arc::new(HttpState {
-        now: Box::new(move || clock.now()),
+        now: Arc::new(move || clock.now()),
+        unix: Box::new(UnixMs::now),
         started_at: clock.now(),
         heartbeat_age_max: config.heartbeat_age_max,
         exchange: config.exchange,
-        loopback_only: loopback,
         instruments: Arc::clone(&instruments),
         counters: counters.clone(),
         gauges: gauges.clone(),
         shared: shared.clone(),
         requests: Arc::clone(&requests),
+        log,
         process: ProcessStats::read,
         page: HttpState::all_metrics(),
     });
@@ -184,9 +170,9 @@ pub fn start(
             thread: HTTP,
             cause,
         })?;
-    let listener = {
+    let doors = {
         let _inside = runtime.enter();
-        tokio::net::TcpListener::from_std(listener).map_err(bind_error)?
+        ports.into_doors(&state)?
     };
 
     let on_panic = Arc::new(on_panic);
@@ -196,17 +182,17 @@ pub fn start(
     })?;
     let (stop_http, stop) = watch::channel(());
     let http = spawn(HTTP, config.core_cpu, on_panic, move || {
-        runtime.block_on(serve(
-            listener,
-            router(state),
-            config.limits,
-            requests,
-            stop,
-        ));
+        runtime.block_on(serve_all(doors, &requests, &stop));
     })?;
-    tracing::info!(component = "gateway", %address, "health and metrics are served");
+    tracing::info!(
+        component = "gateway",
+        url,
+        monitoring = monitoring.map(tracing::field::display),
+        "health and metrics are served"
+    );
     Ok(SidecarHandle {
         address,
+        url,
         drain,
         http,
         stop_drain,
@@ -226,6 +212,11 @@ impl SidecarHandle {
     /// Where the server listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The same for people to open.
+    pub fn url(&self) -> &str {
+        &self.url
     }
 
     /// The engine as it stands now.
@@ -323,7 +314,12 @@ fn spawn(
             let ending = ending;
             step_back(core_cpu);
             if catch_unwind(AssertUnwindSafe(run)).is_err() {
-                tracing::error!(component = "telemetry", thread = name, "a thread panicked");
+                tracing::error!(
+                    component = "telemetry",
+                    event_type = "panic",
+                    thread = name,
+                    "a thread panicked"
+                );
                 on_panic(name);
             }
             drop(ending);
@@ -350,6 +346,19 @@ fn step_back(core_cpu: Option<usize>) {
     }
 }
 
+/// Serves all ports until `stop` goes. A panic behind a port ends the thread, as one anywhere does.
+async fn serve_all(doors: Vec<Door>, requests: &Arc<RequestMetrics>, stop: &watch::Receiver<()>) {
+    let mut servers = JoinSet::new();
+    for door in doors {
+        servers.spawn(serve(door, Arc::clone(requests), stop.clone()));
+    }
+    while let Some(ended) = servers.join_next().await {
+        if let Err(error) = ended {
+            resume_unwind(error.into_panic());
+        }
+    }
+}
+
 fn drain_until(mut drain: Drain, clock: Clock, stop: &mpsc::Receiver<()>) {
     loop {
         drain.step(clock.now());
@@ -366,7 +375,7 @@ mod tests {
     use super::*;
     use crate::testing::{INSTRUMENTS, instruments};
     use std::io::{Read, Write};
-    use std::net::TcpStream;
+    use std::net::{TcpListener, TcpStream};
     use std::sync::Mutex;
     use veloz_core::instrument::InstrumentIndex;
     use veloz_core::telemetry::counters::MessageKind;
@@ -377,19 +386,24 @@ mod tests {
 
     fn config() -> ExporterConfig {
         ExporterConfig {
-            bind: SocketAddr::from(([127, 0, 0, 1], 0)),
+            http: HttpConfig {
+                bind: SocketAddr::from(([127, 0, 0, 1], 0)),
+                ..HttpConfig::default()
+            },
             ..ExporterConfig::default()
         }
     }
 
     fn started(config: ExporterConfig) -> (Telemetry, Result<SidecarHandle, StartError>) {
         let (core, reader) = telemetry(INSTRUMENTS, Sizes::default());
+        let log = Arc::new(Log::none());
         let sidecar = start(
             config,
             reader,
             &instruments(),
             Clock::kernel(),
             None,
+            log,
             |thread| panic!("{thread} panicked"),
         );
         (core, sidecar)
@@ -456,10 +470,9 @@ mod tests {
     fn an_address_in_use_is_one_sentence() {
         let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = taken.local_addr().expect("bound");
-        let (_core, sidecar) = started(ExporterConfig {
-            bind: address,
-            ..config()
-        });
+        let mut config = config();
+        config.http.bind = address;
+        let (_core, sidecar) = started(config);
         let error = sidecar.err().expect("the port is taken");
         let text = error.to_string();
         assert!(
@@ -472,14 +485,16 @@ mod tests {
     #[test]
     fn only_loopback_without_the_danger_key() {
         let bind = SocketAddr::from(([0, 0, 0, 0], 0));
-        let (_core, sidecar) = started(ExporterConfig { bind, ..config() });
-        assert!(matches!(sidecar.err(), Some(StartError::NotLoopback(address)) if address == bind));
+        let mut config = config();
+        config.http.bind = bind;
+        let (_core, sidecar) = started(config.clone());
+        let error = sidecar.err().expect("refused");
+        assert!(
+            matches!(error, StartError::Port(PortError::NotLoopback(address)) if address == bind)
+        );
 
-        let (_core, sidecar) = started(ExporterConfig {
-            bind,
-            danger_remote_without_auth: true,
-            ..config()
-        });
+        config.http.danger_remote_without_auth = true;
+        let (_core, sidecar) = started(config);
         sidecar
             .expect("it was asked for")
             .stop(Duration::from_secs(10))

@@ -9,6 +9,7 @@
 
 mod contradictions;
 pub mod environment;
+pub mod http;
 pub mod keys;
 pub mod kind;
 pub mod layers;
@@ -18,13 +19,13 @@ pub mod secret;
 pub mod trading;
 
 use contradictions::contradictions;
+use http::HttpSection;
 use kind::Kind;
 use layers::{Entries, Fault, Layers, Origin, REDACTED};
 use limits::RiskSection;
 use secret::Secret;
 use serde::{Deserialize, Deserializer};
 use std::fmt::Write as _;
-use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use toml::Value;
 use trading::{AccountSection, OrdersSection, StateSection, StrategySection};
@@ -199,25 +200,6 @@ pub enum Idle {
     Backoff,
 }
 
-/// `[http]`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct HttpSection {
-    /// Address to listen on.
-    pub address: IpAddr,
-    /// Port to listen on; 0 lets the system choose.
-    pub port: u16,
-    /// Lets `address` be other than loopback although nobody logs in.
-    pub danger_listen_without_auth: bool,
-}
-
-impl HttpSection {
-    /// Address and port together.
-    pub fn socket_address(&self) -> SocketAddr {
-        SocketAddr::new(self.address, self.port)
-    }
-}
-
 /// `[log]`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -226,6 +208,14 @@ pub struct LogSection {
     pub level: LogLevel,
     /// Shape of a line.
     pub format: LogFormat,
+    /// Where the files are; empty for standard output alone.
+    pub dir: PathBuf,
+    /// Size from which on a file is put aside, in MiB.
+    pub file_mb: u16,
+    /// How long files that were put aside stay, in days.
+    pub keep_days: u16,
+    /// How long those with errors alone stay, in days.
+    pub error_keep_days: u16,
 }
 
 /// Severity of a log line.

@@ -10,7 +10,7 @@ use crate::capture::writer::CaptureWriter;
 use crate::cli::{EXIT_FAILURE, RecordArgs};
 use crate::config::Loaded;
 use crate::run::ends::Signals;
-use crate::run::{Boot, capture_thread, fail, finish, install_logging, observe};
+use crate::run::{Boot, capture_thread, fail, finish, install_logging, observe, reopen_on_hangup};
 use std::fs::File;
 use std::io;
 use std::path::Path;
@@ -61,8 +61,8 @@ fn api_beside(url: &str) -> Option<String> {
 
 /// `veloz record`.
 pub fn record(loaded: &Loaded, arguments: &RecordArgs) -> u8 {
-    let screen = match install_logging(loaded) {
-        Ok(screen) => screen,
+    let (logging, screen) = match install_logging(loaded) {
+        Ok(installed) => installed,
         Err(sentence) => {
             eprintln!("error: {sentence}");
             return EXIT_FAILURE;
@@ -95,11 +95,12 @@ pub fn record(loaded: &Loaded, arguments: &RecordArgs) -> u8 {
         Err(error) => return fail(&format!("{}: {error}", out.display())),
     };
     let title = format!("recording {} into {}", boot.source, out.display());
-    let session = match boot.start(tap) {
+    let session = match boot.start(tap, &logging) {
         Ok(session) => session,
         Err(sentence) => return fail(&sentence),
     };
     let end = observe(&session, &screen, &title, arguments.seconds, true, || {
+        reopen_on_hangup(&signals, &logging);
         signals.asked() || writer.is_finished()
     });
     // With the tap the last block goes to the writer, which then ends.
@@ -108,6 +109,7 @@ pub fn record(loaded: &Loaded, arguments: &RecordArgs) -> u8 {
         Ok(Ok(totals)) => {
             tracing::info!(
                 component = "capture",
+                event_type = "capture_written",
                 file = %out.display(),
                 events = totals.events,
                 bytes = totals.bytes,
@@ -117,6 +119,7 @@ pub fn record(loaded: &Loaded, arguments: &RecordArgs) -> u8 {
             if totals.lost > 0 {
                 tracing::warn!(
                     component = "capture",
+                    event_type = "capture_incomplete",
                     lost = totals.lost,
                     "the capture is incomplete: the disk did not keep up; it notes where"
                 );

@@ -15,6 +15,7 @@
 //! | `veloz-capture` | writes a capture, when there is one | every other CPU |
 //! | `veloz-state` | keeps the state file, when there is an account | every other CPU |
 //! | `veloz-dead-man` | cancels our orders when the core stands still, when there is an account | every other CPU |
+//! | `veloz-log` | writes log lines | every other CPU |
 //! | main | signals, log of connections, live status | every other CPU |
 //!
 //! The first SIGINT or SIGTERM ends the process cleanly: no new orders, ours are cancelled, and the venue has
@@ -38,7 +39,7 @@ use crate::capture::tap::{BlockWriter, Drained};
 use crate::capture::writer::Totals;
 use crate::cli::{EXIT_FAILURE, EXIT_OK, EXIT_ORDERS_LEFT, RunArgs};
 use crate::config::{ConfigError, Loaded};
-use crate::logging;
+use crate::logging::{self, Logging};
 use crate::status::{self, Screen};
 use ends::Signals;
 use reload::reload_limits;
@@ -62,8 +63,8 @@ pub fn run(
     reload: impl Fn() -> Result<Loaded, ConfigError>,
     arguments: &RunArgs,
 ) -> u8 {
-    let screen = match install_logging(loaded) {
-        Ok(screen) => screen,
+    let (logging, screen) = match install_logging(loaded) {
+        Ok(installed) => installed,
         Err(sentence) => {
             eprintln!("error: {sentence}");
             return EXIT_FAILURE;
@@ -86,12 +87,12 @@ pub fn run(
         boot.edge.idle.label()
     );
     let instruments = boot.instruments.clone();
-    let session = match boot.start(NoTap) {
+    let session = match boot.start(NoTap, &logging) {
         Ok(session) => session,
         Err(sentence) => return fail(&sentence),
     };
     let asked = || {
-        if signals.hung_up() {
+        if reopen_on_hangup(&signals, &logging) {
             reload_limits(&session, &instruments, loaded, &reload);
         }
         signals.asked()
@@ -108,17 +109,31 @@ pub fn run(
     finish_trading(&end, &left)
 }
 
-/// Sets up logging and writes what the configuration has to say.
+/// Sets up logging and writes what the configuration has to say. The log goes on while its handle lives.
 ///
 /// # Errors
-/// A sentence when the process has a logger already.
-pub fn install_logging(loaded: &Loaded) -> Result<Arc<Screen>, String> {
+/// A sentence that says why there is no log.
+pub fn install_logging(loaded: &Loaded) -> Result<(Logging, Arc<Screen>), String> {
     let screen = Arc::new(Screen::stdout());
-    logging::install(&loaded.config.log, &screen)?;
+    let logging = logging::install(&loaded.config.log, &screen)?;
     for warning in &loaded.warnings {
         tracing::warn!(component = "config", "{warning}");
     }
-    Ok(screen)
+    Ok((logging, screen))
+}
+
+/// Opens the log's files anew when SIGHUP came; tells whether it did.
+pub fn reopen_on_hangup(signals: &Signals, logging: &Logging) -> bool {
+    let hung_up = !signals.asked() && signals.take_hangup();
+    if hung_up {
+        logging.reopen();
+        tracing::info!(
+            component = "core",
+            event_type = "log_reopened",
+            "SIGHUP: log files are opened anew"
+        );
+    }
+    hung_up
 }
 
 /// Stays with a session until its time is over, `asked` says so or something breaks; shows the live
@@ -131,9 +146,10 @@ pub fn observe<T>(
     live: bool,
     asked: impl Fn() -> bool,
 ) -> End {
-    let url = format!("http://{}", session.sidecar().address());
+    let url = session.sidecar().url();
     tracing::info!(
         component = "core",
+        event_type = "started",
         health = format!("{url}/health"),
         metrics = format!("{url}/metrics"),
         "running; open the addresses to look inside, Ctrl-C ends it"
@@ -145,7 +161,7 @@ pub fn observe<T>(
         |session| {
             if live {
                 let status = session.sidecar().status();
-                let frame = status::render(&status, title, &url, status::terminal_size());
+                let frame = status::render(&status, title, url, status::terminal_size());
                 // A terminal that is gone ends the process by a signal, not by this.
                 let _ = screen.draw(&frame);
             }
@@ -183,7 +199,7 @@ pub fn capture_thread(mut blocks: BlockWriter<File>) -> io::Result<JoinHandle<io
 pub fn finish(end: &End) -> u8 {
     match end {
         End::Asked => {
-            tracing::info!(component = "core", "stopped");
+            tracing::info!(component = "core", event_type = "stopped", "stopped");
             EXIT_OK
         }
         End::Panic(thread) => fail(&format!(
@@ -215,6 +231,6 @@ fn finish_trading(end: &End, left: &[OrderId]) -> u8 {
 
 /// Logs why nothing goes on and gives the exit code.
 pub fn fail(sentence: &str) -> u8 {
-    tracing::error!(component = "core", "{sentence}");
+    tracing::error!(component = "core", event_type = "failed", "{sentence}");
     EXIT_FAILURE
 }

@@ -32,7 +32,7 @@ impl Screen {
         Self::new(Box::new(io::stdout()))
     }
 
-    fn new(out: Box<dyn Write + Send>) -> Self {
+    pub(crate) fn new(out: Box<dyn Write + Send>) -> Self {
         Self {
             shared: Mutex::new(Shared {
                 out,
@@ -305,7 +305,7 @@ fn micros(ns: u64) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use std::sync::Arc;
     use veloz_core::risk::TradingState;
@@ -316,7 +316,7 @@ mod tests {
     use veloz_exporter::status::{LatencyLine, Rates, RingLine};
 
     #[derive(Clone, Default)]
-    struct Memory(Arc<Mutex<Vec<u8>>>);
+    pub(crate) struct Memory(Arc<Mutex<Vec<u8>>>);
 
     impl Write for Memory {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -330,7 +330,7 @@ mod tests {
     }
 
     impl Memory {
-        fn take(&self) -> String {
+        pub(crate) fn take(&self) -> String {
             let bytes = std::mem::take(&mut *self.0.lock().expect("no panic"));
             String::from_utf8(bytes).expect("text")
         }

@@ -31,7 +31,11 @@ struct Running {
 
 impl Running {
     fn start(arguments: &[&str]) -> Self {
-        let mut child = veloz()
+        Self::start_as(veloz(), arguments)
+    }
+
+    fn start_as(mut command: Command, arguments: &[&str]) -> Self {
+        let mut child = command
             .args(["--set", "http.port=0", "--for", LIFE])
             .args(arguments)
             .stdout(Stdio::piped())
@@ -58,6 +62,17 @@ impl Running {
             line.clear();
         }
         panic!("the log ended before {what}:\n{seen}");
+    }
+
+    /// Where the server listens.
+    fn address(&mut self) -> String {
+        let started = self.wait_for("the server's address", |entry| entry["metrics"].is_string());
+        started["metrics"]
+            .as_str()
+            .and_then(|url| url.strip_prefix("http://"))
+            .and_then(|url| url.strip_suffix("/metrics"))
+            .expect("an address")
+            .to_owned()
     }
 
     fn signal(&self, signal: libc::c_int) {
@@ -108,14 +123,7 @@ fn stderr(output: &Output) -> String {
 fn the_embedded_system_becomes_ready_serves_and_ends_on_sigterm() {
     for signal in [libc::SIGTERM, libc::SIGINT] {
         let mut running = Running::start(&[]);
-        let started =
-            running.wait_for("the server's address", |entry| entry["metrics"].is_string());
-        let address = started["metrics"]
-            .as_str()
-            .and_then(|url| url.strip_prefix("http://"))
-            .and_then(|url| url.strip_suffix("/metrics"))
-            .expect("an address")
-            .to_owned();
+        let address = running.address();
         running.wait_for("live books", |entry| {
             entry["message"] == "engine state changed" && entry["to"] == "ready"
         });
@@ -131,6 +139,39 @@ fn the_embedded_system_becomes_ready_serves_and_ends_on_sigterm() {
         let status = running.child.wait().expect("ended");
         assert_eq!(status.code(), Some(0));
     }
+}
+
+#[test]
+fn a_server_out_of_file_descriptors_serves_again_when_it_has_some() {
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", "ulimit -n 96; exec \"$0\" \"$@\""])
+        .arg(env!("CARGO_BIN_EXE_veloz"));
+    let mut running = Running::start_as(command, &[]);
+    let address = running.address();
+    let held: Vec<TcpStream> = (0..120)
+        .map(|_| TcpStream::connect(&address).expect("the backlog takes it"))
+        .collect();
+    running.wait_for("the failed accept", |entry| {
+        entry["message"] == "a connection was not accepted"
+    });
+    drop(held);
+    assert_eq!(get(&address, "/health").0, 200);
+}
+
+#[test]
+fn the_monitoring_port_is_named_in_the_log_and_serves_no_more_than_it_should() {
+    let mut running = Running::start(&["--set", "http.metrics_address=127.0.0.1:0"]);
+    let served = running.wait_for("the monitoring port", |entry| {
+        entry["monitoring"].is_string()
+    });
+    let address = served["monitoring"]
+        .as_str()
+        .expect("an address")
+        .to_owned();
+    assert_eq!(get(&address, "/health").0, 200);
+    assert_eq!(get(&address, "/metrics").0, 200);
+    assert_eq!(get(&address, "/").0, 404);
 }
 
 #[test]

@@ -5,6 +5,7 @@
 use crate::exposition::Samples;
 use crate::health::Heartbeat;
 use crate::http::requests::RequestMetrics;
+use crate::log::LogCounts;
 use crate::process::ProcessStats;
 use crate::published::Published;
 use veloz_core::event::LinkRole;
@@ -34,6 +35,8 @@ pub struct Sources<'a> {
     pub published: &'a Published,
     /// The sidecar's own HTTP server.
     pub requests: &'a RequestMetrics,
+    /// What became of log lines.
+    pub log: &'a LogCounts,
     /// The process as the kernel sees it.
     pub process: &'a ProcessStats,
 }

@@ -1,9 +1,11 @@
 //! The table against its own rules, and the whole page of a hand-fed engine against golden files.
 
 use super::*;
+use crate::analytics::EquityRecorder;
 use crate::exposition::{Format, Page};
 use crate::http::requests::{Answer, Observation, RequestMetrics};
 use crate::latency::LatencyTotals;
+use crate::log::LogCounts;
 use crate::process::ProcessStats;
 use crate::published::Published;
 use crate::testing::{INSTRUMENTS, instruments};
@@ -11,7 +13,7 @@ use std::collections::BTreeSet;
 use veloz_core::instrument::InstrumentIndex;
 use veloz_core::telemetry::gauges::{BookGauges, Touch};
 use veloz_core::telemetry::{Sizes, telemetry};
-use veloz_core::units::{Lots, Ticks};
+use veloz_core::units::{E8, E8_ONE, Lots, Ticks};
 
 #[test]
 fn names_are_unique_and_follow_their_type() {
@@ -88,6 +90,15 @@ fn golden(name: &str, text: &str) {
     );
 }
 
+/// An account that won, lost, and holds two positions; too young for a value at risk.
+fn account() -> Analysis {
+    let mut recorder = EquityRecorder::new(1);
+    for (second, equity) in [(0, 1_000), (1, 1_010), (2, 1_005), (3, 1_020)] {
+        recorder.mark(second * 1_000, E8(equity * E8_ONE));
+    }
+    Analysis::of(&recorder, &[300.0, -100.0]).expect("marked")
+}
+
 /// The page of an engine that did a little of everything.
 fn page(format: Format) -> String {
     let (mut core, mut reader) = telemetry(INSTRUMENTS, Sizes::default());
@@ -141,8 +152,12 @@ fn page(format: Format) -> String {
     published.samples.used_max = 40;
     published.samples.lost = 2;
     published.log_lines_suppressed = 1;
+    published.analysis = Some(account());
     let requests = RequestMetrics::default();
-    requests.set_connections(2);
+    requests.connection_opened();
+    requests.connection_refused(Refusal::Full);
+    requests.connection_failed(ConnectionEnd::Timeout);
+    requests.rate_limited();
     requests.record(&Observation {
         answer: Answer {
             method: "GET",
@@ -153,6 +168,9 @@ fn page(format: Format) -> String {
         request_bytes: 0,
         response_bytes: 101,
     });
+    let log = LogCounts::default();
+    log.accepted(tracing::Level::WARN);
+    log.dropped();
     let process = ProcessStats {
         cpu_seconds: Some(1.25),
         resident_bytes: Some(50_000_000),
@@ -174,6 +192,7 @@ fn page(format: Format) -> String {
             gauges: &reader.gauges,
             published: &published,
             requests: &requests,
+            log: &log,
             process: &process,
         },
         format,

@@ -1,6 +1,6 @@
 //! Records as log lines.
 //!
-//! Owns: [`RecordLog`]. Does not: choose where lines go; that is the subscriber's. Invariant: no kind of
+//! Owns: [`RecordLog`], and the `event_type` of each kind. Does not: choose where lines go; that is the subscriber's. Invariant: no kind of
 //! record writes more than [`LINES_PER_WINDOW_MAX`] lines a second, because a venue that sends nothing
 //! but faults must not fill a disk; what is left out is counted and told once a second.
 
@@ -72,6 +72,7 @@ impl RecordLog {
         if self.suppressed_in_window > 0 {
             warn!(
                 component = "telemetry",
+                event_type = "log_suppressed",
                 lines = self.suppressed_in_window,
                 "log lines left out: too many of one kind; the metrics count them all"
             );
@@ -84,7 +85,10 @@ impl RecordLog {
         if self.may_write(Kind::Hole) {
             error!(
                 component = "telemetry",
-                expected, got, "records are missing: the ring was full"
+                event_type = "records_lost",
+                expected,
+                got,
+                "records are missing: the ring was full"
             );
         }
     }
@@ -110,6 +114,7 @@ impl RecordLog {
                 if self.may_write(Kind::Resync) {
                     warn!(
                         component = "market_data",
+                        event_type = "book_resync",
                         exchange = self.exchange,
                         symbol = self.symbol(instrument),
                         cause = cause.label(),
@@ -133,6 +138,7 @@ impl RecordLog {
                 if self.may_write(Kind::Request) {
                     warn!(
                         component = "market_data",
+                        event_type = "request_refused",
                         exchange = self.exchange,
                         link = role_label(link.role),
                         generation = link.generation,
@@ -146,6 +152,7 @@ impl RecordLog {
                 if self.may_write(Kind::Engine) {
                     info!(
                         component = "engine",
+                        event_type = "engine_state",
                         from = from.label(),
                         to = to.label(),
                         "engine state changed"
@@ -154,7 +161,12 @@ impl RecordLog {
             }
             RecordBody::Shutdown { links_closed } => {
                 if self.may_write(Kind::Engine) {
-                    info!(component = "engine", links_closed, "engine is shut down");
+                    info!(
+                        component = "engine",
+                        event_type = "engine_stopped",
+                        links_closed,
+                        "engine is shut down"
+                    );
                 }
             }
             RecordBody::OrderAdmitted { .. }
@@ -179,6 +191,7 @@ impl RecordLog {
         if self.may_write(Kind::Link) {
             info!(
                 component = "websocket",
+                event_type = "link_up",
                 exchange = self.exchange,
                 link = role_label(link.role),
                 generation = link.generation,
@@ -197,6 +210,7 @@ impl RecordLog {
         if cause == LinkDown::Requested {
             info!(
                 component = "websocket",
+                event_type = "link_down",
                 exchange,
                 link = role,
                 generation,
@@ -207,6 +221,7 @@ impl RecordLog {
         } else {
             warn!(
                 component = "websocket",
+                event_type = "link_down",
                 exchange,
                 link = role,
                 generation,
@@ -227,6 +242,7 @@ impl RecordLog {
         if self.may_write(Kind::Book) {
             info!(
                 component = "market_data",
+                event_type = "book_state",
                 exchange = self.exchange,
                 symbol = self.symbol(instrument),
                 from = from.label(),
@@ -253,6 +269,7 @@ impl RecordLog {
         });
         warn!(
             component = "market_data",
+            event_type = "venue_fault",
             exchange = self.exchange,
             symbol = instrument.map(|index| self.symbol(index)),
             link = role_label(link.role),
@@ -338,14 +355,14 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_of_record_becomes_a_line_with_its_component() {
+    fn every_kind_of_record_becomes_a_line_with_its_component_and_type() {
         let link = LinkId {
             role: LinkRole::Market,
             generation: 3,
         };
         let instrument = InstrumentIndex(1);
         let bodies = [
-            (RecordBody::LinkUp { link }, "INFO", "websocket"),
+            (RecordBody::LinkUp { link }, "INFO", "websocket", "link_up"),
             (
                 RecordBody::LinkDown {
                     link,
@@ -353,6 +370,7 @@ mod tests {
                 },
                 "WARN",
                 "websocket",
+                "link_down",
             ),
             (
                 RecordBody::LinkDown {
@@ -361,6 +379,7 @@ mod tests {
                 },
                 "INFO",
                 "websocket",
+                "link_down",
             ),
             (
                 RecordBody::BookState {
@@ -371,6 +390,7 @@ mod tests {
                 },
                 "INFO",
                 "market_data",
+                "book_state",
             ),
             (
                 RecordBody::Resync {
@@ -381,6 +401,7 @@ mod tests {
                 },
                 "WARN",
                 "market_data",
+                "book_resync",
             ),
             (
                 RecordBody::Fault {
@@ -391,6 +412,7 @@ mod tests {
                 },
                 "WARN",
                 "market_data",
+                "venue_fault",
             ),
             (
                 RecordBody::RequestRefused {
@@ -400,8 +422,14 @@ mod tests {
                 },
                 "WARN",
                 "market_data",
+                "request_refused",
             ),
-            (RecordBody::Shutdown { links_closed: 2 }, "INFO", "engine"),
+            (
+                RecordBody::Shutdown { links_closed: 2 },
+                "INFO",
+                "engine",
+                "engine_stopped",
+            ),
         ];
         let lines = lines_of(|log| {
             for (body, ..) in &bodies {
@@ -410,9 +438,10 @@ mod tests {
             log.hole(3, 8);
         });
         assert_eq!(lines.len(), bodies.len() + 1);
-        for (line, (body, level, component)) in lines.iter().zip(&bodies) {
+        for (line, (body, level, component, event_type)) in lines.iter().zip(&bodies) {
             assert_eq!(line["level"], *level, "{body:?}");
             assert_eq!(line["component"], *component, "{body:?}");
+            assert_eq!(line["event_type"], *event_type, "{body:?}");
         }
         assert_eq!(lines[0]["age_us"], 50);
         assert_eq!(lines[1]["cause"], "closed");

@@ -1,11 +1,31 @@
-//! Who may ask: the rule against foreign names.
+//! Who may ask while nobody says who he is: the rules against web pages.
 //!
-//! Owns: [`names_loopback`]. Without authentication the server trusts the machine it runs on, and a web
-//! page in a browser on that machine is not the machine: its requests arrive here when a foreign name
-//! resolves to loopback (DNS rebinding). They carry that name as `Host`, so it is checked.
+//! Owns: [`names_loopback`], [`is_foreign_write`]. Without authentication the server trusts the machine
+//! it runs on, and a web page in a browser on that machine is not the machine. Its requests arrive here
+//! when a foreign name resolves to loopback (DNS rebinding): they carry that name as `Host`. Or it sends
+//! them to a loopback name openly, without being able to read the answer: a browser marks each write
+//! with the page's `Origin`.
 
-use axum::http::{HeaderMap, Uri, header::HOST};
+use super::cors::Cors;
+use axum::http::header::{HOST, ORIGIN};
+use axum::http::{HeaderMap, Method, Uri};
 use std::net::{IpAddr, Ipv6Addr};
+
+/// Whether a request changes something and comes from a web page of another origin: `scheme` is our
+/// own, and pages that `cors` names are not foreign. Programs send no `Origin`.
+pub fn is_foreign_write(method: &Method, headers: &HeaderMap, scheme: &str, cors: &Cors) -> bool {
+    if matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) {
+        return false;
+    }
+    let mut origins = headers.get_all(ORIGIN).iter();
+    let (Some(origin), None) = (origins.next(), origins.next()) else {
+        return headers.contains_key(ORIGIN);
+    };
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
+    let own = host.map(|host| format!("{scheme}://{host}"));
+    let is_own = own.is_some_and(|own| origin.as_bytes().eq_ignore_ascii_case(own.as_bytes()));
+    !is_own && !cors.names(origin)
+}
 
 /// Whether a request names this machine by a loopback name: exactly one `Host`, and the target's own
 /// authority too when it has one.
@@ -58,6 +78,40 @@ fn is_port(text: &str) -> bool {
 mod tests {
     use super::*;
     use axum::http::HeaderValue;
+
+    #[test]
+    fn a_write_of_a_foreign_page_is_told_from_a_programs() {
+        let cors = Cors::of(&["https://ui.example".to_owned()], false).expect("an origin");
+        let foreign = |method: Method, origins: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            headers.insert(HOST, HeaderValue::from_static("localhost:8080"));
+            for origin in origins {
+                headers.append(ORIGIN, HeaderValue::from_static(origin));
+            }
+            is_foreign_write(&method, &headers, "http", &cors)
+        };
+        for fine in [
+            &[][..],
+            &["http://localhost:8080"],
+            &["HTTP://LOCALHOST:8080"],
+            &["https://ui.example"],
+        ] {
+            assert!(!foreign(Method::POST, fine), "{fine:?}");
+        }
+        for bad in [
+            &["null"][..],
+            &[""],
+            &["https://localhost:8080"],
+            &["http://localhost:3000"],
+            &["http://evil.example"],
+            &["https://ui.example.evil.example"],
+            &["http://localhost:8080", "http://evil.example"],
+        ] {
+            assert!(foreign(Method::POST, bad), "{bad:?}");
+            assert!(foreign(Method::DELETE, bad), "{bad:?}");
+            assert!(!foreign(Method::GET, bad), "a page cannot read the answer");
+        }
+    }
 
     #[test]
     fn only_names_of_this_machine_pass() {

@@ -6,6 +6,48 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use veloz_core::labelled;
+
+labelled! {
+    /// Why a connection was closed before it said anything.
+    pub enum Refusal {
+        /// Too many are open.
+        Full = "full",
+        /// Too many of its address are open.
+        AddressFull = "address_full",
+        /// Its address may not connect.
+        Address = "address",
+    }
+}
+
+labelled! {
+    /// How a connection ended that did not end well.
+    pub enum ConnectionEnd {
+        /// What came is no HTTP.
+        Malformed = "malformed",
+        /// A head larger than the buffer for it.
+        HeadTooLarge = "head_too_large",
+        /// A head did not come in time.
+        Timeout = "timeout",
+        /// No TLS session came about.
+        Tls = "tls",
+    }
+}
+
+impl ConnectionEnd {
+    /// What an error of the connection means; `None` when the peer only went away.
+    pub(super) fn of(error: &hyper::Error) -> Option<Self> {
+        if error.is_parse_too_large() {
+            Some(Self::HeadTooLarge)
+        } else if error.is_parse() {
+            Some(Self::Malformed)
+        } else if error.is_timeout() {
+            Some(Self::Timeout)
+        } else {
+            None
+        }
+    }
+}
 
 /// Upper bounds of request durations.
 pub const DURATION_BOUNDS_NS: [u64; 12] = [
@@ -118,7 +160,10 @@ struct Tables {
 pub struct RequestMetrics {
     tables: Mutex<Tables>,
     connections: AtomicU64,
-    connections_refused: AtomicU64,
+    refusals: [AtomicU64; Refusal::ALL.len()],
+    connection_ends: [AtomicU64; ConnectionEnd::ALL.len()],
+    rate_limited: AtomicU64,
+    lines_suppressed: AtomicU64,
     panics: AtomicU64,
 }
 
@@ -164,14 +209,34 @@ impl RequestMetrics {
         self.panics.fetch_add(1, Relaxed);
     }
 
-    /// Counts a connection that was closed because too many were open.
-    pub fn connection_refused(&self) {
-        self.connections_refused.fetch_add(1, Relaxed);
+    /// Counts a connection that was closed at once.
+    pub fn connection_refused(&self, refusal: Refusal) {
+        self.refusals[refusal.index()].fetch_add(1, Relaxed);
     }
 
-    /// Sets the number of open connections.
-    pub fn set_connections(&self, count: usize) {
-        self.connections.store(count as u64, Relaxed);
+    /// Counts a connection that ended badly.
+    pub fn connection_failed(&self, end: ConnectionEnd) {
+        self.connection_ends[end.index()].fetch_add(1, Relaxed);
+    }
+
+    /// Counts an open connection.
+    pub fn connection_opened(&self) {
+        self.connections.fetch_add(1, Relaxed);
+    }
+
+    /// Counts it no longer.
+    pub fn connection_closed(&self) {
+        self.connections.fetch_sub(1, Relaxed);
+    }
+
+    /// Counts a request that came too soon.
+    pub fn rate_limited(&self) {
+        self.rate_limited.fetch_add(1, Relaxed);
+    }
+
+    /// Counts a log line that was left out.
+    pub fn line_suppressed(&self) {
+        self.lines_suppressed.fetch_add(1, Relaxed);
     }
 
     /// Answers by their labels.
@@ -199,9 +264,24 @@ impl RequestMetrics {
         self.connections.load(Relaxed)
     }
 
-    /// Connections closed because too many were open.
-    pub fn connections_refused(&self) -> u64 {
-        self.connections_refused.load(Relaxed)
+    /// Connections closed at once.
+    pub fn connections_refused(&self, refusal: Refusal) -> u64 {
+        self.refusals[refusal.index()].load(Relaxed)
+    }
+
+    /// Connections that ended badly.
+    pub fn connections_failed(&self, end: ConnectionEnd) -> u64 {
+        self.connection_ends[end.index()].load(Relaxed)
+    }
+
+    /// Requests that came too soon.
+    pub fn rate_limit_hits(&self) -> u64 {
+        self.rate_limited.load(Relaxed)
+    }
+
+    /// Log lines left out.
+    pub fn lines_suppressed(&self) -> u64 {
+        self.lines_suppressed.load(Relaxed)
     }
 
     /// Handlers that panicked.

@@ -1,15 +1,26 @@
-//! The router without sockets, and the server with hostile peers on one.
+//! The router without sockets; hostile peers on real ones are in `tests/attacks.rs`.
 
-use super::server::{ServerLimits, serve};
+mod attacks;
+mod encrypted;
+
+use super::exchange::Peer;
 use super::*;
+use crate::catalogue::VERSION;
+use crate::exposition::Format;
 use crate::published::Published;
 use crate::testing::{INSTRUMENTS, instruments};
-use axum::http::header::{ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, HOST};
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::header::{
+    ACCEPT, ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HOST, ORIGIN, RETRY_AFTER,
+};
+use axum::http::{HeaderMap, HeaderValue, Method};
+use axum::routing::{get, post};
 use http_body_util::BodyExt;
+use serde_json::{Value, json};
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
 use tower::ServiceExt;
 use veloz_core::instrument::InstrumentIndex;
 use veloz_core::telemetry::gauges::{BookGauges, Touch};
@@ -28,16 +39,17 @@ fn fixture() -> Fixture {
     let clock = Arc::new(AtomicU64::new(Nanos::from_secs(10).0));
     let reading = Arc::clone(&clock);
     let state = Arc::new(HttpState {
-        now: Box::new(move || Nanos(reading.load(Ordering::Relaxed))),
+        now: Arc::new(move || Nanos(reading.load(Ordering::Relaxed))),
+        unix: Box::new(|| UnixMs(1_708_689_600_123)),
         started_at: Nanos::from_secs(3),
         heartbeat_age_max: Nanos::from_secs(1),
         exchange: "binance",
-        loopback_only: true,
         instruments: Arc::new(instruments()),
         counters: reader.counters.clone(),
         gauges: reader.gauges.clone(),
         shared: Shared::new(Published::new(INSTRUMENTS)),
         requests: Arc::new(RequestMetrics::default()),
+        log: Arc::new(Log::none()),
         process: ProcessStats::default,
         page: HttpState::all_metrics(),
     });
@@ -68,9 +80,12 @@ impl Fixture {
         self.core.gauges.book(InstrumentIndex(index), book);
     }
 
+    fn router(&self, surface: Surface) -> Router {
+        router(Arc::clone(&self.state), surface)
+    }
+
     fn ask(&self, request: Request) -> Response {
-        block_on(async { router(Arc::clone(&self.state)).oneshot(request).await })
-            .expect("infallible")
+        answer_of(&self.router(on_this_machine()), request)
     }
 
     fn get(&self, path: &str) -> (StatusCode, Value) {
@@ -81,9 +96,27 @@ impl Fixture {
     }
 }
 
+/// The port that is open by default.
+fn on_this_machine() -> Surface {
+    Surface {
+        reach: Reach::Everything,
+        trust: Trust::Machine,
+        tls: false,
+        cors: Cors::default(),
+        shape: ShapeLimits::default(),
+        body_bytes_max: 1 << 20,
+        rate: RateRule::per_second(100, 10),
+    }
+}
+
+fn answer_of(router: &Router, request: Request) -> Response {
+    block_on(router.clone().oneshot(request)).expect("infallible")
+}
+
 fn get_request(path: &str) -> Request {
     Request::builder()
         .uri(path)
+        .extension(Peer(IpAddr::V4(Ipv4Addr::LOCALHOST)))
         .header(HOST, "localhost:8080")
         .body(Body::empty())
         .expect("a valid request")
@@ -259,7 +292,7 @@ fn requests_are_counted_by_route_and_made_up_methods_are_not_labels() {
     let fixture = fixture();
     fixture.get("/health");
     fixture.get("/health");
-    fixture.get("/%00%3Cscript%3E");
+    fixture.get("/%3Cscript%3E");
     let mut odd = get_request("/health");
     *odd.method_mut() = Method::from_bytes(b"BREW").expect("a token");
     assert_eq!(fixture.ask(odd).status(), StatusCode::METHOD_NOT_ALLOWED);
@@ -283,9 +316,8 @@ fn a_panic_in_a_handler_is_a_counted_500() {
     }
     let fixture = fixture();
     let routes = Router::new().route("/broken", get(broken));
-    let response =
-        block_on(guarded(routes, Arc::clone(&fixture.state)).oneshot(get_request("/broken")))
-            .expect("infallible");
+    let routes = guarded(routes, Arc::clone(&fixture.state), on_this_machine());
+    let response = answer_of(&routes, get_request("/broken"));
     assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
     let body: Value = serde_json::from_str(&text(response)).expect("a JSON body");
     assert_eq!(body["error"], "internal");
@@ -294,174 +326,311 @@ fn a_panic_in_a_handler_is_a_counted_500() {
     assert_eq!(fixture.get("/health").0, StatusCode::OK);
 }
 
-/// Runs `attack` against a server with these limits, then asks it for its health and stops it.
-fn attacked<F: Future<Output = ()>>(
-    limits: ServerLimits,
-    attack: impl FnOnce(std::net::SocketAddr) -> F,
-) -> Arc<RequestMetrics> {
+#[test]
+fn every_answer_carries_the_headers_that_browsers_obey() {
     let fixture = fixture();
-    let requests = Arc::clone(&fixture.state.requests);
-    block_on(async {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
-        let address = listener.local_addr().expect("bound");
-        let (stop, stopped) = watch::channel(());
-        let server = tokio::spawn(serve(
-            listener,
-            router(Arc::clone(&fixture.state)),
-            limits,
-            Arc::clone(&requests),
-            stopped,
-        ));
-        attack(address).await;
-        let answer = exchange(
-            address,
-            b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
-        )
-        .await;
-        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
-        drop(stop);
-        server.await.expect("the server ends without a panic");
-    });
-    requests
-}
-
-/// Sends bytes and reads until the server closes.
-async fn exchange(address: std::net::SocketAddr, request: &[u8]) -> String {
-    let mut stream = TcpStream::connect(address).await.expect("it listens");
-    // The server may close before it has read everything.
-    let _ = stream.write_all(request).await;
-    let mut answer = Vec::new();
-    let _ = stream.read_to_end(&mut answer).await;
-    String::from_utf8_lossy(&answer).into_owned()
-}
-
-#[test]
-fn a_head_that_is_too_large_is_refused() {
-    attacked(ServerLimits::default(), async |address| {
-        let mut request = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nX: ".to_vec();
-        request.resize(200_000, b'x');
-        let answer = exchange(address, &request).await;
-        assert!(
-            answer.is_empty() || answer.starts_with("HTTP/1.1 431"),
-            "{answer}"
-        );
-
-        let mut request = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n".to_vec();
-        for number in 0..100 {
-            request.extend_from_slice(format!("X{number}: y\r\n").as_bytes());
-        }
-        request.extend_from_slice(b"\r\n");
-        let answer = exchange(address, &request).await;
-        assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
-    });
-}
-
-#[test]
-fn a_head_that_never_ends_ends_its_connection() {
-    let limits = ServerLimits {
-        head_time_max: Duration::from_millis(50),
-        ..ServerLimits::default()
-    };
-    attacked(limits, async |address| {
-        // Returns only because the server closes.
-        let answer = exchange(address, b"GET /metrics HTTP/1.1\r\nHost: loc").await;
-        assert!(!answer.starts_with("HTTP/1.1 200"), "{answer}");
-        // A connection that says nothing at all.
-        assert_eq!(exchange(address, b"").await, "");
-    });
-}
-
-#[test]
-fn a_body_that_is_promised_and_does_not_come_costs_nothing() {
-    attacked(ServerLimits::default(), async |address| {
-        let huge = b"POST /health HTTP/1.1\r\nHost: localhost\r\nContent-Length: 18446744073709551615\r\n\r\n";
-        let answer = exchange(address, huge).await;
-        assert!(answer.starts_with("HTTP/1.1 4"), "{answer}");
-        let large = b"GET /health HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9999999\r\n\r\n";
-        let answer = exchange(address, large).await;
-        assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
-    });
-}
-
-#[test]
-fn what_is_no_request_is_refused() {
-    attacked(ServerLimits::default(), async |address| {
-        for garbage in [
-            &b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"[..],
-            b"GET /metrics\r\n\r\n",
-            b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: identity\r\n\r\n",
-            b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nBad Header: x\r\n\r\n",
+    for path in ["/health", "/metrics", "/nothing/here", "/health/%zz"] {
+        let response = fixture.ask(get_request(path));
+        let headers = response.headers();
+        for (name, value) in [
+            ("cache-control", "no-store"),
+            ("x-content-type-options", "nosniff"),
+            ("x-frame-options", "DENY"),
+            ("x-xss-protection", "1; mode=block"),
+            (
+                "content-security-policy",
+                "default-src 'none'; frame-ancestors 'none'",
+            ),
+            ("referrer-policy", "no-referrer"),
+            (
+                "permissions-policy",
+                "camera=(), geolocation=(), microphone=()",
+            ),
         ] {
-            let answer = exchange(address, garbage).await;
-            assert!(!answer.starts_with("HTTP/1.1 200"), "{answer}");
+            assert_eq!(headers[name], value, "{path}");
         }
-    });
-}
-
-/// RFC 9112 §6.3: two lengths are a smuggler's tool; whoever serves such a request closes after it.
-#[test]
-fn a_request_with_two_lengths_ends_its_connection() {
-    attacked(ServerLimits::default(), async |address| {
-        let twice = b"GET /health HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\nGET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n";
-        let answer = exchange(address, twice).await;
-        assert_eq!(answer.matches("HTTP/1.1").count(), 1, "{answer}");
-    });
-}
-
-#[test]
-fn connections_past_the_limit_are_closed_and_counted() {
-    let limits = ServerLimits {
-        connections_max: 2,
-        ..ServerLimits::default()
+        for absent in [
+            "strict-transport-security",
+            "access-control-allow-origin",
+            "x-ratelimit-limit",
+        ] {
+            assert!(!headers.contains_key(absent), "{path} has {absent}");
+        }
+    }
+    let encrypted = Surface {
+        tls: true,
+        ..on_this_machine()
     };
-    let metrics = attacked(limits, async |address| {
-        let mut held = Vec::new();
-        for _ in 0..2 {
-            let mut stream = TcpStream::connect(address).await.expect("it listens");
-            stream
-                .write_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
-                .await
-                .expect("accepted");
-            let mut first = [0; 12];
-            stream.read_exact(&mut first).await.expect("an answer");
-            assert_eq!(&first, b"HTTP/1.1 200");
-            held.push(stream);
-        }
-        assert_eq!(exchange(address, b"GET / HTTP/1.1\r\n\r\n").await, "");
-        drop(held);
-        // Both held connections are seen closed before the next one is accepted: the server takes
-        // ended ones off its list first. A connection tried too early is refused, so try until served.
-        loop {
-            let answer = exchange(
-                address,
-                b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
-            )
-            .await;
-            if !answer.is_empty() {
-                break;
-            }
-        }
-    });
-    assert!(metrics.connections_refused() >= 1);
-    assert_eq!(metrics.connections(), 0);
+    let response = answer_of(&fixture.router(encrypted), get_request("/health"));
+    assert_eq!(
+        response.headers()["strict-transport-security"],
+        "max-age=31536000"
+    );
 }
 
 #[test]
-fn a_connection_ends_at_its_maximal_age() {
-    let limits = ServerLimits {
-        connection_age_max: Duration::from_millis(50),
-        grace: Duration::from_millis(50),
-        ..ServerLimits::default()
+fn ids_are_echoed_when_they_are_plain_and_made_when_they_are_not() {
+    let fixture = fixture();
+    let ids = |given: &[(&'static str, &str)]| {
+        let mut request = get_request("/health");
+        for (name, value) in given {
+            request
+                .headers_mut()
+                .append(*name, HeaderValue::from_str(value).expect("a header"));
+        }
+        let response = fixture.ask(request);
+        ["x-request-id", "x-correlation-id"]
+            .map(|name| response.headers()[name].to_str().expect("text").to_owned())
     };
-    attacked(limits, async |address| {
-        let mut stream = TcpStream::connect(address).await.expect("it listens");
-        stream
-            .write_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
-            .await
-            .expect("accepted");
-        let mut answer = Vec::new();
-        // Ends because the server closes; the peer keeps its side open and never asks again.
-        stream.read_to_end(&mut answer).await.expect("a clean end");
-        assert!(answer.starts_with(b"HTTP/1.1 200"));
+    let given = ids(&[("x-request-id", "abc-123"), ("x-correlation-id", "web.7")]);
+    assert_eq!(given, ["abc-123", "web.7"]);
+    let alone = ids(&[("x-request-id", "abc-123")]);
+    assert_eq!(alone, ["abc-123", "abc-123"]);
+    let long = "x".repeat(129);
+    for bad in ["", "two words", "a\"b", "a{b}", "caf\u{e9}", long.as_str()] {
+        let [made, correlation] = ids(&[("x-request-id", bad)]);
+        assert!(made.starts_with("req-") && made.len() == 20, "{made}");
+        assert_eq!(made, correlation);
+    }
+    let [twice, _] = ids(&[("x-request-id", "a"), ("x-request-id", "b")]);
+    assert!(twice.starts_with("req-"), "{twice}");
+}
+
+/// Collects what is logged on this thread.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().expect("one thread").extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Lines {
+    fn of(run: impl FnOnce()) -> String {
+        let lines = Self::default();
+        let writer = lines.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .json()
+            .with_writer(move || writer.clone())
+            .finish();
+        tracing::subscriber::with_default(subscriber, run);
+        let bytes = lines.0.lock().expect("one thread");
+        String::from_utf8(bytes.clone()).expect("UTF-8")
+    }
+}
+
+#[test]
+fn a_refused_request_is_logged_with_its_ids_and_a_flood_is_not_a_flood_of_lines() {
+    let fixture = fixture();
+    let text = Lines::of(|| {
+        let mut request = get_request("/secret/path?token=hunter2");
+        request
+            .headers_mut()
+            .insert("x-request-id", HeaderValue::from_static("abc-123"));
+        fixture.ask(request);
+        fixture.get("/health");
     });
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 1, "a read that went well is no news: {text}");
+    for part in [
+        "\"request_id\":\"abc-123\"",
+        "\"endpoint\":\"unmatched\"",
+        "\"status\":404",
+    ] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+    assert!(
+        !text.contains("hunter2") && !text.contains("secret"),
+        "{text}"
+    );
+
+    let router = fixture.router(on_this_machine());
+    let flood = Lines::of(|| {
+        for _ in 0..1_000 {
+            answer_of(&router, get_request("/nothing/here"));
+        }
+    });
+    assert_eq!(flood.lines().count(), 200);
+    let page = text_of_metrics(&fixture);
+    assert!(
+        page.contains("\nveloz_log_lines_suppressed_total 800\n"),
+        "{page}"
+    );
+}
+
+fn text_of_metrics(fixture: &Fixture) -> String {
+    text(fixture.ask(get_request("/metrics")))
+}
+
+#[test]
+fn a_target_that_hides_something_is_refused_and_no_path_reaches_another() {
+    let fixture = fixture();
+    for target in [
+        "/health/%zz",
+        "/health%00",
+        "/health%0d%0aX-Evil:%201",
+        "/health/../metrics",
+        "/health/%2e%2e/metrics",
+        "/health?x=%",
+    ] {
+        let (status, body) = fixture.get(target);
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{target}");
+        assert_eq!(body["error"], "bad_params", "{target}");
+    }
+    for target in [
+        "//metrics",
+        "/metrics/",
+        "/%6detrics",
+        "/metrics;a=b",
+        "/METRICS",
+        "/health//live",
+    ] {
+        assert_eq!(fixture.get(target).0, StatusCode::NOT_FOUND, "{target}");
+    }
+    let long = format!("/{}", "a".repeat(2_048));
+    assert_eq!(fixture.get(&long).1["error"], "uri_too_long");
+    let mut request = get_request("/health");
+    let value = HeaderValue::from_str(&"x".repeat(9_000)).expect("plain");
+    request.headers_mut().insert("x-large", value);
+    let response = fixture.ask(request);
+    assert_eq!(
+        response.status(),
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
+    );
+    let body: Value = serde_json::from_str(&text(response)).expect("JSON");
+    assert_eq!(body["error"], "headers_too_large");
+}
+
+fn with_write_route(fixture: &Fixture, surface: Surface) -> Router {
+    let routes = Router::new().route("/write", post(async || "written"));
+    guarded(routes, Arc::clone(&fixture.state), surface)
+}
+
+fn write_request(headers: &[(axum::http::HeaderName, &'static str)]) -> Request {
+    let mut request = get_request("/write");
+    *request.method_mut() = Method::POST;
+    for (name, value) in headers {
+        request
+            .headers_mut()
+            .insert(name.clone(), HeaderValue::from_static(value));
+    }
+    request
+}
+
+#[test]
+fn a_web_page_of_another_origin_writes_nothing_on_a_trusted_machine() {
+    let fixture = fixture();
+    let router = with_write_route(&fixture, on_this_machine());
+    let status = |origin: Option<&'static str>| {
+        let headers: Vec<_> = origin.map(|origin| (ORIGIN, origin)).into_iter().collect();
+        answer_of(&router, write_request(&headers)).status()
+    };
+    assert_eq!(status(None), StatusCode::OK);
+    assert_eq!(status(Some("http://localhost:8080")), StatusCode::OK);
+    assert_eq!(status(Some("http://evil.example")), StatusCode::FORBIDDEN);
+    assert_eq!(status(Some("null")), StatusCode::FORBIDDEN);
+}
+
+#[test]
+fn a_named_origin_may_read_and_write_and_no_other() {
+    let fixture = fixture();
+    let surface = Surface {
+        cors: Cors::of(&["https://ui.example".to_owned()], false).expect("an origin"),
+        ..on_this_machine()
+    };
+    let router = with_write_route(&fixture, surface);
+    let allowed = |response: &Response| {
+        response
+            .headers()
+            .get("access-control-allow-origin")
+            .map(|value| value.to_str().expect("text").to_owned())
+    };
+    let good = answer_of(&router, write_request(&[(ORIGIN, "https://ui.example")]));
+    assert_eq!(good.status(), StatusCode::OK);
+    assert_eq!(allowed(&good).as_deref(), Some("https://ui.example"));
+    let bad = answer_of(&router, write_request(&[(ORIGIN, "https://evil.example")]));
+    assert_eq!(bad.status(), StatusCode::FORBIDDEN);
+    assert_eq!(allowed(&bad), None);
+
+    let mut preflight = write_request(&[
+        (ORIGIN, "https://ui.example"),
+        (axum::http::header::ACCESS_CONTROL_REQUEST_METHOD, "DELETE"),
+    ]);
+    *preflight.method_mut() = Method::OPTIONS;
+    let answer = answer_of(&router, preflight);
+    assert_eq!(answer.status(), StatusCode::OK);
+    assert_eq!(
+        answer.headers()["access-control-allow-methods"],
+        "GET,POST,DELETE"
+    );
+    assert_eq!(answer.headers()["access-control-max-age"], "86400");
+}
+
+#[test]
+fn an_open_port_limits_each_address_but_never_a_probe() {
+    let fixture = fixture();
+    let surface = Surface {
+        trust: Trust::Anybody,
+        rate: RateRule::per_second(2, 1),
+        ..on_this_machine()
+    };
+    let router = fixture.router(surface);
+    let from = |address: [u8; 4], path: &str| {
+        let mut request = get_request(path);
+        request
+            .headers_mut()
+            .insert(HOST, HeaderValue::from_static("trading.example"));
+        request.extensions_mut().insert(Peer(IpAddr::from(address)));
+        answer_of(&router, request)
+    };
+    let header = |headers: &HeaderMap, name: &str| -> u64 {
+        headers[name]
+            .to_str()
+            .expect("text")
+            .parse()
+            .expect("a number")
+    };
+    let first = from([192, 0, 2, 1], "/metrics");
+    assert_eq!(first.status(), StatusCode::OK);
+    assert_eq!(header(first.headers(), "x-ratelimit-limit"), 2);
+    assert_eq!(header(first.headers(), "x-ratelimit-remaining"), 1);
+    // One second from 1708689600.123 on, rounded up.
+    assert_eq!(header(first.headers(), "x-ratelimit-reset"), 1_708_689_602);
+    from([192, 0, 2, 1], "/no/such/path");
+    let refused = from([192, 0, 2, 1], "/metrics");
+    assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(header(refused.headers(), RETRY_AFTER.as_str()), 1);
+    assert_eq!(header(refused.headers(), "x-ratelimit-remaining"), 0);
+    let body: Value = serde_json::from_str(&text(refused)).expect("JSON");
+    assert_eq!(body["error"], "rate_limit_exceeded");
+
+    assert_eq!(from([192, 0, 2, 1], "/health").status(), StatusCode::OK);
+    assert_eq!(from([192, 0, 2, 2], "/metrics").status(), StatusCode::OK);
+    fixture.clock.fetch_add(1_000_000_000, Ordering::Relaxed);
+    assert_eq!(from([192, 0, 2, 1], "/metrics").status(), StatusCode::OK);
+    assert_eq!(fixture.state.requests.rate_limit_hits(), 1);
+}
+
+#[test]
+fn the_monitoring_port_has_metrics_and_health_alone() {
+    let fixture = fixture();
+    let monitoring = |route: &routes::Route| {
+        let surface = Surface {
+            reach: Reach::Monitoring,
+            ..on_this_machine()
+        };
+        let mut request = get_request(route.path);
+        *request.method_mut() = route.verb.method();
+        answer_of(&fixture.router(surface), request).status() != StatusCode::NOT_FOUND
+    };
+    for route in ROUTES {
+        let expected = route.path == "/metrics" || route.path.starts_with("/health");
+        assert_eq!(monitoring(route), expected, "{}", route.path);
+    }
 }

@@ -15,14 +15,7 @@ pub(super) fn contradictions(config: &Config, entries: &Entries) -> Vec<Fault> {
             .get(key)
             .map_or(Origin::BuiltIn, |entry| entry.origin.clone())
     };
-    let mut found = Vec::new();
-    if !config.http.address.is_loopback() && !config.http.danger_listen_without_auth {
-        found.push(Fault::Contradiction(format!(
-            "{}: `http.address` is {}, expected a loopback address: nobody logs in to this server. Put an authenticating proxy in front of it and set http.danger_listen_without_auth = true to listen there all the same",
-            origin("http.address"),
-            config.http.address
-        )));
-    }
+    let mut found = config.http.contradictions(origin);
     if config.venue.source == Source::Embedded
         && config.venue.execution_mode != ExecutionMode::SimEngine
     {

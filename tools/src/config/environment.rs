@@ -33,13 +33,9 @@ const NO_DATABASE: &str = "no database is used";
 const THREADS: &str =
     "the engine runs on one thread, placed by core.cpu, and its helpers on the other CPUs";
 const VAULT: &str = "let the vault's agent write a file and name it in VELOZ_BINANCE_API_KEY_FILE and VELOZ_BINANCE_API_SECRET_FILE";
-const TLS: &str =
-    "the server speaks plain HTTP on a loopback address; put a TLS proxy in front of it";
-const BROWSER: &str = "no web page may call the server from another origin";
 const UI: &str = "no web page is served yet";
 const TRACING: &str = "no traces are exported yet; latencies are on /metrics";
 const ALERTS: &str = "alerts are sent by Alertmanager, from its own configuration";
-const LOG_STDOUT: &str = "logs go to standard output; log.format and log.level shape them";
 const PARAMETERS: &str =
     "a strategy's parameters have names, in [strategy.market_maker] and [strategy.imbalance]";
 
@@ -70,7 +66,10 @@ pub const VARIABLES: &[(&str, Meaning)] = &[
     ("VAULT_SKIP_VERIFY", Replaced(VAULT)),
     ("VAULT_TOKEN", Replaced(VAULT)),
     ("VELOZ_ADMIN_PASSWORD", Replaced(AUTH)),
-    ("VELOZ_ALLOW_PRIVATE_IPS", Replaced(AUTH)),
+    (
+        "VELOZ_ALLOW_PRIVATE_IPS",
+        Sets("http.private_addresses", &[]),
+    ),
     ("VELOZ_AUDIT_CONSOLE", Replaced(AUDIT)),
     ("VELOZ_AUDIT_LOG_DIR", Replaced(AUDIT)),
     ("VELOZ_AUDIT_LOG_ENABLED", Replaced(AUDIT)),
@@ -120,10 +119,10 @@ pub const VARIABLES: &[(&str, Meaning)] = &[
         "VELOZ_CONNECTION_POOL_SIZE",
         Replaced("the venue is reached over two websockets, not over a pool"),
     ),
-    ("VELOZ_CORS_CREDENTIALS", Replaced(BROWSER)),
-    ("VELOZ_CORS_MAX_AGE", Replaced(BROWSER)),
-    ("VELOZ_CORS_ORIGIN", Replaced(BROWSER)),
-    ("VELOZ_CORS_ORIGINS", Replaced(BROWSER)),
+    ("VELOZ_CORS_CREDENTIALS", Sets("http.cors_credentials", &[])),
+    ("VELOZ_CORS_MAX_AGE", Sets("http.cors_max_age_s", &[])),
+    ("VELOZ_CORS_ORIGIN", Sets("http.cors_origins", &[])),
+    ("VELOZ_CORS_ORIGINS", Sets("http.cors_origins", &[])),
     (
         "VELOZ_CPU_AFFINITY",
         Sets(
@@ -160,8 +159,8 @@ pub const VARIABLES: &[(&str, Meaning)] = &[
         "VELOZ_HOST",
         Sets("http.address", &[("localhost", "127.0.0.1")]),
     ),
-    ("VELOZ_IP_BLACKLIST", Replaced(AUTH)),
-    ("VELOZ_IP_WHITELIST", Replaced(AUTH)),
+    ("VELOZ_IP_BLACKLIST", Sets("http.denied_addresses", &[])),
+    ("VELOZ_IP_WHITELIST", Sets("http.allowed_addresses", &[])),
     ("VELOZ_JWT_ACCESS_EXPIRY", Replaced(AUTH)),
     ("VELOZ_JWT_REFRESH_EXPIRY", Replaced(AUTH)),
     ("VELOZ_JWT_SECRET", Replaced(AUTH)),
@@ -177,7 +176,7 @@ pub const VARIABLES: &[(&str, Meaning)] = &[
         "VELOZ_K8S_SECRET_NAME",
         Replaced("mount the secret and name its file in VELOZ_BINANCE_API_KEY_FILE"),
     ),
-    ("VELOZ_LOG_DIR", Replaced(LOG_STDOUT)),
+    ("VELOZ_LOG_DIR", Sets("log.dir", &[])),
     ("VELOZ_LOG_LEVEL", Sets("log.level", &[("warning", "warn")])),
     (
         "VELOZ_MARKET_SOURCE",
@@ -187,10 +186,7 @@ pub const VARIABLES: &[(&str, Meaning)] = &[
         ),
     ),
     ("VELOZ_MARKET_SYMBOL", Sets("market_data.symbols", &[])),
-    (
-        "VELOZ_MAX_BODY_SIZE",
-        Replaced("no request that is served takes a body"),
-    ),
+    ("VELOZ_MAX_BODY_SIZE", Sets("http.body_bytes_max", &[])),
     (
         "VELOZ_MEMORY_POOL_SIZE",
         Replaced("memory is reserved at start from the number of instruments"),
@@ -220,9 +216,15 @@ pub const VARIABLES: &[(&str, Meaning)] = &[
         "VELOZ_PRODUCTION_MODE",
         Replaced("use the overlay config/live.toml; strictness is not optional"),
     ),
-    ("VELOZ_RATE_LIMIT_CAPACITY", Replaced(AUTH)),
+    (
+        "VELOZ_RATE_LIMIT_CAPACITY",
+        Sets("http.rate_limit_capacity", &[]),
+    ),
     ("VELOZ_RATE_LIMIT_PER_USER", Replaced(AUTH)),
-    ("VELOZ_RATE_LIMIT_REFILL", Replaced(AUTH)),
+    (
+        "VELOZ_RATE_LIMIT_REFILL",
+        Sets("http.rate_limit_refill_per_second", &[]),
+    ),
     ("VELOZ_RECONCILIATION_ENABLED", Replaced(RECONCILIATION)),
     ("VELOZ_RECONCILIATION_INTERVAL", Replaced(RECONCILIATION)),
     ("VELOZ_REDIS_PASSWORD", Replaced(NO_DATABASE)),
@@ -246,11 +248,11 @@ pub const VARIABLES: &[(&str, Meaning)] = &[
     ("VELOZ_STRATEGY_PARAM_1", Replaced(PARAMETERS)),
     ("VELOZ_STRATEGY_PARAM_2", Replaced(PARAMETERS)),
     ("VELOZ_STRATEGY_THREAD_CORES", Replaced(THREADS)),
-    ("VELOZ_TLS_CA", Replaced(TLS)),
-    ("VELOZ_TLS_CERT", Replaced(TLS)),
-    ("VELOZ_TLS_CLIENT_CERT", Replaced(TLS)),
-    ("VELOZ_TLS_ENABLED", Replaced(TLS)),
-    ("VELOZ_TLS_KEY", Replaced(TLS)),
+    ("VELOZ_TLS_CA", Sets("http.tls_client_ca", &[])),
+    ("VELOZ_TLS_CERT", Sets("http.tls_cert", &[])),
+    ("VELOZ_TLS_CLIENT_CERT", Sets("http.tls_client_cert", &[])),
+    ("VELOZ_TLS_ENABLED", Sets("http.tls_enabled", &[])),
+    ("VELOZ_TLS_KEY", Sets("http.tls_key", &[])),
     ("VELOZ_TOKEN_EXPIRY", Replaced(AUTH)),
     ("VELOZ_VAULT_ADDR", Replaced(VAULT)),
     ("VELOZ_VAULT_ENABLED", Replaced(VAULT)),

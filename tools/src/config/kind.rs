@@ -4,15 +4,20 @@
 //! key has which kind (`config/keys.rs`). Invariant: a value that [`Kind::accept`] returns deserializes
 //! into the field of [`super::Config`] that a key of this kind stands for.
 
-use std::net::IpAddr;
+use super::http::PerSecond;
+use std::net::{IpAddr, SocketAddr};
 use toml::Value;
 use veloz_core::instrument::Symbol;
 use veloz_core::limits::INSTRUMENTS_MAX;
 use veloz_core::units::E8;
 use veloz_core::venue::binance::order_entry::client_ids::{ClientOrderIds, PREFIX_BYTES_MAX};
+use veloz_exporter::http::addresses::Network;
+use veloz_exporter::http::cors::Cors;
 
 /// CPUs that a Linux affinity mask of the usual size can name.
 const CPU_MAX: i64 = 1_023;
+/// Elements of a list of networks or origins: each is looked at for every connection or request.
+const LIST_MAX: usize = 256;
 /// The word for a limit that does not bind.
 const NONE: &str = "none";
 
@@ -57,6 +62,14 @@ pub enum Kind {
     Directory,
     /// An IP address to listen on.
     Address,
+    /// An IP address with a port to listen on, or empty for none.
+    Listen,
+    /// Networks or single addresses, each once.
+    Networks,
+    /// Origins of web pages, or `*` alone.
+    Origins,
+    /// A rate a second, with up to three places.
+    PerSecond,
     /// Between one and [`INSTRUMENTS_MAX`] venue symbols, each once.
     Symbols,
     /// `auto`, `none` or the number of a CPU.
@@ -105,6 +118,14 @@ impl Kind {
             Self::Path => "a file path, or \"\" for none".to_owned(),
             Self::Directory => "a directory, or \"auto\"".to_owned(),
             Self::Address => "an IP address such as 127.0.0.1 or ::1".to_owned(),
+            Self::Listen => "an IP address with a port such as 127.0.0.1:9100, or \"\" for none".to_owned(),
+            Self::Networks => format!(
+                "a list of up to {LIST_MAX} networks or addresses such as [\"10.0.0.0/8\", \"192.0.2.7\"]"
+            ),
+            Self::Origins => format!(
+                "a list of up to {LIST_MAX} origins such as [\"https://ui.example\"], or [\"*\"]"
+            ),
+            Self::PerSecond => "a number a second from 0.001 to 10000".to_owned(),
             Self::Symbols => format!(
                 "a list of 1 to {INSTRUMENTS_MAX} venue symbols in upper case, each once, such as [\"BTCUSDT\", \"ETHUSDT\"]"
             ),
@@ -128,11 +149,12 @@ impl Kind {
                 _ => text.into(),
             },
             Self::Integer { .. } | Self::IntegerLimit { .. } | Self::Cpu | Self::Speed => whole(),
-            Self::Symbols => text
+            Self::PerSecond => whole_or_float(text),
+            Self::Symbols | Self::Networks | Self::Origins => text
                 .trim_start_matches('[')
                 .trim_end_matches(']')
                 .split(',')
-                .map(|symbol| symbol.trim().trim_matches('"'))
+                .map(|part| part.trim().trim_matches('"'))
                 .collect::<Vec<_>>()
                 .into(),
             // A choice may be spelled with digits (`partial_depth = "5"`), so its text stays text.
@@ -146,6 +168,7 @@ impl Kind {
             | Self::Path
             | Self::Directory
             | Self::Address
+            | Self::Listen
             | Self::Secret => text.into(),
         }
     }
@@ -188,6 +211,23 @@ impl Kind {
             (Self::Address, Value::String(text)) => {
                 text.parse::<IpAddr>().ok().map(|_| value.clone())
             }
+            (Self::Listen, Value::String(text)) => {
+                (text.is_empty() || text.parse::<SocketAddr>().is_ok()).then(|| value.clone())
+            }
+            (Self::Networks, Value::Array(list)) => {
+                are_all(list, |text| Network::parse(text).is_some()).then(|| value.clone())
+            }
+            (Self::Origins, Value::Array(list)) => {
+                let origins: Option<Vec<String>> = list
+                    .iter()
+                    .map(|origin| origin.as_str().map(str::to_owned))
+                    .collect();
+                origins
+                    .filter(|origins| origins.len() <= LIST_MAX)
+                    .filter(|origins| Cors::of(origins, false).is_ok())
+                    .map(|_| value.clone())
+            }
+            (Self::PerSecond, number) => PerSecond::of(number).map(|_| value.clone()),
             (Self::Symbols, Value::Array(list)) => are_symbols(list).then(|| value.clone()),
             (Self::Cpu, Value::Integer(cpu)) => (0..=CPU_MAX).contains(cpu).then(|| value.clone()),
             (Self::Cpu, Value::String(text)) => {
@@ -208,6 +248,18 @@ impl Kind {
         let value = E8::parse(text.as_bytes()).ok()?;
         (self == Self::Decimal || value.0 > 0).then(|| text.into())
     }
+}
+
+/// A number as TOML has it.
+fn whole_or_float(text: &str) -> Value {
+    text.parse()
+        .map(Value::Integer)
+        .or_else(|_| text.parse().map(Value::Float))
+        .unwrap_or_else(|_| text.into())
+}
+
+fn are_all(list: &[Value], fits: impl Fn(&str) -> bool) -> bool {
+    list.len() <= LIST_MAX && list.iter().all(|value| value.as_str().is_some_and(&fits))
 }
 
 fn is_websocket_url(text: &str) -> bool {
@@ -302,6 +354,28 @@ mod tests {
             (Kind::Directory, "", None),
             (Kind::Address, "::1", Some("::1".into())),
             (Kind::Address, "localhost", None),
+            (Kind::Listen, "", Some("".into())),
+            (Kind::Listen, "127.0.0.1:0", Some("127.0.0.1:0".into())),
+            (Kind::Listen, "9100", None),
+            (
+                Kind::Networks,
+                "10.0.0.0/8, ::1",
+                Some(vec!["10.0.0.0/8", "::1"].into()),
+            ),
+            (Kind::Networks, "10.0.0.0/33", None),
+            (Kind::Networks, "example.com", None),
+            (
+                Kind::Origins,
+                "https://ui.example",
+                Some(vec!["https://ui.example"].into()),
+            ),
+            (Kind::Origins, "*", Some(vec!["*"].into())),
+            (Kind::Origins, "ui.example", None),
+            (Kind::PerSecond, "10.0", Some(10.0.into())),
+            (Kind::PerSecond, "3", Some(3.into())),
+            (Kind::PerSecond, "0", None),
+            (Kind::PerSecond, "NaN", None),
+            (Kind::PerSecond, "10001", None),
             (
                 Kind::Symbols,
                 "BTCUSDT, ETHUSDT",

@@ -13,7 +13,6 @@ use crate::placement::{self, Cpus, Placement};
 use crate::venue::source::SymbolSpec;
 use crate::venue::{MarketConfig, Recording, Speed, Venue, VenueConfig, VenueHandle};
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
@@ -26,6 +25,7 @@ use veloz_core::instrument::Instruments;
 use veloz_core::units::{Nanos, Ticks};
 use veloz_core::venue::binance::exchange_info;
 use veloz_core::venue::binance::rate::OrderLimit;
+use veloz_exporter::http::ports::HttpConfig;
 
 /// How long the venue may take to say what it trades.
 const EXCHANGE_INFO_TIMEOUT: Nanos = Nanos::from_secs(10);
@@ -68,8 +68,7 @@ pub struct Boot {
     /// Where its data comes from, for people.
     pub source: String,
     pub(super) edge: EdgeConfig,
-    pub(super) http: SocketAddr,
-    pub(super) http_remote: bool,
+    pub(super) http: HttpConfig,
     pub(super) venue: Option<Arc<VenueHandle>>,
     /// What feeds the venue, when its market is a live one.
     pub(super) paper: Option<PaperConfig>,
@@ -193,8 +192,7 @@ impl Boot {
             instruments,
             source,
             edge,
-            http: config.http.socket_address(),
-            http_remote: config.http.danger_listen_without_auth,
+            http: config.http.server(),
             venue,
             paper,
             trading,

@@ -1,13 +1,16 @@
 //! What ends a process: signals, and panics of its threads.
 
 use crate::cli::EXIT_FAILURE;
+use std::io::{self, IsTerminal as _};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-/// SIGINT and SIGTERM, which end the process, and SIGHUP, which has it read its limits anew.
+/// SIGINT and SIGTERM, which end the process, and SIGHUP, which makes it open its log files and read its limits anew.
 pub struct Signals {
-    asked: Arc<AtomicBool>,
-    hung_up: Arc<AtomicBool>,
+    end: Arc<AtomicBool>,
+    hangup: Arc<AtomicBool>,
+    /// Whether a terminal stood at standard output. When it goes it sends SIGHUP too.
+    terminal: bool,
 }
 
 impl Signals {
@@ -16,6 +19,7 @@ impl Signals {
     /// # Errors
     /// A sentence when the system refuses.
     pub fn install() -> Result<Self, String> {
+        let refused = |error: io::Error| format!("signals cannot be listened for: {error}");
         let asked = Arc::new(AtomicBool::new(false));
         for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
             // In this order: the first signal finds the flag down, raises it, and is waited for.
@@ -25,22 +29,30 @@ impl Signals {
                 Arc::clone(&asked),
             )
             .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&asked)))
-            .map_err(|error| format!("signals cannot be listened for: {error}"))?;
+            .map_err(refused)?;
         }
-        let hung_up = Arc::new(AtomicBool::new(false));
-        signal_hook::flag::register(signal_hook::consts::SIGHUP, Arc::clone(&hung_up))
-            .map_err(|error| format!("signals cannot be listened for: {error}"))?;
-        Ok(Self { asked, hung_up })
+        let hangup = Arc::new(AtomicBool::new(false));
+        signal_hook::flag::register(signal_hook::consts::SIGHUP, Arc::clone(&hangup))
+            .map_err(refused)?;
+        Ok(Self {
+            end: asked,
+            hangup,
+            terminal: io::stdout().is_terminal(),
+        })
     }
 
-    /// Whether the process is to end.
+    /// Whether the end was asked for, by a signal or by closing the terminal.
     pub fn asked(&self) -> bool {
-        self.asked.load(Ordering::Relaxed)
+        let left_alone = || {
+            let hung_up = self.hangup.load(Ordering::Relaxed);
+            hung_up && self.terminal && !io::stdout().is_terminal()
+        };
+        self.end.load(Ordering::Relaxed) || left_alone()
     }
 
-    /// Whether SIGHUP came since the last look.
-    pub fn hung_up(&self) -> bool {
-        self.hung_up.swap(false, Ordering::Relaxed)
+    /// Whether SIGHUP came since the last call.
+    pub fn take_hangup(&self) -> bool {
+        self.hangup.swap(false, Ordering::Relaxed)
     }
 }
 

@@ -8,6 +8,7 @@ use super::boot::Boot;
 use super::ends::{Panics, note_panic, watch_panics};
 use super::keeper::Keeper;
 use crate::dead_man::DeadMan;
+use crate::logging::Logging;
 use crate::paper::PaperFeed;
 use crate::venue::VenueHandle;
 use std::sync::{Arc, mpsc};
@@ -42,7 +43,12 @@ impl Boot {
     ///
     /// # Errors
     /// One sentence that says what failed and what to do.
-    pub fn start<T: Tap + Send + 'static>(self, tap: T) -> Result<Session<T>, String> {
+    pub fn start<T: Tap + Send + 'static>(
+        self,
+        tap: T,
+        logging: &Logging,
+    ) -> Result<Session<T>, String> {
+        logging.leave_core_cpu(self.placement.cpu);
         let panics = watch_panics();
         let clock = Clock::calibrate();
         let (core_end, sidecar_end) = telemetry(self.instruments.count(), Sizes::default());
@@ -67,8 +73,7 @@ impl Boot {
         };
         let sidecar = veloz_exporter::start(
             ExporterConfig {
-                bind: self.http,
-                danger_remote_without_auth: self.http_remote,
+                http: self.http,
                 core_cpu: self.placement.cpu,
                 ..ExporterConfig::default()
             },
@@ -76,6 +81,7 @@ impl Boot {
             &self.instruments,
             clock,
             to_keeper,
+            Arc::clone(&logging.log),
             note_panic,
         )
         .map_err(|error| {
@@ -172,6 +178,7 @@ impl<T> Session<T> {
                 drift_told = true;
                 tracing::warn!(
                     component = "core",
+                    event_type = "clock_drift",
                     drift_ppb,
                     "the timestamp counter and the kernel's clock disagree: latencies are off by as much"
                 );
@@ -188,6 +195,7 @@ impl<T> Session<T> {
             if let Ok(report) = self.core.connect_reports.recv_timeout(PATROL) {
                 tracing::warn!(
                     component = "connector",
+                    event_type = "connect_failed",
                     url = report.url,
                     role = ?report.link.role,
                     cause = report.fault.cause.label(),
@@ -218,6 +226,7 @@ impl<T> Session<T> {
         if !self.core.is_finished() {
             tracing::warn!(
                 component = "core",
+                event_type = "core_stopped_late",
                 "the core did not close its links in time and is stopped"
             );
             self.core.stop();

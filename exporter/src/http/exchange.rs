@@ -1,0 +1,190 @@
+//! What surrounds every request and its answer.
+//!
+//! Owns: [`surround`]: ids, headers of the answer, counts, the log line, the body of errors; and
+//! [`Caller`], by which handlers know whom they answer. Does not: admit or refuse anything.
+//! Invariants: every answer of a handler, a layer or the router passes here; an id that a client made
+//! up reaches a header or a log line only when it is short and plain.
+
+use super::problem;
+use super::requests::{Answer, Observation};
+use super::{Port, routes};
+use axum::body::HttpBody;
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, REFERRER_POLICY,
+    STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS, X_XSS_PROTECTION,
+};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use axum::middleware::Next;
+use axum::response::Response;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// Who is at the other end of the connection; the server adds it to each request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer(pub IpAddr);
+
+/// Whom a handler answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// The address of the connection.
+    pub address: IpAddr,
+    /// The client's id of this request, or ours.
+    pub request_id: String,
+}
+
+/// Characters of an id that a client made up.
+const ID_CHARS_MAX: usize = 128;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");
+
+/// What every answer says to a browser: keep nothing, guess nothing, run nothing, tell nobody.
+const SECURITY_HEADERS: [(HeaderName, &str); 7] = [
+    (CACHE_CONTROL, "no-store"),
+    (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (X_FRAME_OPTIONS, "DENY"),
+    (X_XSS_PROTECTION, "1; mode=block"),
+    (
+        CONTENT_SECURITY_POLICY,
+        "default-src 'none'; frame-ancestors 'none'",
+    ),
+    (REFERRER_POLICY, "no-referrer"),
+    (
+        HeaderName::from_static("permissions-policy"),
+        "camera=(), geolocation=(), microphone=()",
+    ),
+];
+
+/// For a year, over TLS: do not ask without it.
+const STRICT_TRANSPORT: &str = "max-age=31536000";
+
+/// The outermost of our layers.
+pub(super) async fn surround(
+    State(port): State<Arc<Port>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let state = &port.state;
+    let started = (state.now)();
+    let method = request.method().clone();
+    let pattern = request.extensions().get::<MatchedPath>().cloned();
+    let endpoint = routes::endpoint(pattern.as_ref().map(MatchedPath::as_str));
+    let request_bytes = declared_length(request.headers());
+    let request_id = id_of(request.headers(), &REQUEST_ID)
+        .unwrap_or_else(|| format!("req-{}", crate::random::hex::<8>()));
+    let correlation_id =
+        id_of(request.headers(), &CORRELATION_ID).unwrap_or_else(|| request_id.clone());
+    let Peer(address) = *request
+        .extensions()
+        .get()
+        .expect("the server says who is at the other end");
+    request.extensions_mut().insert(Caller {
+        address,
+        request_id: request_id.clone(),
+    });
+
+    let mut response = problem::render(next.run(request).await, &request_id);
+
+    let headers = response.headers_mut();
+    for (name, value) in SECURITY_HEADERS {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    if port.surface.tls {
+        headers.insert(
+            STRICT_TRANSPORT_SECURITY,
+            HeaderValue::from_static(STRICT_TRANSPORT),
+        );
+    }
+    for (name, id) in [(REQUEST_ID, &request_id), (CORRELATION_ID, &correlation_id)] {
+        let value = HeaderValue::from_str(id).expect("plain characters");
+        headers.insert(name, value);
+    }
+    let status = response.status();
+    let duration_ns = (state.now)().since(started).0;
+    state.requests.record(&Observation {
+        answer: Answer {
+            method: method_label(&method),
+            endpoint,
+            status: status.as_u16(),
+        },
+        duration_ns,
+        request_bytes,
+        response_bytes: response.body().size_hint().exact().unwrap_or(0),
+    });
+    if is_worth_a_line(&method, status) {
+        if port.lines.take(&()).retry_in.is_some() {
+            state.requests.line_suppressed();
+        } else {
+            tracing::info!(
+                component = "gateway",
+                request_id,
+                correlation_id,
+                method = method_label(&method),
+                endpoint,
+                status = status.as_u16(),
+                duration_ms = duration_ns as f64 / 1e6,
+                ip_address = %address,
+                "request"
+            );
+        }
+    } else {
+        tracing::debug!(
+            component = "gateway",
+            request_id,
+            correlation_id,
+            method = method_label(&method),
+            endpoint,
+            status = status.as_u16(),
+            duration_ms = duration_ns as f64 / 1e6,
+            ip_address = %address,
+            "request"
+        );
+    }
+    response
+}
+
+/// Reads that went well are for those who debug; what changes something, or failed, is for all. A probe
+/// that says "not ready" said what it was asked for.
+fn is_worth_a_line(method: &Method, status: StatusCode) -> bool {
+    let reads = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
+    let fine = status.as_u16() < 400 || status == StatusCode::SERVICE_UNAVAILABLE;
+    !(reads && fine)
+}
+
+/// The one id in a header, when it is short and plain.
+fn id_of(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
+    let mut values = headers.get_all(name).iter();
+    let (Some(value), None) = (values.next(), values.next()) else {
+        return None;
+    };
+    let text = value.to_str().ok()?;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    let fits = (1..=ID_CHARS_MAX).contains(&text.len()) && text.bytes().all(plain);
+    fits.then(|| text.to_owned())
+}
+
+fn declared_length(headers: &HeaderMap) -> u64 {
+    headers
+        .get(CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(0)
+}
+
+/// A method as a label: the known ones by name, whatever a client makes up as `OTHER`.
+fn method_label(method: &Method) -> &'static str {
+    const KNOWN: [(Method, &str); 7] = [
+        (Method::GET, "GET"),
+        (Method::HEAD, "HEAD"),
+        (Method::POST, "POST"),
+        (Method::PUT, "PUT"),
+        (Method::DELETE, "DELETE"),
+        (Method::PATCH, "PATCH"),
+        (Method::OPTIONS, "OPTIONS"),
+    ];
+    KNOWN
+        .iter()
+        .find(|(known, _)| known == method)
+        .map_or("OTHER", |(_, label)| label)
+}

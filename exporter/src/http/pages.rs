@@ -1,0 +1,96 @@
+//! Metrics and health.
+//!
+//! Owns: the handlers of `/metrics` and `/health*`. Does not: judge health (`health.rs`) or know a
+//! metric (`catalogue.rs`).
+
+use super::HttpState;
+use crate::catalogue::{Sources, VERSION};
+use crate::exposition::Format;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::header::{ACCEPT, CONTENT_TYPE, VARY};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+pub(super) async fn metrics(State(state): State<Arc<HttpState>>, headers: HeaderMap) -> Response {
+    let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok());
+    let format = Format::negotiate(accept);
+    let published = state.shared.read();
+    let text = state.page.render(
+        &Sources {
+            now: (state.now)(),
+            started_at: state.started_at,
+            heartbeat_age_max: state.heartbeat_age_max,
+            exchange: state.exchange,
+            instruments: &state.instruments,
+            counters: &state.counters,
+            gauges: &state.gauges,
+            published: &published,
+            requests: &state.requests,
+            log: state.log.counts(),
+            process: &(state.process)(),
+        },
+        format,
+    );
+    (
+        [
+            (
+                CONTENT_TYPE,
+                HeaderValue::from_static(format.content_type()),
+            ),
+            (VARY, HeaderValue::from_static("accept")),
+        ],
+        text,
+    )
+        .into_response()
+}
+
+pub(super) async fn health() -> Response {
+    json_answer(StatusCode::OK, &json!({ "ok": true, "version": VERSION }))
+}
+
+pub(super) async fn live() -> Response {
+    json_answer(StatusCode::OK, &json!({ "ok": true }))
+}
+
+pub(super) async fn ready(State(state): State<Arc<HttpState>>) -> Response {
+    let now = (state.now)();
+    let health = state.health(now);
+    let components: serde_json::Map<String, Value> = health
+        .components
+        .iter()
+        .map(|component| (component.name.to_owned(), component.text.clone().into()))
+        .collect();
+    let mut body = json!({
+        "ok": health.is_ready(),
+        "components": components,
+        "uptime_seconds": now.since(state.started_at).0 / 1_000_000_000,
+        "version": VERSION,
+    });
+    let status = if health.is_ready() {
+        StatusCode::OK
+    } else {
+        body["failing"] = health.failing().collect();
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    json_answer(status, &body)
+}
+
+pub(super) async fn startup(State(state): State<Arc<HttpState>>) -> Response {
+    if state.shared.read().was_ready {
+        json_answer(StatusCode::OK, &json!({ "ok": true }))
+    } else {
+        json_answer(
+            StatusCode::SERVICE_UNAVAILABLE,
+            &json!({ "ok": false, "message": "no component was ever seen good together with all others" }),
+        )
+    }
+}
+
+/// An answer with a JSON body.
+pub(super) fn json_answer(status: StatusCode, body: &Value) -> Response {
+    let headers = [(CONTENT_TYPE, HeaderValue::from_static("application/json"))];
+    (status, headers, Body::from(body.to_string())).into_response()
+}
