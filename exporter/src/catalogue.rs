@@ -15,6 +15,7 @@ pub use document::document;
 pub use sources::Sources;
 
 use crate::analytics::Analysis;
+use crate::auth::metrics::{Means, Outcome};
 use crate::exposition::Samples;
 use crate::http::requests::{ConnectionEnd, DURATION_BOUNDS_NS, Refusal, SIZE_BOUNDS};
 use crate::status::RingLine;
@@ -833,6 +834,26 @@ pub static METRICS: &[Metric] = &[
         &[],
         "Writes of log lines that the system refused.",
         |from, samples| samples.value(&[], from.log.writes_failed()),
+    ),
+    // Identities.
+    counter(
+        "veloz_auth_attempts_total",
+        &["means", "outcome"],
+        "Attempts to say who one is, by password, token, key or ticket, and what came of them.",
+        |from, samples| {
+            for means in Means::ALL {
+                for outcome in Outcome::ALL {
+                    let labels = [means.label(), outcome.label()];
+                    samples.value(&labels, from.auth.attempts(means, outcome));
+                }
+            }
+        },
+    ),
+    counter(
+        "veloz_auth_denied_total",
+        &[],
+        "Requests of somebody known who may not make them.",
+        |from, samples| samples.value(&[], from.auth.denied()),
     ),
     // Build and process.
     gauge(

@@ -9,11 +9,13 @@
 //! (`admission.rs`), CORS, its rate, time, size, and then the one entry of `routes.rs` that it matches.
 
 pub mod addresses;
+pub mod body;
 pub mod cors;
 pub mod exchange;
 pub mod guard;
 pub mod ports;
 pub mod problem;
+pub mod query;
 pub mod rate;
 pub mod requests;
 pub mod routes;
@@ -22,8 +24,13 @@ pub mod shape;
 pub mod tls;
 
 mod admission;
+mod auth_routes;
+mod credentials;
 mod pages;
 
+use crate::auth::Auth;
+use crate::auth::digest::SecretDigest;
+use crate::auth::metrics::AuthMetrics;
 use crate::catalogue::METRICS;
 use crate::exposition::Page;
 use crate::health::{Health, Heartbeat};
@@ -33,20 +40,23 @@ use crate::published::Shared;
 use crate::status;
 use crate::wall::UnixMs;
 use axum::Router;
+use axum::body::HttpBody;
 use axum::http::StatusCode;
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use cors::Cors;
+use exchange::Sensitive;
 use problem::{Code, Problem};
-use rate::{AddressBuckets, BucketClock, Buckets, RateRule};
+use rate::{BucketClock, Buckets, ClientBuckets, RateRule};
 use requests::RequestMetrics;
-use routes::ROUTES;
+use routes::{ROUTES, Route};
 use shape::ShapeLimits;
 use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::{DefaultPredicate, Predicate};
 use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::timeout::TimeoutLayer;
 use veloz_core::event::LinkRole;
@@ -86,6 +96,12 @@ pub struct HttpState {
     pub requests: Arc<RequestMetrics>,
     /// The process's log.
     pub log: Arc<Log>,
+    /// Who knows identities; `None` where nobody has to say who he is.
+    pub auth: Option<Arc<Auth>>,
+    /// Who was let in, and who was not.
+    pub auth_metrics: Arc<AuthMetrics>,
+    /// Recognises the scraper's token, when there is one.
+    pub scrape_token: Option<SecretDigest>,
     /// Reads the process' state.
     pub process: fn() -> ProcessStats,
     /// The metrics page with its heads rendered.
@@ -112,6 +128,10 @@ pub enum Trust {
     Machine,
     /// Anybody.
     Anybody,
+    /// The scraper, by its token, and probes.
+    Scraper,
+    /// Whoever says who he is.
+    Identities,
 }
 
 /// What a port serves.
@@ -138,8 +158,10 @@ pub struct Surface {
     pub shape: ShapeLimits,
     /// Bytes of a request's body.
     pub body_bytes_max: usize,
-    /// How often one address may ask, unless the whole machine is believed.
+    /// How often one client may ask, unless the whole machine is believed.
     pub rate: RateRule,
+    /// Whether a user is one client wherever he comes from.
+    pub rate_per_user: bool,
 }
 
 impl Surface {
@@ -152,36 +174,42 @@ impl Surface {
 struct Port {
     state: Arc<HttpState>,
     surface: Surface,
+    table: &'static [Route],
     /// `None` where nothing is limited.
-    addresses: Option<AddressBuckets>,
+    rates: Option<ClientBuckets>,
     lines: Buckets<()>,
 }
 
 /// All routes of a port with their limits.
 pub fn router(state: Arc<HttpState>, surface: Surface) -> Router {
-    let served = ROUTES.iter().filter(|route| match surface.reach {
+    router_of(ROUTES, state, surface)
+}
+
+/// The routes of a table, behind everything that a request passes.
+fn router_of(table: &'static [Route], state: Arc<HttpState>, surface: Surface) -> Router {
+    let served = table.iter().filter(|route| match surface.reach {
         Reach::Everything => true,
         Reach::Monitoring => route.is_for_monitoring(),
     });
     let routes = served.fold(Router::new(), |router, route| {
         router.route(route.path, (route.serve)())
     });
-    guarded(routes, state, surface)
-}
-
-/// `routes` behind everything that a request passes.
-fn guarded(routes: Router<Arc<HttpState>>, state: Arc<HttpState>, surface: Surface) -> Router {
     let clock = {
         let now = Arc::clone(&state.now);
         BucketClock::new(move || now())
     };
     let port = Arc::new(Port {
-        addresses: match surface.trust {
+        rates: match surface.trust {
             Trust::Machine => None,
-            Trust::Anybody => Some(AddressBuckets::new(surface.rate, clock.clone())),
+            Trust::Anybody | Trust::Scraper | Trust::Identities => Some(ClientBuckets::new(
+                surface.rate,
+                surface.rate_per_user,
+                clock.clone(),
+            )),
         },
         lines: Buckets::new(LINES, clock),
         surface,
+        table,
         state: Arc::clone(&state),
     });
     let requests = Arc::clone(&state.requests);
@@ -218,8 +246,18 @@ fn guarded(routes: Router<Arc<HttpState>>, state: Arc<HttpState>, surface: Surfa
             },
         ))
         .layer(middleware::from_fn_with_state(port, exchange::surround))
-        .layer(CompressionLayer::new())
+        .layer(CompressionLayer::new().compress_when(DefaultPredicate::new().and(Harmless)))
         .with_state(state)
+}
+
+/// Lets answers without secrets be compressed.
+#[derive(Clone, Copy)]
+struct Harmless;
+
+impl Predicate for Harmless {
+    fn should_compress<B: HttpBody>(&self, response: &axum::http::Response<B>) -> bool {
+        response.extensions().get::<Sensitive>().is_none()
+    }
 }
 
 /// What a panic becomes.

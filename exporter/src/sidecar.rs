@@ -3,10 +3,14 @@
 //! Owns: [`start`], [`SidecarHandle`]. Does not: drain or serve itself. Invariants: what cannot work is
 //! found before a thread starts; a panic in a thread is told to who started it; stopping is bounded.
 
+use crate::auth::digest::SecretDigest;
+use crate::auth::metrics::AuthMetrics;
+use crate::auth::{Auth, AuthConfig, AuthStartError};
 use crate::drain::{DRAIN_EVERY, Drain};
 use crate::health::Heartbeat;
 use crate::http::HttpState;
 use crate::http::ports::{HttpConfig, PortError};
+use crate::http::rate::BucketClock;
 use crate::http::requests::RequestMetrics;
 use crate::http::server::{Door, serve};
 use crate::log::Log;
@@ -14,6 +18,7 @@ use crate::process::ProcessStats;
 use crate::published::Shared;
 use crate::status::{self, LatencyLine, Status};
 use crate::wall::UnixMs;
+use secrecy::{ExposeSecret as _, SecretString};
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
@@ -35,10 +40,14 @@ use veloz_core::units::Nanos;
 use veloz_core::venue::binance::fault::VenueFault;
 
 /// What the sidecar needs to know.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct ExporterConfig {
     /// The HTTP server.
     pub http: HttpConfig,
+    /// Users, keys and tokens; without it nobody has to say who he is.
+    pub auth: Option<AuthConfig>,
+    /// What scrapers show, where identities count or the monitoring port is not on loopback.
+    pub scrape_token: Option<SecretString>,
     /// From which age on the core's heartbeat means that it stands still.
     pub heartbeat_age_max: Nanos,
     /// The core's CPU, which these threads leave alone.
@@ -51,6 +60,8 @@ impl Default for ExporterConfig {
     fn default() -> Self {
         Self {
             http: HttpConfig::default(),
+            auth: None,
+            scrape_token: None,
             heartbeat_age_max: Nanos::from_secs(1),
             core_cpu: None,
             exchange: "binance",
@@ -64,6 +75,9 @@ pub enum StartError {
     /// A port is not opened.
     #[error(transparent)]
     Port(#[from] PortError),
+    /// Nobody could log in.
+    #[error(transparent)]
+    Auth(#[from] AuthStartError),
     /// The system gave no thread or no event queue.
     #[error("cannot start the {thread} thread: {cause}")]
     Thread {
@@ -131,7 +145,24 @@ pub fn start(
     log: Arc<Log>,
     on_panic: impl Fn(&'static str) + Send + Sync + 'static,
 ) -> Result<SidecarHandle, StartError> {
-    let ports = config.http.open()?;
+    let auth_metrics = Arc::new(AuthMetrics::default());
+    let auth = config
+        .auth
+        .map(|auth| {
+            let clock = BucketClock::new(move || clock.now());
+            Auth::open(auth, Arc::clone(&auth_metrics), clock, UnixMs::now()).map(Arc::new)
+        })
+        .transpose()?;
+    let scrape_token = config
+        .scrape_token
+        .map(|token| SecretDigest::of(token.expose_secret()));
+    let ports = config.http.open(auth.is_some(), scrape_token.is_some())?;
+    if ports.is_exposed() {
+        tracing::warn!(
+            component = "gateway",
+            "passwords and keys cross the network in the clear: turn TLS on, or have a proxy do it"
+        );
+    }
     let address = ports.address();
     let url = format!("{}://{address}", ports.scheme());
     let monitoring = ports.monitoring_address();
@@ -159,6 +190,9 @@ pub fn start(
         shared: shared.clone(),
         requests: Arc::clone(&requests),
         log,
+        auth,
+        auth_metrics,
+        scrape_token,
         process: ProcessStats::read,
         page: HttpState::all_metrics(),
     });

@@ -79,6 +79,9 @@ pub enum Command {
     /// Work with the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Who may log in to the server
+    #[command(subcommand)]
+    User(UserCommand),
 }
 
 /// Arguments of `run`.
@@ -210,6 +213,61 @@ pub struct CheckArgs {
     pub json: bool,
 }
 
+/// What to do with users.
+#[derive(Clone, Debug, Subcommand)]
+pub enum UserCommand {
+    /// Add one
+    Add(AddUserArgs),
+    /// List them with their roles
+    List,
+    /// Keep one out, and end its sessions
+    Disable {
+        /// The user's id
+        user_id: String,
+    },
+    /// Let one in again
+    Enable {
+        /// The user's id
+        user_id: String,
+    },
+    /// Set another password, and end the user's sessions
+    Passwd(PasswdArgs),
+}
+
+/// Arguments of `user add`.
+#[derive(Clone, Debug, Args)]
+pub struct AddUserArgs {
+    /// The new user's id
+    pub user_id: String,
+
+    /// viewer, trader or admin; repeat it for several
+    #[arg(long, required = true)]
+    pub role: Vec<String>,
+
+    /// Where the password comes from.
+    #[command(flatten)]
+    pub password: PasswordArgs,
+}
+
+/// Arguments of `user passwd`.
+#[derive(Clone, Debug, Args)]
+pub struct PasswdArgs {
+    /// The user's id
+    pub user_id: String,
+
+    /// Where the password comes from.
+    #[command(flatten)]
+    pub password: PasswordArgs,
+}
+
+/// Where a password comes from: a terminal or standard input when no file is named.
+#[derive(Clone, Debug, Args)]
+pub struct PasswordArgs {
+    /// File whose first line is the password [default: asked for, or standard input]
+    #[arg(long, value_name = "FILE")]
+    pub password_file: Option<PathBuf>,
+}
+
 /// What to do with the configuration.
 #[derive(Clone, Copy, Debug, Subcommand)]
 pub enum ConfigCommand {
@@ -310,5 +368,7 @@ mod tests {
         assert!(parse(&["cancel-all", "--account"]).is_err());
         assert!(parse(&["cancel-all", "--timeout", "0"]).is_err());
         assert!(parse(&["cancel-all", "--account", "--yes"]).is_ok());
+        assert!(parse(&["user", "add", "tom"]).is_err(), "without a role");
+        assert!(parse(&["user", "add", "tom", "--role", "trader", "--password", "x"]).is_err());
     }
 }

@@ -7,6 +7,7 @@
 //! `orders`, `risk`, `strategy`, `state`) is apart from what fits the machine (`core`, `http`, `log`); a fault
 //! of the configuration stops the start before anything runs.
 
+pub mod auth;
 mod contradictions;
 pub mod environment;
 pub mod http;
@@ -18,6 +19,7 @@ pub mod private_file;
 pub mod secret;
 pub mod trading;
 
+use auth::AuthSection;
 use contradictions::contradictions;
 use http::HttpSection;
 use kind::Kind;
@@ -55,6 +57,8 @@ pub struct Config {
     pub core: CoreSection,
     /// The HTTP server.
     pub http: HttpSection,
+    /// Who may do what.
+    pub auth: AuthSection,
     /// Log lines.
     pub log: LogSection,
     /// The simulated venue inside the process.
@@ -407,7 +411,7 @@ impl Loaded {
                 open = section;
             }
             let value = match entry {
-                Some(_) if kind == Kind::Secret => format!("\"{REDACTED}\""),
+                Some(_) if kind.is_secret() => format!("\"{REDACTED}\""),
                 Some(entry) => entry.value.to_string(),
                 None => "\"\"".to_owned(),
             };

@@ -18,4 +18,5 @@ pub mod run;
 pub mod simulation;
 pub mod state;
 pub mod status;
+pub mod user;
 pub mod venue;

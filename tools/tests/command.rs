@@ -174,6 +174,90 @@ fn the_monitoring_port_is_named_in_the_log_and_serves_no_more_than_it_should() {
     assert_eq!(get(&address, "/").0, 404);
 }
 
+/// A POST with a JSON body, and the status and body of its answer.
+fn post(address: &str, path: &str, header: &str, body: &Value) -> (u16, Value) {
+    ask(address, "POST", path, header, body)
+}
+
+fn ask(address: &str, method: &str, path: &str, header: &str, body: &Value) -> (u16, Value) {
+    let mut stream = TcpStream::connect(address).expect("listens");
+    let body = body.to_string();
+    write!(
+        stream,
+        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Type: application/json\r\n{header}Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .expect("sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("answered");
+    let (head, body) = answer.split_once("\r\n\r\n").expect("an answer");
+    let status = head.split(' ').nth(1).expect("a status");
+    (
+        status.parse().expect("a status"),
+        serde_json::from_str(body).expect("JSON"),
+    )
+}
+
+#[test]
+fn the_first_admin_logs_in_makes_a_key_and_users_come_and_go_while_it_runs() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let state = format!("state.dir={}", directory.path().display());
+    let on = ["--set", state.as_str(), "--set", "auth.enabled=true"];
+    let nobody = run_to_end(&[&on[..], &["--set", "http.port=0"]].concat());
+    assert_eq!(nobody.status.code(), Some(1));
+    let text = stdout(&nobody);
+    assert!(text.contains("veloz user add NAME --role admin"), "{text}");
+
+    let password = directory.path().join("password");
+    std::fs::write(&password, "correct horse\n").expect("written");
+    let owner_only = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(&password, owner_only).expect("set");
+    let mut command = veloz();
+    command.env("VELOZ_ADMIN_PASSWORD_FILE", &password);
+    let mut running = Running::start_as(command, &on);
+    let address = running.address();
+    assert_eq!(get(&address, "/health").0, 200);
+    assert_eq!(get(&address, "/metrics").0, 401);
+    assert_eq!(get(&address, "/api/nothing").0, 401);
+
+    let login = |user: &str| {
+        let body = serde_json::json!({ "user_id": user, "password": "correct horse" });
+        post(&address, "/api/auth/login", "", &body)
+    };
+    let (status, tokens) = login("admin");
+    assert_eq!(status, 200, "{tokens}");
+    let bearer = format!(
+        "Authorization: Bearer {}\r\n",
+        tokens["access_token"].as_str().expect("a token")
+    );
+    let name = serde_json::json!({ "name": "bot" });
+    let (status, key) = post(&address, "/api/auth/keys", &bearer, &name);
+    assert_eq!(status, 201, "{key}");
+
+    assert_eq!(login("tom").0, 401);
+    let password = password.display().to_string();
+    let user = |arguments: &[&str]| {
+        let output = run_to_end(&[&["--set", state.as_str(), "user"][..], arguments].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    };
+    user(&[
+        "add",
+        "tom",
+        "--role",
+        "trader",
+        "--password-file",
+        &password,
+    ]);
+    // Seen within a second.
+    loop {
+        let (_, roles) = ask(&address, "GET", "/api/auth/roles", &bearer, &Value::Null);
+        if roles["users"]["tom"].is_array() {
+            break;
+        }
+    }
+    assert_eq!(login("tom").0, 200);
+}
+
 #[test]
 fn a_taken_port_is_a_sentence_that_names_the_key() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");

@@ -2,6 +2,7 @@
 //!
 //! Owns: [`Sources`], all of one moment, and the few sums that several metrics need. Does not: name metrics.
 
+use crate::auth::metrics::AuthMetrics;
 use crate::exposition::Samples;
 use crate::health::Heartbeat;
 use crate::http::requests::RequestMetrics;
@@ -37,6 +38,8 @@ pub struct Sources<'a> {
     pub requests: &'a RequestMetrics,
     /// What became of log lines.
     pub log: &'a LogCounts,
+    /// Who was let in, and who was not.
+    pub auth: &'a AuthMetrics,
     /// The process as the kernel sees it.
     pub process: &'a ProcessStats,
 }

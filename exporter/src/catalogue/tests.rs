@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::analytics::EquityRecorder;
+use crate::auth::metrics::AuthMetrics;
 use crate::exposition::{Format, Page};
 use crate::http::requests::{Answer, Observation, RequestMetrics};
 use crate::latency::LatencyTotals;
@@ -171,6 +172,9 @@ fn page(format: Format) -> String {
     let log = LogCounts::default();
     log.accepted(tracing::Level::WARN);
     log.dropped();
+    let auth = AuthMetrics::default();
+    auth.count(Means::Password, Outcome::Failure);
+    auth.count_denied();
     let process = ProcessStats {
         cpu_seconds: Some(1.25),
         resident_bytes: Some(50_000_000),
@@ -193,6 +197,7 @@ fn page(format: Format) -> String {
             published: &published,
             requests: &requests,
             log: &log,
+            auth: &auth,
             process: &process,
         },
         format,

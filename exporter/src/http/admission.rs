@@ -1,13 +1,19 @@
 //! Whether a request gets as far as a handler.
 //!
-//! Owns: [`admit`]: shape, host and origin, rate. Does not: render the refusal (`problem.rs`) or count
-//! it (`exchange.rs`). Invariant: what is refused here touched no state but its bucket.
+//! Owns: [`check_form`] (shape, host and origin) and [`admit`] (who it is, how often, whether he may).
+//! Does not: render the refusal (`problem.rs`) or count it (`exchange.rs`). Invariants: where identities
+//! count, a route that is not in the table is denied to who has none; what is refused here touched no
+//! state but a bucket, a ticket and the counts.
 
+use super::credentials::{self, Credential};
 use super::exchange::Caller;
 use super::problem::{Code, Problem};
 use super::rate::Verdict;
-use super::routes::{self, Access};
+use super::routes::{self, Access, Route};
 use super::{Port, Trust, guard, shape};
+use crate::auth::metrics::{Means, Outcome};
+use crate::auth::permission::Permission;
+use crate::auth::{Auth, Principal, Refused};
 use crate::wall::UnixMs;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderName};
@@ -50,40 +56,177 @@ pub(super) async fn check_form(
     next.run(request).await
 }
 
-/// Takes a token for the request.
-pub(super) async fn admit(State(port): State<Arc<Port>>, request: Request, next: Next) -> Response {
+/// Finds out who asks, takes a token for the request, and lets it through if he may.
+pub(super) async fn admit(
+    State(port): State<Arc<Port>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let pattern = request.extensions().get::<MatchedPath>();
-    let route = pattern.and_then(|pattern| routes::find(request.method(), pattern.as_str()));
-    let unlimited = route.is_some_and(|route| route.access == Access::Probe);
-    let Some(buckets) = port.addresses.as_ref().filter(|_| !unlimited) else {
+    let pattern = pattern.map(MatchedPath::as_str);
+    let route = routes::find(port.table, request.method(), pattern);
+    if route.is_some_and(|route| route.access == Access::Probe) {
         return next.run(request).await;
-    };
+    }
     let caller: &Caller = request.extensions().get().expect("set by the outer layer");
-    let verdict = buckets.take(caller.address);
-    let mut response = match verdict.retry_in {
-        None => next.run(request).await,
-        Some(wait) => {
-            port.state.requests.rate_limited();
-            too_many(wait).into_response()
+    let caller = caller.clone();
+    let now = (port.state.unix)();
+    let found = identify(&port, route, &request, &caller, now);
+    let verdict = match (&port.rates, &found) {
+        (Some(rates), Ok(Some(principal))) => Some(rates.of_principal(principal, caller.address)),
+        (Some(rates), Ok(None) | Err(_)) => Some(rates.of_address(caller.address)),
+        (None, _) => None,
+    };
+    let mut response = if let Some(wait) = verdict.and_then(|verdict| verdict.retry_in) {
+        port.state.requests.rate_limited();
+        too_many(wait).into_response()
+    } else {
+        match found.and_then(|principal| may(&port, route, principal)) {
+            Ok(principal) => {
+                if let Some(principal) = principal {
+                    request.extensions_mut().insert(principal);
+                }
+                next.run(request).await
+            }
+            Err(refusal) => refusal.into_response(),
         }
     };
-    state_rate(response.headers_mut(), verdict, (port.state.unix)());
+    if let Some(verdict) = verdict {
+        state_rate(response.headers_mut(), verdict, now);
+    }
     response
 }
 
-fn too_many(wait: Duration) -> Problem {
-    Problem::new(Code::RateLimitExceeded, "too many requests from here")
+/// Who asks: `None` where nobody has to say, or nobody did.
+fn identify(
+    port: &Port,
+    route: Option<&Route>,
+    request: &Request,
+    caller: &Caller,
+    now: UnixMs,
+) -> Result<Option<Principal>, Problem> {
+    let scrapes = route.is_some_and(|route| route.access == Access::Scrape);
+    match port.surface.trust {
+        Trust::Machine | Trust::Anybody => Ok(Some(Principal::machine())),
+        Trust::Scraper => {
+            let credential = credentials::of(request.headers(), None)?;
+            Ok(scraper(port, credential.as_ref()).filter(|_| scrapes))
+        }
+        Trust::Identities => {
+            if route.is_some_and(|route| route.access == Access::Public) {
+                return Ok(None);
+            }
+            let streams = matches!(route.map(|route| route.access), Some(Access::Stream(_)));
+            let query = request.uri().query().filter(|_| streams);
+            let Some(credential) = credentials::of(request.headers(), query)? else {
+                return Ok(None);
+            };
+            if let Some(scraper) = scraper(port, Some(&credential)).filter(|_| scrapes) {
+                return Ok(Some(scraper));
+            }
+            let auth = port.auth();
+            let by = match &credential {
+                Credential::Token(token) => auth.by_token(token, now),
+                Credential::Key(key) => auth.by_key(key, caller.address, now),
+                Credential::Ticket(ticket) => auth.by_ticket(ticket, now),
+            };
+            by.map(Some).map_err(|refused| {
+                tracing::info!(
+                    component = "auth",
+                    request_id = caller.request_id,
+                    ip_address = %caller.address,
+                    reason = refused.label(),
+                    "a credential was refused"
+                );
+                Problem::from(refused)
+            })
+        }
+    }
+}
+
+fn scraper(port: &Port, credential: Option<&Credential>) -> Option<Principal> {
+    let (Some(expected), Some(Credential::Token(token))) = (&port.state.scrape_token, credential)
+    else {
+        return None;
+    };
+    let known = expected.is_of(token);
+    if known {
+        port.state
+            .auth_metrics
+            .count(Means::ScrapeToken, Outcome::Success);
+    }
+    known.then(Principal::scraper)
+}
+
+/// Lets who asks through, or says why not.
+fn may(
+    port: &Port,
+    route: Option<&Route>,
+    principal: Option<Principal>,
+) -> Result<Option<Principal>, Problem> {
+    let access = route.map(|route| route.access);
+    let Some(who) = &principal else {
+        return match access {
+            Some(Access::Public) => Ok(None),
+            _ => Err(Problem::new(
+                Code::AuthenticationRequired,
+                "an access token, an API key or a ticket is required",
+            )),
+        };
+    };
+    let needed = match access {
+        // The router says that there is no such path, or no such method.
+        None | Some(Access::Probe | Access::Public) => None,
+        Some(Access::Scrape) if *who == Principal::scraper() => None,
+        Some(Access::Scrape) => Some(Permission::ReadConfig),
+        Some(Access::Needs(permission) | Access::Stream(permission)) => Some(permission),
+    };
+    match needed.filter(|needed| !who.permissions.has(*needed)) {
+        None => Ok(principal),
+        Some(needed) => {
+            port.state.auth_metrics.count_denied();
+            Err(Problem::new(
+                Code::Forbidden,
+                format!("Required permissions: {}", needed.label()),
+            ))
+        }
+    }
+}
+
+impl From<Refused> for Problem {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Token(_) | Refused::Session | Refused::Ticket => Self::new(
+                Code::InvalidToken,
+                "the token or ticket is not good, or not any more",
+            ),
+            Refused::Key(_) => Self::new(
+                Code::InvalidApiKey,
+                "the API key is not good, or not from here, or not any more",
+            ),
+        }
+    }
+}
+
+impl Port {
+    /// The one who knows identities, on a port where they count.
+    fn auth(&self) -> &Auth {
+        let auth = self.state.auth.as_deref();
+        auth.expect("a port asks for identities only when somebody knows them")
+    }
+}
+
+/// The refusal of who asks too often.
+pub(super) fn too_many(wait: Duration) -> Problem {
+    Problem::new(Code::RateLimitExceeded, "too many requests")
         .retry_after(whole_seconds(wait).max(1))
 }
 
 fn state_rate(headers: &mut HeaderMap, verdict: Verdict, now: UnixMs) {
     headers.insert(RATE_LIMIT, verdict.limit.into());
     headers.insert(RATE_REMAINING, verdict.remaining.into());
-    let reset = UnixMs(now.0.saturating_add(verdict.full_in.as_millis() as u64));
-    headers.insert(
-        RATE_RESET,
-        whole_seconds(Duration::from_millis(reset.0)).into(),
-    );
+    let reset = now.plus_ms(verdict.full_in.as_millis() as u64);
+    headers.insert(RATE_RESET, reset.0.div_ceil(1_000).into());
 }
 
 /// Seconds, rounded up.

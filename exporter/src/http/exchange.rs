@@ -33,6 +33,10 @@ pub struct Caller {
     pub request_id: String,
 }
 
+/// Marks an answer that holds a secret. It is not compressed, because its length would tell about it.
+#[derive(Clone, Copy)]
+pub(super) struct Sensitive;
+
 /// Characters of an id that a client made up.
 const ID_CHARS_MAX: usize = 128;
 
@@ -69,7 +73,7 @@ pub(super) async fn surround(
     let started = (state.now)();
     let method = request.method().clone();
     let pattern = request.extensions().get::<MatchedPath>().cloned();
-    let endpoint = routes::endpoint(pattern.as_ref().map(MatchedPath::as_str));
+    let endpoint = routes::endpoint(port.table, pattern.as_ref().map(MatchedPath::as_str));
     let request_bytes = declared_length(request.headers());
     let request_id = id_of(request.headers(), &REQUEST_ID)
         .unwrap_or_else(|| format!("req-{}", crate::random::hex::<8>()));

@@ -30,6 +30,7 @@ pub(super) async fn metrics(State(state): State<Arc<HttpState>>, headers: Header
             published: &published,
             requests: &state.requests,
             log: state.log.counts(),
+            auth: &state.auth_metrics,
             process: &(state.process)(),
         },
         format,

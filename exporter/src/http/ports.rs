@@ -35,6 +35,8 @@ pub struct HttpConfig {
     pub cors: Cors,
     /// How often one client may ask.
     pub rate: RateRule,
+    /// Whether a user is one client wherever he comes from.
+    pub rate_per_user: bool,
     /// Bytes of a request's body.
     pub body_bytes_max: usize,
     /// Bounds of connections.
@@ -51,6 +53,7 @@ impl Default for HttpConfig {
             addresses: AddressRules::default(),
             cors: Cors::default(),
             rate: RateRule::per_second(100, 10),
+            rate_per_user: true,
             body_bytes_max: 1 << 20,
             limits: ServerLimits::default(),
         }
@@ -62,7 +65,7 @@ impl Default for HttpConfig {
 pub enum PortError {
     /// The address is not loopback, and nobody would have to say who he is.
     #[error(
-        "refusing to listen on {0} without authentication: bind a loopback address, or set the danger key that allows it"
+        "refusing to listen on {0} without authentication: bind a loopback address, turn authentication on, or set the danger key that allows it"
     )]
     NotLoopback(SocketAddr),
     /// Every web page could read what a machine without authentication shows.
@@ -98,34 +101,47 @@ struct Opened {
 impl HttpConfig {
     /// Opens the ports.
     ///
+    /// `identities` says whether there is somebody who knows them, `scraper` whether scrapers have a token.
+    ///
     /// # Errors
     /// [`PortError`] says what cannot work.
-    pub fn open(self) -> Result<Ports, PortError> {
+    pub fn open(self, identities: bool, scraper: bool) -> Result<Ports, PortError> {
         let tls = self.tls.as_ref().map(TlsFiles::load).transpose()?;
-        if self.cors.is_everybody() {
+        if self.cors.is_everybody() && !identities {
             return Err(PortError::OpenToAllPages);
         }
-        let open = |address| self.listen(address);
+        let trust = |address: SocketAddr, monitoring: bool| {
+            if identities {
+                Ok(Trust::Identities)
+            } else if address.ip().to_canonical().is_loopback() {
+                Ok(Trust::Machine)
+            } else if monitoring && scraper {
+                Ok(Trust::Scraper)
+            } else if self.danger_remote_without_auth {
+                Ok(Trust::Anybody)
+            } else {
+                Err(PortError::NotLoopback(address))
+            }
+        };
+        let monitoring = self
+            .monitoring
+            .map(|address| Opened::listen(address, trust(address, true)?))
+            .transpose()?;
         Ok(Ports {
-            main: open(self.bind)?,
-            monitoring: self.monitoring.map(open).transpose()?,
+            main: Opened::listen(self.bind, trust(self.bind, false)?)?,
+            monitoring,
             tls,
             config: self,
         })
     }
+}
 
-    fn listen(&self, address: SocketAddr) -> Result<Opened, PortError> {
-        let trust = if address.ip().to_canonical().is_loopback() {
-            Trust::Machine
-        } else if self.danger_remote_without_auth {
-            Trust::Anybody
-        } else {
-            return Err(PortError::NotLoopback(address));
-        };
+impl Opened {
+    fn listen(address: SocketAddr, trust: Trust) -> Result<Self, PortError> {
         let error = |cause| PortError::Bind { address, cause };
         let listener = TcpListener::bind(address).map_err(error)?;
         listener.set_nonblocking(true).map_err(error)?;
-        Ok(Opened {
+        Ok(Self {
             address: listener.local_addr().map_err(error)?,
             listener,
             trust,
@@ -134,6 +150,12 @@ impl HttpConfig {
 }
 
 impl Ports {
+    /// Whether passwords would cross a network in the clear.
+    pub fn is_exposed(&self) -> bool {
+        let remote = !self.main.address.ip().to_canonical().is_loopback();
+        self.main.trust == Trust::Identities && remote && self.tls.is_none()
+    }
+
     /// Where every route is served.
     pub fn address(&self) -> SocketAddr {
         self.main.address
@@ -176,6 +198,7 @@ impl Ports {
                 shape: ShapeLimits::default(),
                 body_bytes_max: self.config.body_bytes_max,
                 rate: self.config.rate,
+                rate_per_user: self.config.rate_per_user,
             };
             let listener = tokio::net::TcpListener::from_std(listener)
                 .map_err(|cause| PortError::Bind { address, cause });

@@ -9,7 +9,7 @@
 //! there is one. It stays `application/json`, because clients look for that word.
 
 use axum::body::Body;
-use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
@@ -23,6 +23,16 @@ labelled! {
         BadParams = "bad_params",
         /// The body is not the JSON that was expected.
         BadJson = "bad_json",
+        /// Nobody says who he is where somebody must.
+        AuthenticationRequired = "authentication_required",
+        /// A token or ticket that is not good.
+        InvalidToken = "invalid_token",
+        /// An API key that is not good.
+        InvalidApiKey = "invalid_api_key",
+        /// Not this user's password.
+        InvalidCredentials = "invalid_credentials",
+        /// A refresh token that is not good.
+        InvalidRefreshToken = "invalid_refresh_token",
         /// This request may not be made by whoever made it.
         Forbidden = "forbidden",
         /// No such path, or no such thing.
@@ -31,6 +41,10 @@ labelled! {
         MethodNotAllowed = "method_not_allowed",
         /// The request did not arrive in time.
         RequestTimeout = "request_timeout",
+        /// What is asked for goes against the state of things.
+        Conflict = "conflict",
+        /// Nobody logs in here.
+        AuthNotConfigured = "auth_not_configured",
         /// The body is larger than the limit.
         BodyTooLarge = "body_too_large",
         /// The request's target is longer than the limit.
@@ -47,6 +61,8 @@ labelled! {
         Internal = "internal",
         /// The handler did not finish in time.
         TimedOut = "timed_out",
+        /// A change could not be kept, and was not made.
+        StorageUnavailable = "storage_unavailable",
     }
 }
 
@@ -55,10 +71,16 @@ impl Code {
     pub const fn status(self) -> StatusCode {
         match self {
             Self::BadParams | Self::BadJson => StatusCode::BAD_REQUEST,
+            Self::AuthenticationRequired
+            | Self::InvalidToken
+            | Self::InvalidApiKey
+            | Self::InvalidCredentials
+            | Self::InvalidRefreshToken => StatusCode::UNAUTHORIZED,
             Self::Forbidden => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::Conflict | Self::AuthNotConfigured => StatusCode::CONFLICT,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UriTooLong => StatusCode::URI_TOO_LONG,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -66,7 +88,7 @@ impl Code {
             Self::RateLimitExceeded => StatusCode::TOO_MANY_REQUESTS,
             Self::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::TimedOut => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TimedOut | Self::StorageUnavailable => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -75,10 +97,17 @@ impl Code {
         match self {
             Self::BadParams => "Bad parameters",
             Self::BadJson => "Bad JSON",
+            Self::AuthenticationRequired => "Authentication required",
+            Self::InvalidToken => "Invalid token",
+            Self::InvalidApiKey => "Invalid API key",
+            Self::InvalidCredentials => "Invalid credentials",
+            Self::InvalidRefreshToken => "Invalid refresh token",
             Self::Forbidden => "Forbidden",
             Self::NotFound => "Not found",
             Self::MethodNotAllowed => "Method not allowed",
             Self::RequestTimeout => "Request timeout",
+            Self::Conflict => "Conflict",
+            Self::AuthNotConfigured => "Authentication not configured",
             Self::BodyTooLarge => "Body too large",
             Self::UriTooLong => "URI too long",
             Self::UnsupportedMediaType => "Unsupported media type",
@@ -87,6 +116,7 @@ impl Code {
             Self::HeadersTooLarge => "Headers too large",
             Self::Internal => "Internal error",
             Self::TimedOut => "Timed out",
+            Self::StorageUnavailable => "Storage unavailable",
         }
     }
 
@@ -168,6 +198,10 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = self.code.status();
+        if self.code.status() == StatusCode::UNAUTHORIZED {
+            let challenge = HeaderValue::from_static("Bearer realm=\"veloz\"");
+            response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+        }
         if let Some(seconds) = self.retry_after_seconds {
             response.headers_mut().insert(RETRY_AFTER, seconds.into());
         }

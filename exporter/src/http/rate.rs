@@ -1,17 +1,21 @@
 //! Who asks how often: one token bucket a principal.
 //!
-//! Owns: [`RateLimits`], [`Verdict`]. Does not: know requests, or decide what is limited. Invariants: a
+//! Owns: [`ClientBuckets`], [`Verdict`]. Does not: know requests, or decide what is limited. Invariants: a
 //! refused request takes no token; at most [`ADDRESSES_MAX`] addresses have a bucket of their own, and
 //! the ones beyond share one until others are full again; time comes from the clock it is given.
 
+use crate::auth::keys::KEYS_MAX;
+use crate::auth::{Principal, Via};
 use governor::clock::Clock;
 use governor::middleware::StateInformationMiddleware;
 use governor::state::keyed::HashMapStateStore;
 use governor::{Quota, RateLimiter};
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use veloz_core::units::Nanos;
 
@@ -19,7 +23,8 @@ use veloz_core::units::Nanos;
 const ADDRESSES_MAX: usize = 4_096;
 
 /// Size and refill of a bucket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct RateRule {
     /// Requests at once from a full bucket.
     pub capacity: NonZeroU32,
@@ -147,6 +152,66 @@ impl AddressBuckets {
     }
 }
 
+/// Buckets of all who ask.
+pub struct ClientBuckets {
+    rule: RateRule,
+    per_user: bool,
+    clock: BucketClock,
+    addresses: AddressBuckets,
+    users: Buckets<String>,
+    keys: Mutex<HashMap<String, (RateRule, Buckets<()>)>>,
+}
+
+/// Keys with a bucket: those that there can be, and as many that there were. When more come, all begin
+/// with a full bucket again.
+const KEY_BUCKETS_MAX: usize = 2 * KEYS_MAX;
+
+impl ClientBuckets {
+    /// No bucket yet. With `per_user` off, a user is limited as the address that he comes from.
+    pub fn new(rule: RateRule, per_user: bool, clock: BucketClock) -> Self {
+        Self {
+            rule,
+            per_user,
+            addresses: AddressBuckets::new(rule, clock.clone()),
+            users: Buckets::new(rule, clock.clone()),
+            keys: Mutex::default(),
+            clock,
+        }
+    }
+
+    /// Takes a token of an address.
+    pub fn of_address(&self, address: IpAddr) -> Verdict {
+        self.addresses.take(address)
+    }
+
+    /// Takes a token of who asks from there.
+    pub fn of_principal(&self, principal: &Principal, address: IpAddr) -> Verdict {
+        match &principal.via {
+            Via::Session { .. } | Via::Ticket if self.per_user => {
+                self.users.take(&principal.user_id)
+            }
+            Via::Machine | Via::Session { .. } | Via::Ticket | Via::ScrapeToken => {
+                self.of_address(address)
+            }
+            Via::Key { key_id, rate } => self.of_key(key_id, rate.unwrap_or(self.rule)),
+        }
+    }
+
+    fn of_key(&self, key_id: &str, rule: RateRule) -> Verdict {
+        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        if keys.len() >= KEY_BUCKETS_MAX && !keys.contains_key(key_id) {
+            keys.clear();
+        }
+        let (of, bucket) = keys
+            .entry(key_id.to_owned())
+            .or_insert_with(|| (rule, Buckets::new(rule, self.clock.clone())));
+        if *of != rule {
+            (*of, *bucket) = (rule, Buckets::new(rule, self.clock.clone()));
+        }
+        bucket.take(&())
+    }
+}
+
 /// The part of an address that one household cannot change at will: all of IPv4, 64 bits of IPv6.
 fn household(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
@@ -228,6 +293,47 @@ mod tests {
         at.fetch_add(Nanos::from_secs(5).0, Relaxed);
         assert_eq!(buckets.take(address(beyond + 1)).retry_in, None);
         assert_eq!(buckets.take(address(beyond + 2)).retry_in, None);
+    }
+
+    #[test]
+    fn users_and_keys_have_buckets_wherever_they_come_from() {
+        let (_, clock) = clock();
+        let rule = RateRule::per_second(2, 1);
+        let buckets = ClientBuckets::new(rule, true, clock.clone());
+        let who = |user_id: &str, via: Via| Principal {
+            user_id: user_id.to_owned(),
+            via,
+            ..Principal::machine()
+        };
+        let session = || Via::Session {
+            session_id: String::new(),
+        };
+        let key = |key_id: &str, rate| Via::Key {
+            key_id: key_id.to_owned(),
+            rate,
+        };
+        let here = IpAddr::from([192, 0, 2, 1]);
+        let there = IpAddr::from([192, 0, 2, 2]);
+        let left =
+            |principal: Principal, address| buckets.of_principal(&principal, address).remaining;
+        assert_eq!(left(who("a", session()), here), 1);
+        assert_eq!(left(who("a", Via::Ticket), there), 0);
+        assert_eq!(left(who("b", session()), here), 1);
+        assert_eq!(left(who("a", key("k", None)), here), 1);
+        assert_eq!(left(who("a", key("k", None)), there), 0);
+        let wide = Some(RateRule::per_second(9, 1));
+        assert_eq!(left(who("a", key("l", wide)), here), 8);
+        // The key was given another measure.
+        assert_eq!(left(who("a", key("k", wide)), here), 8);
+        assert_eq!(left(Principal::scraper(), here), 1);
+
+        let by_address = ClientBuckets::new(rule, false, clock);
+        let left = |user: &str| {
+            by_address
+                .of_principal(&who(user, session()), here)
+                .remaining
+        };
+        assert_eq!((left("a"), left("b")), (1, 0));
     }
 
     proptest! {

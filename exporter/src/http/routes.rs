@@ -4,10 +4,10 @@
 //! Invariants: no route exists outside this table; the `endpoint` label of metrics and logs is a path of
 //! it, or [`UNMATCHED`] for all others together, whatever clients make up.
 
-use super::HttpState;
-use super::pages;
+use super::{HttpState, auth_routes, pages};
+use crate::auth::permission::Permission;
 use axum::http::Method;
-use axum::routing::{MethodRouter, get};
+use axum::routing::{MethodRouter, delete, get, post};
 use std::sync::Arc;
 
 /// The `endpoint` label of a path that is none of ours.
@@ -18,6 +18,10 @@ pub const UNMATCHED: &str = "unmatched";
 pub enum Verb {
     /// Reads.
     Get,
+    /// Makes or does.
+    Post,
+    /// Takes back.
+    Delete,
 }
 
 impl Verb {
@@ -25,6 +29,8 @@ impl Verb {
     pub fn method(self) -> Method {
         match self {
             Self::Get => Method::GET,
+            Self::Post => Method::POST,
+            Self::Delete => Method::DELETE,
         }
     }
 
@@ -38,8 +44,14 @@ impl Verb {
 pub enum Access {
     /// Anybody who reaches the port, without a rate limit: a probe that is refused restarts the engine.
     Probe,
-    /// Scrapers.
+    /// Scrapers, by their token, and whoever may see the configuration.
     Scrape,
+    /// Anybody: where one becomes somebody.
+    Public,
+    /// Who has this permission.
+    Needs(Permission),
+    /// The same, and a ticket may stand for the identity.
+    Stream(Permission),
 }
 
 /// One entry of the table.
@@ -59,6 +71,7 @@ impl Route {
     pub fn is_for_monitoring(&self) -> bool {
         match self.access {
             Access::Probe | Access::Scrape => true,
+            Access::Public | Access::Needs(_) | Access::Stream(_) => false,
         }
     }
 }
@@ -79,6 +92,7 @@ const fn route(
 
 /// Every route.
 pub static ROUTES: &[Route] = &[
+    // Monitoring.
     route(Verb::Get, "/metrics", Access::Scrape, || {
         get(pages::metrics)
     }),
@@ -92,18 +106,58 @@ pub static ROUTES: &[Route] = &[
     route(Verb::Get, "/health/startup", Access::Probe, || {
         get(pages::startup)
     }),
+    // Identities.
+    route(Verb::Post, "/api/auth/login", Access::Public, || {
+        post(auth_routes::login)
+    }),
+    route(Verb::Post, "/api/auth/refresh", Access::Public, || {
+        post(auth_routes::refresh)
+    }),
+    // Public, because who logs out need not have a fresh access token; the refresh token is checked.
+    route(Verb::Post, "/api/auth/logout", Access::Public, || {
+        post(auth_routes::logout)
+    }),
+    route(Verb::Post, "/api/auth/stream-ticket", MARKET, || {
+        post(auth_routes::stream_ticket)
+    }),
+    route(Verb::Get, "/api/auth/keys", KEYS, || {
+        get(auth_routes::list_keys)
+    }),
+    route(Verb::Post, "/api/auth/keys", KEYS, || {
+        post(auth_routes::make_key)
+    }),
+    route(Verb::Delete, "/api/auth/keys", KEYS, || {
+        delete(auth_routes::revoke_key)
+    }),
+    route(Verb::Get, "/api/auth/roles", USERS, || {
+        get(auth_routes::list_roles)
+    }),
+    route(Verb::Post, "/api/auth/roles", USERS, || {
+        post(auth_routes::give_roles)
+    }),
+    route(Verb::Delete, "/api/auth/roles", USERS, || {
+        delete(auth_routes::take_roles)
+    }),
 ];
 
-/// The entry of a request whose path the router matched to `pattern`.
-pub fn find(method: &Method, pattern: &str) -> Option<&'static Route> {
-    ROUTES
+const MARKET: Access = Access::Needs(Permission::ReadMarket);
+const KEYS: Access = Access::Needs(Permission::AdminKeys);
+const USERS: Access = Access::Needs(Permission::AdminUsers);
+
+/// The entry of a table for a request whose path the router matched to `pattern`.
+pub fn find(
+    table: &'static [Route],
+    method: &Method,
+    pattern: Option<&str>,
+) -> Option<&'static Route> {
+    table
         .iter()
-        .find(|route| route.path == pattern && route.verb.is(method))
+        .find(|route| Some(route.path) == pattern && route.verb.is(method))
 }
 
 /// The `endpoint` label of a pattern that the router matched, if it matched any.
-pub fn endpoint(pattern: Option<&str>) -> &'static str {
-    ROUTES
+pub fn endpoint(table: &'static [Route], pattern: Option<&str>) -> &'static str {
+    table
         .iter()
         .map(|route| route.path)
         .find(|path| Some(*path) == pattern)
@@ -127,11 +181,14 @@ mod tests {
 
     #[test]
     fn head_goes_with_get_and_nothing_else_does() {
-        assert!(find(&Method::HEAD, "/metrics").is_some());
-        assert!(find(&Method::POST, "/metrics").is_none());
-        assert!(find(&Method::GET, "/metrics/").is_none());
-        assert_eq!(endpoint(Some("/health/live")), "/health/live");
-        assert_eq!(endpoint(Some("/health/liv")), UNMATCHED);
-        assert_eq!(endpoint(None), UNMATCHED);
+        let found = |method: Method, path: &str| find(ROUTES, &method, Some(path)).is_some();
+        assert!(found(Method::HEAD, "/metrics"));
+        assert!(!found(Method::POST, "/metrics"));
+        assert!(!found(Method::GET, "/metrics/"));
+        assert!(find(ROUTES, &Method::GET, None).is_none());
+        let label = |path: Option<&str>| endpoint(ROUTES, path);
+        assert_eq!(label(Some("/health/live")), "/health/live");
+        assert_eq!(label(Some("/health/liv")), UNMATCHED);
+        assert_eq!(label(None), UNMATCHED);
     }
 }

@@ -2,8 +2,10 @@
 
 mod attacks;
 mod encrypted;
+mod identities;
 
 use super::exchange::Peer;
+use super::routes::{Access, Verb};
 use super::*;
 use crate::catalogue::VERSION;
 use crate::exposition::Format;
@@ -35,10 +37,14 @@ struct Fixture {
 }
 
 fn fixture() -> Fixture {
+    fixture_with(|_| {})
+}
+
+fn fixture_with(change: impl FnOnce(&mut HttpState)) -> Fixture {
     let (core, reader) = telemetry(INSTRUMENTS, Sizes::default());
     let clock = Arc::new(AtomicU64::new(Nanos::from_secs(10).0));
     let reading = Arc::clone(&clock);
-    let state = Arc::new(HttpState {
+    let mut state = HttpState {
         now: Arc::new(move || Nanos(reading.load(Ordering::Relaxed))),
         unix: Box::new(|| UnixMs(1_708_689_600_123)),
         started_at: Nanos::from_secs(3),
@@ -50,10 +56,18 @@ fn fixture() -> Fixture {
         shared: Shared::new(Published::new(INSTRUMENTS)),
         requests: Arc::new(RequestMetrics::default()),
         log: Arc::new(Log::none()),
+        auth: None,
+        auth_metrics: Arc::new(AuthMetrics::default()),
+        scrape_token: None,
         process: ProcessStats::default,
         page: HttpState::all_metrics(),
-    });
-    Fixture { core, clock, state }
+    };
+    change(&mut state);
+    Fixture {
+        core,
+        clock,
+        state: Arc::new(state),
+    }
 }
 
 impl Fixture {
@@ -106,11 +120,22 @@ fn on_this_machine() -> Surface {
         shape: ShapeLimits::default(),
         body_bytes_max: 1 << 20,
         rate: RateRule::per_second(100, 10),
+        rate_per_user: true,
     }
 }
 
 fn answer_of(router: &Router, request: Request) -> Response {
     block_on(router.clone().oneshot(request)).expect("infallible")
+}
+
+fn request_for(method: Method, path: &str, body: &Value) -> Request {
+    let mut request = get_request(path);
+    *request.method_mut() = method;
+    request
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    *request.body_mut() = Body::from(body.to_string());
+    request
 }
 
 fn get_request(path: &str) -> Request {
@@ -315,8 +340,13 @@ fn a_panic_in_a_handler_is_a_counted_500() {
         panic!("a broken handler")
     }
     let fixture = fixture();
-    let routes = Router::new().route("/broken", get(broken));
-    let routes = guarded(routes, Arc::clone(&fixture.state), on_this_machine());
+    static BROKEN: [Route; 1] = [Route {
+        verb: Verb::Get,
+        path: "/broken",
+        access: Access::Scrape,
+        serve: || get(broken),
+    }];
+    let routes = router_of(&BROKEN, Arc::clone(&fixture.state), on_this_machine());
     let response = answer_of(&routes, get_request("/broken"));
     assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
     let body: Value = serde_json::from_str(&text(response)).expect("a JSON body");
@@ -412,11 +442,17 @@ impl std::io::Write for Lines {
 }
 
 impl Lines {
+    /// What users see by default.
     fn of(run: impl FnOnce()) -> String {
+        Self::up_to(tracing::Level::INFO, run)
+    }
+
+    fn up_to(level: tracing::Level, run: impl FnOnce()) -> String {
         let lines = Self::default();
         let writer = lines.clone();
         let subscriber = tracing_subscriber::fmt()
             .json()
+            .with_max_level(level)
             .with_writer(move || writer.clone())
             .finish();
         tracing::subscriber::with_default(subscriber, run);
@@ -508,8 +544,13 @@ fn a_target_that_hides_something_is_refused_and_no_path_reaches_another() {
 }
 
 fn with_write_route(fixture: &Fixture, surface: Surface) -> Router {
-    let routes = Router::new().route("/write", post(async || "written"));
-    guarded(routes, Arc::clone(&fixture.state), surface)
+    static WRITE: [Route; 1] = [Route {
+        verb: Verb::Post,
+        path: "/write",
+        access: Access::Public,
+        serve: || post(async || "written"),
+    }];
+    router_of(&WRITE, Arc::clone(&fixture.state), surface)
 }
 
 fn write_request(headers: &[(axum::http::HeaderName, &'static str)]) -> Request {

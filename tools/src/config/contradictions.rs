@@ -15,7 +15,7 @@ pub(super) fn contradictions(config: &Config, entries: &Entries) -> Vec<Fault> {
             .get(key)
             .map_or(Origin::BuiltIn, |entry| entry.origin.clone())
     };
-    let mut found = config.http.contradictions(origin);
+    let mut found = config.http.contradictions(&config.auth, origin);
     if config.venue.source == Source::Embedded
         && config.venue.execution_mode != ExecutionMode::SimEngine
     {

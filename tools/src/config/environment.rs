@@ -8,7 +8,6 @@
 //! and `<VARIABLE>_FILE` names a file that holds a secret's value.
 
 use super::keys;
-use super::kind::Kind;
 
 /// What a variable means today.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,8 +23,6 @@ pub enum Meaning {
 use Meaning::{Elsewhere, Replaced, Sets};
 
 const RECONCILIATION: &str = "the engine reconciles with the venue at every start and after every lost connection, always; orders of other programs are never touched";
-const AUTH: &str =
-    "there is no login yet, so the server listens on a loopback address only (http.address)";
 const AUDIT: &str = "no audit log is kept yet; orders and fills are log lines";
 const JOURNAL: &str = "no write-ahead log is kept yet: what must outlive a restart is in the state file (state.dir), the rest comes from the venue";
 const OTHER_VENUE: &str = "Binance Spot is the only venue (venue.market_url, venue.api_url)";
@@ -65,7 +62,7 @@ pub const VARIABLES: &[(&str, Meaning)] = &[
     ("VAULT_SECRET_ID", Replaced(VAULT)),
     ("VAULT_SKIP_VERIFY", Replaced(VAULT)),
     ("VAULT_TOKEN", Replaced(VAULT)),
-    ("VELOZ_ADMIN_PASSWORD", Replaced(AUTH)),
+    ("VELOZ_ADMIN_PASSWORD", Sets("auth.admin_password", &[])),
     (
         "VELOZ_ALLOW_PRIVATE_IPS",
         Sets("http.private_addresses", &[]),
@@ -75,7 +72,7 @@ pub const VARIABLES: &[(&str, Meaning)] = &[
     ("VELOZ_AUDIT_LOG_ENABLED", Replaced(AUDIT)),
     ("VELOZ_AUDIT_LOG_FILE", Replaced(AUDIT)),
     ("VELOZ_AUDIT_LOG_RETENTION_DAYS", Replaced(AUDIT)),
-    ("VELOZ_AUTH_ENABLED", Replaced(AUTH)),
+    ("VELOZ_AUTH_ENABLED", Sets("auth.enabled", &[])),
     ("VELOZ_AUTO_CANCEL_ORPHANED", Replaced(RECONCILIATION)),
     ("VELOZ_BINANCE_API_KEY", Sets("venue.api_key", &[])),
     ("VELOZ_BINANCE_API_SECRET", Sets("venue.api_secret", &[])),
@@ -161,9 +158,12 @@ pub const VARIABLES: &[(&str, Meaning)] = &[
     ),
     ("VELOZ_IP_BLACKLIST", Sets("http.denied_addresses", &[])),
     ("VELOZ_IP_WHITELIST", Sets("http.allowed_addresses", &[])),
-    ("VELOZ_JWT_ACCESS_EXPIRY", Replaced(AUTH)),
-    ("VELOZ_JWT_REFRESH_EXPIRY", Replaced(AUTH)),
-    ("VELOZ_JWT_SECRET", Replaced(AUTH)),
+    ("VELOZ_JWT_ACCESS_EXPIRY", Sets("auth.access_token_s", &[])),
+    (
+        "VELOZ_JWT_REFRESH_EXPIRY",
+        Sets("auth.refresh_token_s", &[]),
+    ),
+    ("VELOZ_JWT_SECRET", Sets("auth.jwt_secret", &[])),
     (
         "VELOZ_K8S_NAMESPACE",
         Replaced("mount the secret and name its file in VELOZ_BINANCE_API_KEY_FILE"),
@@ -220,7 +220,10 @@ pub const VARIABLES: &[(&str, Meaning)] = &[
         "VELOZ_RATE_LIMIT_CAPACITY",
         Sets("http.rate_limit_capacity", &[]),
     ),
-    ("VELOZ_RATE_LIMIT_PER_USER", Replaced(AUTH)),
+    (
+        "VELOZ_RATE_LIMIT_PER_USER",
+        Sets("http.rate_limit_per_user", &[]),
+    ),
     (
         "VELOZ_RATE_LIMIT_REFILL",
         Sets("http.rate_limit_refill_per_second", &[]),
@@ -253,7 +256,7 @@ pub const VARIABLES: &[(&str, Meaning)] = &[
     ("VELOZ_TLS_CLIENT_CERT", Sets("http.tls_client_cert", &[])),
     ("VELOZ_TLS_ENABLED", Sets("http.tls_enabled", &[])),
     ("VELOZ_TLS_KEY", Sets("http.tls_key", &[])),
-    ("VELOZ_TOKEN_EXPIRY", Replaced(AUTH)),
+    ("VELOZ_TOKEN_EXPIRY", Sets("auth.access_token_s", &[])),
     ("VELOZ_VAULT_ADDR", Replaced(VAULT)),
     ("VELOZ_VAULT_ENABLED", Replaced(VAULT)),
     ("VELOZ_VAULT_PATH", Replaced(VAULT)),
@@ -319,7 +322,7 @@ pub fn resolve(name: &str, text: &str) -> Resolved {
     if let Some(secret) = name.strip_suffix("_FILE")
         && let Resolved::Sets { key, .. } = resolve(secret, "")
         && let Some(known) = keys::find(&key)
-        && known.kind == Kind::Secret
+        && known.kind.is_secret()
     {
         return Resolved::SecretFile { key: known.path };
     }

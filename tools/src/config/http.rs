@@ -2,6 +2,7 @@
 //!
 //! Owns: [`HttpSection`] and the rules between its keys. Does not: open a port.
 
+use super::auth::AuthSection;
 use super::layers::{Fault, Origin};
 use serde::{Deserialize, Deserializer};
 use std::net::{IpAddr, SocketAddr};
@@ -42,6 +43,8 @@ pub struct HttpSection {
     pub rate_limit_capacity: NonZeroU32,
     /// Requests a second of one client that go on for ever.
     pub rate_limit_refill_per_second: PerSecond,
+    /// Whether a user is one client wherever he comes from.
+    pub rate_limit_per_user: bool,
     /// Networks that may connect; empty for all.
     pub allowed_addresses: Vec<String>,
     /// Networks that may not.
@@ -136,6 +139,7 @@ impl HttpSection {
                 capacity: self.rate_limit_capacity,
                 refill_per_1000_s: self.rate_limit_refill_per_second.0,
             },
+            rate_per_user: self.rate_limit_per_user,
             body_bytes_max: self.body_bytes_max,
             limits: ServerLimits {
                 connections_max: self.connections_max,
@@ -146,25 +150,38 @@ impl HttpSection {
     }
 
     /// Rules between the keys.
-    pub(super) fn contradictions(&self, origin: impl Fn(&str) -> Origin) -> Vec<Fault> {
+    pub(super) fn contradictions(
+        &self,
+        auth: &AuthSection,
+        origin: impl Fn(&str) -> Origin,
+    ) -> Vec<Fault> {
         let mut found = Vec::new();
         let mut fault = |key: &str, text: String| {
             let sentence = format!("{}: `http.{key}` {text}", origin(&format!("http.{key}")));
             found.push(Fault::Contradiction(sentence));
         };
+        let guarded = auth.enabled || self.danger_listen_without_auth;
         let addresses = [
-            ("address", Some(self.socket_address())),
-            ("metrics_address", self.monitoring()),
+            ("address", Some(self.socket_address()), guarded),
+            (
+                "metrics_address",
+                self.monitoring(),
+                guarded || auth.scrape_token.is_set(),
+            ),
         ];
-        for (key, address) in addresses {
+        for (key, address, guarded) in addresses {
             let remote = address.filter(|address| !address.ip().to_canonical().is_loopback());
             if let Some(address) = remote
-                && !self.danger_listen_without_auth
+                && !guarded
             {
+                let other = match key {
+                    "metrics_address" => ", give scrapers a token (auth.scrape_token)",
+                    _ => "",
+                };
                 fault(
                     key,
                     format!(
-                        "is {}, expected a loopback address: nobody logs in to this server. Put an authenticating proxy in front of it and set http.danger_listen_without_auth = true to listen there all the same",
+                        "is {}, expected a loopback address: nobody logs in to this server. Turn auth.enabled on{other}, or put an authenticating proxy in front of it and set http.danger_listen_without_auth = true",
                         address.ip()
                     ),
                 );
@@ -195,7 +212,7 @@ impl HttpSection {
         if everybody && self.cors_credentials {
             fault("cors_credentials", "is true while http.cors_origins is \"*\", expected named origins: any web page could act with what the browser knows".to_owned());
         }
-        if everybody {
+        if everybody && !auth.enabled {
             fault("cors_origins", "is \"*\", expected named origins: nobody logs in to this server, so any web page could read everything".to_owned());
         }
         found
@@ -217,7 +234,7 @@ mod tests {
     fn every_key_reaches_the_server() {
         let text = "[http]\nport = 1\nmetrics_address = \"127.0.0.1:9100\"\nconnections_max = 7\n\
             connections_per_address_max = 3\nbody_bytes_max = 4096\nrate_limit_capacity = 5\n\
-            rate_limit_refill_per_second = 0.5\nallowed_addresses = [\"10.0.0.0/8\", \"127.0.0.1\"]\n\
+            rate_limit_refill_per_second = 0.5\nrate_limit_per_user = false\nallowed_addresses = [\"10.0.0.0/8\", \"127.0.0.1\"]\n\
             denied_addresses = [\"10.1.0.0/16\"]\nprivate_addresses = false\n\
             cors_origins = [\"https://ui.example\"]\ncors_credentials = true\ncors_max_age_s = 60\n\
             tls_enabled = true\ntls_cert = \"c\"\ntls_key = \"k\"\ntls_client_ca = \"a\"\n\
@@ -234,6 +251,7 @@ mod tests {
         assert_eq!(server.body_bytes_max, 4_096);
         assert_eq!(server.rate.capacity.get(), 5);
         assert_eq!(server.rate.refill_per_1000_s.get(), 500);
+        assert!(!server.rate_per_user);
         let permit = |text: &str| server.addresses.permit(text.parse().expect("an address"));
         assert!(permit("127.0.0.1") && !permit("10.1.0.1") && !permit("10.2.0.1"));
         let cors = Cors::of(&["https://ui.example".to_owned()], true).expect("an origin");
@@ -272,5 +290,26 @@ mod tests {
                 .to_string();
             assert!(refused.contains(expected), "{refused}\nlacks\n{expected}");
         }
+    }
+
+    #[test]
+    fn identities_or_a_token_open_what_is_closed_without() {
+        for text in [
+            "[auth]\nenabled = true\n[http]\naddress = \"0.0.0.0\"\n",
+            "[auth]\nenabled = true\n[http]\nmetrics_address = \"0.0.0.0:9100\"\n",
+            "[auth]\nenabled = true\n[http]\ncors_origins = [\"*\"]\n",
+            "[http]\naddress = \"0.0.0.0\"\ndanger_listen_without_auth = true\n",
+        ] {
+            assert!(load_text("test.toml", text).is_ok(), "{text}");
+        }
+        let variables = [("VELOZ_AUTH__SCRAPE_TOKEN", "a-token-of-the-tests")]
+            .map(|(name, text)| (name.to_owned(), text.to_owned()));
+        let flags = ["http.metrics_address=0.0.0.0:9100".to_owned()];
+        assert!(crate::config::load(&[], variables.clone(), &flags).is_ok());
+        let flags = ["http.address=0.0.0.0".to_owned()];
+        assert!(
+            crate::config::load(&[], variables, &flags).is_err(),
+            "scrapers only"
+        );
     }
 }

@@ -245,6 +245,7 @@ pub const KEYS: &[Key] = &[
         integer(1, 1_000_000, "requests"),
     ),
     key("http.rate_limit_refill_per_second", Kind::PerSecond),
+    key("http.rate_limit_per_user", Kind::Bool),
     key("http.allowed_addresses", Kind::Networks),
     key("http.denied_addresses", Kind::Networks),
     key("http.private_addresses", Kind::Bool),
@@ -256,6 +257,13 @@ pub const KEYS: &[Key] = &[
     key("http.tls_key", Kind::Path),
     key("http.tls_client_ca", Kind::Path),
     key("http.tls_client_cert", Kind::Bool),
+    key("auth.enabled", Kind::Bool),
+    key("auth.dir", Kind::Directory),
+    key("auth.jwt_secret", Kind::Secret),
+    key("auth.admin_password", Kind::Password),
+    key("auth.scrape_token", Kind::Secret),
+    key("auth.access_token_s", integer(60, 86_400, "s")),
+    key("auth.refresh_token_s", integer(600, 31_536_000, "s")),
     key(
         "log.level",
         Kind::Choice(&["error", "warn", "info", "debug", "trace"]),
@@ -331,7 +339,7 @@ pub fn sounds_secret(name: &str) -> bool {
         nearest(path)
             .as_deref()
             .and_then(find)
-            .is_some_and(|key| key.kind == Kind::Secret)
+            .is_some_and(|key| key.kind.is_secret())
     };
     words.iter().any(|word| path.contains(word)) || near_a_secret(&path)
 }

@@ -11,6 +11,7 @@ use veloz_core::instrument::Symbol;
 use veloz_core::limits::INSTRUMENTS_MAX;
 use veloz_core::units::E8;
 use veloz_core::venue::binance::order_entry::client_ids::{ClientOrderIds, PREFIX_BYTES_MAX};
+use veloz_exporter::auth::password;
 use veloz_exporter::http::addresses::Network;
 use veloz_exporter::http::cors::Cors;
 
@@ -78,9 +79,16 @@ pub enum Kind {
     Speed,
     /// A credential: accepted from the environment or a file that it names, nowhere else, and never shown.
     Secret,
+    /// A password of a person: as [`Kind::Secret`], and it may hold spaces and letters of any script.
+    Password,
 }
 
 impl Kind {
+    /// Whether a value of this kind is taken from the environment only, and never shown.
+    pub const fn is_secret(self) -> bool {
+        matches!(self, Self::Secret | Self::Password)
+    }
+
     /// What was expected, for messages.
     pub fn expected(&self) -> String {
         match self {
@@ -131,6 +139,9 @@ impl Kind {
             ),
             Self::Cpu => format!("\"auto\", \"none\" or the number of a CPU from 0 to {CPU_MAX}"),
             Self::Speed => "\"max\" or a whole multiple of real time from 1 to 1000".to_owned(),
+            Self::Password => {
+                "a password of 8 to 1024 bytes from the environment or a file, never from a configuration file or flag".to_owned()
+            }
             Self::Secret => {
                 "one line of text from the environment or a file, never from a configuration file or flag (a PEM goes into venue.private_key_file)"
                     .to_owned()
@@ -169,6 +180,7 @@ impl Kind {
             | Self::Directory
             | Self::Address
             | Self::Listen
+            | Self::Password
             | Self::Secret => text.into(),
         }
     }
@@ -237,6 +249,9 @@ impl Kind {
                 (1..=1_000).contains(times).then(|| value.clone())
             }
             (Self::Speed, Value::String(text)) => (text == "max").then(|| value.clone()),
+            (Self::Password, Value::String(text)) => {
+                password::check(text).ok().map(|()| value.clone())
+            }
             (Self::Secret, Value::String(text)) => (!text.is_empty()
                 && text.bytes().all(|byte| byte.is_ascii_graphic()))
             .then(|| value.clone()),
@@ -391,6 +406,13 @@ mod tests {
             (Kind::Speed, "max", Some("max".into())),
             (Kind::Speed, "0", None),
             (Kind::Secret, "", None),
+            (
+                Kind::Password,
+                "correct hörse",
+                Some("correct hörse".into()),
+            ),
+            (Kind::Password, "short", None),
+            (Kind::Password, "two\nlines of it", None),
         ];
         for (kind, text, expected) in cases {
             let value = kind.value_of_text(text);

@@ -7,7 +7,6 @@
 
 use super::environment::{self, Resolved};
 use super::keys::{self, KEYS};
-use super::kind::Kind;
 use super::private_file::{self, PrivateFileFault};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -314,7 +313,7 @@ impl Layers {
                 origin,
             });
         };
-        if known.kind == Kind::Secret {
+        if known.kind.is_secret() {
             // The built-in file documents the key and leaves it empty.
             if value.as_str() != Some("") {
                 self.faults.push(Fault::ExposedSecret {
@@ -335,7 +334,7 @@ impl Layers {
                     .insert(path.to_owned(), Entry { value, origin });
             }
             None => self.faults.push(Fault::BadValue {
-                value: if known.kind == Kind::Secret {
+                value: if known.kind.is_secret() {
                     REDACTED.to_owned()
                 } else {
                     shown("", value)

@@ -256,11 +256,23 @@ impl Config {
         &self,
         variable: impl Fn(&str) -> Option<String>,
     ) -> Result<StatePlace, NoStateDirectory> {
-        if self.state.dir != Path::new(AUTO) {
-            return Ok(StatePlace::Directory(self.state.dir.clone()));
-        }
-        if self.venue.execution_mode == ExecutionMode::SimEngine {
+        let simulated = self.venue.execution_mode == ExecutionMode::SimEngine;
+        if simulated && self.state.dir == Path::new(AUTO) {
             return Ok(StatePlace::Nowhere);
+        }
+        self.state_directory(variable).map(StatePlace::Directory)
+    }
+
+    /// The same for what is kept of simulated orders too.
+    ///
+    /// # Errors
+    /// [`NoStateDirectory`] when the environment names none of them.
+    pub fn state_directory(
+        &self,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<PathBuf, NoStateDirectory> {
+        if self.state.dir != Path::new(AUTO) {
+            return Ok(self.state.dir.clone());
         }
         let absolute = |name: &str| {
             variable(name)
@@ -271,7 +283,6 @@ impl Config {
         absolute("STATE_DIRECTORY")
             .or_else(|| absolute("XDG_STATE_HOME").map(|home| home.join("veloz")))
             .or_else(|| absolute("HOME").map(|home| home.join(".local/state/veloz")))
-            .map(StatePlace::Directory)
             .ok_or(NoStateDirectory)
     }
 }

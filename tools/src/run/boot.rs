@@ -5,7 +5,7 @@
 //! venue is told in one sentence before anything of ours is sent.
 
 use super::account::{TradingSetup, trading_setup};
-use super::settings::engine_config;
+use super::settings::{engine_config, sidecar_config};
 use super::{End, PATROL, fail, finish};
 use crate::config::{self, Config, ExecutionMode, Source};
 use crate::paper::{self, PaperConfig};
@@ -25,7 +25,7 @@ use veloz_core::instrument::Instruments;
 use veloz_core::units::{Nanos, Ticks};
 use veloz_core::venue::binance::exchange_info;
 use veloz_core::venue::binance::rate::OrderLimit;
-use veloz_exporter::http::ports::HttpConfig;
+use veloz_exporter::ExporterConfig;
 
 /// How long the venue may take to say what it trades.
 const EXCHANGE_INFO_TIMEOUT: Nanos = Nanos::from_secs(10);
@@ -68,7 +68,7 @@ pub struct Boot {
     /// Where its data comes from, for people.
     pub source: String,
     pub(super) edge: EdgeConfig,
-    pub(super) http: HttpConfig,
+    pub(super) sidecar: ExporterConfig,
     pub(super) venue: Option<Arc<VenueHandle>>,
     /// What feeds the venue, when its market is a live one.
     pub(super) paper: Option<PaperConfig>,
@@ -192,7 +192,7 @@ impl Boot {
             instruments,
             source,
             edge,
-            http: config.http.server(),
+            sidecar: sidecar_config(config, placement.cpu)?,
             venue,
             paper,
             trading,

@@ -7,6 +7,7 @@ use super::PATROL;
 use super::boot::Boot;
 use super::ends::{Panics, note_panic, watch_panics};
 use super::keeper::Keeper;
+use super::settings::with_advice;
 use crate::dead_man::DeadMan;
 use crate::logging::Logging;
 use crate::paper::PaperFeed;
@@ -25,7 +26,7 @@ use veloz_core::strategy::Configured;
 use veloz_core::telemetry::gauges::{Gauge, GaugeReader};
 use veloz_core::telemetry::records::TradingPhase;
 use veloz_core::telemetry::{Sizes, telemetry};
-use veloz_exporter::{ExporterConfig, SidecarHandle};
+use veloz_exporter::SidecarHandle;
 
 /// How long the core may take to close its links; then it is stopped where it is.
 const CORE_STOP_TIMEOUT: Duration = Duration::from_millis(500);
@@ -72,11 +73,7 @@ impl Boot {
             None => (None, None),
         };
         let sidecar = veloz_exporter::start(
-            ExporterConfig {
-                http: self.http,
-                core_cpu: self.placement.cpu,
-                ..ExporterConfig::default()
-            },
+            self.sidecar,
             sidecar_end,
             &self.instruments,
             clock,
@@ -84,9 +81,7 @@ impl Boot {
             Arc::clone(&logging.log),
             note_panic,
         )
-        .map_err(|error| {
-            format!("{error}; choose another with http.port (--set http.port=0 takes a free one)")
-        })?;
+        .map_err(|error| with_advice(&error))?;
         let paper = match (self.paper, &self.venue) {
             (Some(paper), Some(venue)) => Some(
                 PaperFeed::start(paper, Arc::clone(venue)).map_err(|error| error.to_string())?,

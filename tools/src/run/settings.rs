@@ -1,8 +1,11 @@
-//! The configuration as the engine and the edge understand it.
+//! The configuration as the engine, the edge and the sidecar understand it.
 
 use crate::config::{self, Config};
 use veloz_core::config::{EngineConfig, PartialDepth, SnapshotDepth, Streams};
 use veloz_core::units::Nanos;
+use veloz_exporter::auth::AuthStartError;
+use veloz_exporter::http::ports::PortError;
+use veloz_exporter::{ExporterConfig, StartError};
 
 /// Rotation comes up to this much earlier, at random, unless half the age is less.
 const ROTATE_JITTER_MAX: Nanos = Nanos::from_secs(30 * 60);
@@ -35,6 +38,47 @@ pub(super) fn engine_config(config: &Config, seed: u64) -> EngineConfig {
     };
     engine.requests.weight_per_minute = section.request_weight_per_minute;
     engine
+}
+
+/// What the sidecar is told.
+///
+/// # Errors
+/// A sentence when there is no place for what it keeps.
+pub(super) fn sidecar_config(
+    config: &Config,
+    core_cpu: Option<usize>,
+) -> Result<ExporterConfig, String> {
+    let variable = |name: &str| std::env::var(name).ok();
+    Ok(ExporterConfig {
+        http: config.http.server(),
+        auth: config
+            .identities(variable)
+            .map_err(|error| error.to_string())?,
+        scrape_token: config.scrape_token(),
+        core_cpu,
+        ..ExporterConfig::default()
+    })
+}
+
+/// Why the sidecar does not start, and what to do about it.
+pub(super) fn with_advice(error: &StartError) -> String {
+    let advice = match error {
+        StartError::Port(PortError::Bind { .. }) => {
+            "; choose another with http.port or http.metrics_address (--set http.port=0 takes a free one)"
+        }
+        StartError::Auth(AuthStartError::Nobody(_)) => {
+            "; add one with `veloz user add NAME --role admin`, or name a file with a password in VELOZ_ADMIN_PASSWORD_FILE"
+        }
+        StartError::Auth(AuthStartError::WeakSecret(_)) => {
+            " (VELOZ_JWT_SECRET, VELOZ_JWT_SECRET_FILE)"
+        }
+        StartError::Auth(AuthStartError::Store(_) | AuthStartError::AdminPassword(_))
+        | StartError::Port(
+            PortError::NotLoopback(_) | PortError::OpenToAllPages | PortError::Tls(_),
+        )
+        | StartError::Thread { .. } => "",
+    };
+    format!("{error}{advice}")
 }
 
 #[cfg(test)]

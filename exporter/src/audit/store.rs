@@ -1,0 +1,664 @@
+//! Writing records: batches to files, chains to the anchor, and the state after a crash.
+//!
+//! Owns: [`AuditStore`]. Does not: have a thread (`writer.rs`) or pack old files (`retention.rs`).
+//! Invariants: one process writes a directory; records of a batch are on the disk, and the anchor knows
+//! them, before anybody is told that they were written; a write that fails leaves no part of a line
+//! behind; what the anchor knows and the files lack is told, and the chain goes on from the anchor, so
+//! that the hole can be seen for ever.
+
+use super::files::{Anchor, Ends, LiveFile, Segment, sync_directory};
+use super::record::{self, Entry, Link, LogType, Place, seal};
+use crate::wall::UnixMs;
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+/// Bytes of one file; a day that needs more has several.
+pub const FILE_BYTES_MAX: u64 = 100 << 20;
+
+/// Where and what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditConfig {
+    /// Where the files are; made if it is missing.
+    pub directory: PathBuf,
+    /// Where a copy of every record goes too, chain or no chain.
+    pub copy: Option<PathBuf>,
+    /// Days that every type is kept at least, if that is more than its own.
+    pub retention_days_min: u32,
+}
+
+/// Why nothing can be recorded; a fault of the start.
+#[derive(Debug, thiserror::Error)]
+pub enum AuditError {
+    /// The system refuses.
+    #[error("{path}: cannot {act}: {cause}")]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// What was tried.
+        act: &'static str,
+        /// The system's reason.
+        cause: io::Error,
+    },
+    /// Two writers would break every chain.
+    #[error("{0}: another process writes its audit log here")]
+    Taken(PathBuf),
+}
+
+/// The open audit log.
+pub struct AuditStore {
+    pub(super) directory: PathBuf,
+    pub(super) anchor: Anchor,
+    pub(super) retention_days_min: u32,
+    streams: BTreeMap<LogType, Stream>,
+    copy: Option<File>,
+    file_bytes_max: u64,
+    /// Held as long as the store lives.
+    _lock: File,
+}
+
+/// One chain and the file that it grows in.
+struct Stream {
+    log_type: LogType,
+    ends: Ends,
+    open: Option<Open>,
+}
+
+struct Open {
+    name: LiveFile,
+    file: File,
+    /// Where the last whole record ends.
+    good_bytes: u64,
+    /// Whether there may be a part of a line behind it.
+    torn: bool,
+}
+
+/// What one batch came to, by type; types that it has no record of are left out.
+pub type Written = BTreeMap<LogType, Result<(), String>>;
+
+impl AuditStore {
+    /// Opens a directory and looks at what a crash may have left. The entries that come with it say what
+    /// was found, for the log itself.
+    ///
+    /// # Errors
+    /// [`AuditError`].
+    pub fn open(config: &AuditConfig, now: UnixMs) -> Result<(Self, Vec<Entry>), AuditError> {
+        Self::open_with(config, now, FILE_BYTES_MAX)
+    }
+
+    pub(super) fn open_with(
+        config: &AuditConfig,
+        now: UnixMs,
+        file_bytes_max: u64,
+    ) -> Result<(Self, Vec<Entry>), AuditError> {
+        let directory = &config.directory;
+        let failed = |act: &'static str| {
+            move |cause| AuditError::Io {
+                path: directory.clone(),
+                act,
+                cause,
+            }
+        };
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(directory)
+            .map_err(failed("make the directory"))?;
+        let lock = lock(directory)?;
+        let copy = config
+            .copy
+            .as_deref()
+            .map(|path| {
+                append_to(path).map_err(|cause| AuditError::Io {
+                    path: path.to_owned(),
+                    act: "append to it",
+                    cause,
+                })
+            })
+            .transpose()?;
+        let anchored = Anchor::read(directory).map_err(failed("read anchor.json in it"))?;
+        let mut findings = Vec::new();
+        let mut anchor = anchored.clone().unwrap_or_default();
+        let mut streams = BTreeMap::new();
+        for log_type in LogType::ALL {
+            let known = anchored.as_ref().and_then(|anchor| anchor.of(log_type));
+            let found =
+                Found::in_files(directory, log_type, known).map_err(failed("read files in it"))?;
+            let (ends, finding) = found.reconcile(known);
+            if let Some(finding) = finding {
+                let details = json!({
+                    "log_type": log_type.label(),
+                    "finding": finding,
+                    "anchored_seq": known.map(|ends| ends.head.seq),
+                    "found_seq": found.last.map(|place| place.link.seq),
+                });
+                let entry = Entry::of_system(LogType::Error, "audit_log_damaged", now, details);
+                findings.push(entry);
+            }
+            if ends != Ends::NONE {
+                anchor.set(log_type, ends);
+            }
+            let stream = Stream {
+                log_type,
+                ends,
+                open: None,
+            };
+            streams.insert(log_type, stream);
+        }
+        let store = Self {
+            directory: directory.clone(),
+            anchor,
+            retention_days_min: config.retention_days_min,
+            streams,
+            copy,
+            file_bytes_max,
+            _lock: lock,
+        };
+        Ok((store, findings))
+    }
+
+    /// Where the files are.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Writes a batch, and waits for the disk.
+    pub fn append(&mut self, batch: &[Entry]) -> Written {
+        let mut lines_of: BTreeMap<LogType, Vec<&Entry>> = BTreeMap::new();
+        for entry in batch {
+            lines_of.entry(entry.log_type).or_default().push(entry);
+        }
+        let mut written = Written::new();
+        let mut copies = String::new();
+        for (log_type, entries) in lines_of {
+            let stream = self.streams.get_mut(&log_type).expect("one for each type");
+            let result = stream.append(&self.directory, &entries, self.file_bytes_max);
+            if let Ok(lines) = &result {
+                copies.push_str(lines);
+                self.anchor.set(log_type, stream.ends);
+            }
+            written.insert(log_type, result.map(|_| ()).map_err(|error| error.to_string()));
+        }
+        if written.values().any(Result::is_ok)
+            && let Err(error) = self.anchor.write(&self.directory)
+        {
+            for result in written.values_mut().filter(|result| result.is_ok()) {
+                *result = Err(format!("anchor.json: {error}"));
+            }
+        }
+        if let Some(copy) = &mut self.copy
+            && let Err(error) = copy.write_all(copies.as_bytes())
+        {
+            tracing::error!(component = "audit", %error, "the copy of the audit log is incomplete");
+        }
+        written
+    }
+
+    /// Lets go of the files, so that they can be packed; the next record opens its own.
+    pub(super) fn close_files(&mut self) {
+        for stream in self.streams.values_mut() {
+            stream.open = None;
+        }
+    }
+
+    /// Moves the beginning of a chain behind records that are about to be deleted, and waits for the disk.
+    pub(super) fn forget_until(&mut self, log_type: LogType, last: Link) -> io::Result<()> {
+        let stream = self.streams.get_mut(&log_type).expect("one for each type");
+        let mut ends = stream.ends;
+        ends.start = last;
+        let mut anchor = self.anchor.clone();
+        anchor.set(log_type, ends);
+        anchor.write(&self.directory)?;
+        stream.ends = ends;
+        self.anchor = anchor;
+        Ok(())
+    }
+
+    /// Where a chain begins and ends.
+    pub(super) fn ends(&self, log_type: LogType) -> Ends {
+        self.streams[&log_type].ends
+    }
+}
+
+impl Stream {
+    /// Writes entries of this stream; gives the lines.
+    fn append(
+        &mut self,
+        directory: &Path,
+        entries: &[&Entry],
+        file_bytes_max: u64,
+    ) -> io::Result<String> {
+        let mut all = String::new();
+        let mut rest = entries;
+        // One turn for each file that the entries belong to: usually one.
+        while let Some(first) = rest.first() {
+            self.open_for(directory, first.at, file_bytes_max)?;
+            let open = self.open.as_mut().expect("opened above");
+            let mut head = self.ends.head;
+            let mut text = String::new();
+            let mut taken = 0;
+            for entry in rest {
+                let other_day = entry.at.date() > open.name.date;
+                let full = open.good_bytes + text.len() as u64 >= file_bytes_max;
+                if taken > 0 && (other_day || full) {
+                    break;
+                }
+                let (line, next) = seal(entry, head);
+                text.push_str(&line);
+                head = next;
+                taken += 1;
+            }
+            open.write(&text)?;
+            self.ends.head = head;
+            all.push_str(&text);
+            rest = &rest[taken..];
+        }
+        Ok(all)
+    }
+
+    /// Opens the file for a record of this moment. A day that is over is not opened again when the clock
+    /// goes back: records stay in their order.
+    fn open_for(&mut self, directory: &Path, at: UnixMs, file_bytes_max: u64) -> io::Result<()> {
+        let date = at.date();
+        let fits = |name: &LiveFile, bytes: u64| name.date >= date && bytes < file_bytes_max;
+        if let Some(open) = &self.open
+            && fits(&open.name, open.good_bytes)
+        {
+            return Ok(());
+        }
+        self.open = None;
+        let newest = LiveFile::list(directory)?
+            .into_iter()
+            .rfind(|file| file.log_type == self.log_type);
+        let fresh = |date: String, part: u32| LiveFile {
+            log_type: self.log_type,
+            date,
+            part,
+        };
+        let name = match newest {
+            Some(newest) => {
+                let bytes = fs::metadata(directory.join(newest.name()))?.len();
+                if fits(&newest, bytes) {
+                    newest
+                } else if newest.date >= date {
+                    fresh(newest.date, newest.part + 1)
+                } else {
+                    fresh(date, 0)
+                }
+            }
+            None => fresh(date, 0),
+        };
+        self.open = Some(Open::at(directory, name)?);
+        Ok(())
+    }
+}
+
+impl Open {
+    fn at(directory: &Path, name: LiveFile) -> io::Result<Self> {
+        let path = directory.join(name.name());
+        let is_new = !path.exists();
+        let file = append_to(&path)?;
+        if is_new {
+            sync_directory(directory)?;
+        }
+        let bytes = file.metadata()?.len();
+        let mut open = Self {
+            name,
+            good_bytes: whole_lines(&path, bytes)?,
+            file,
+            torn: true,
+        };
+        open.mend()?;
+        Ok(open)
+    }
+
+    /// Writes whole lines, and waits for the disk.
+    fn write(&mut self, text: &str) -> io::Result<()> {
+        self.mend()?;
+        self.torn = true;
+        self.file.write_all(text.as_bytes())?;
+        self.file.sync_data()?;
+        self.torn = false;
+        self.good_bytes += text.len() as u64;
+        Ok(())
+    }
+
+    /// Cuts off what a failed write, or a crash, may have left.
+    fn mend(&mut self) -> io::Result<()> {
+        if self.torn {
+            self.file.set_len(self.good_bytes)?;
+            self.torn = false;
+        }
+        Ok(())
+    }
+}
+
+/// Bytes of a file up to the end of its last whole line. Only its end is read.
+fn whole_lines(path: &Path, bytes: u64) -> io::Result<u64> {
+    /// More than the longest line.
+    const TAIL_BYTES: u64 = 64 << 10;
+    let from = bytes.saturating_sub(TAIL_BYTES);
+    let mut tail = Vec::new();
+    let mut file = File::open(path)?;
+    file.seek(SeekFrom::Start(from))?;
+    file.take(TAIL_BYTES).read_to_end(&mut tail)?;
+    Ok(match tail.iter().rposition(|byte| *byte == b'\n') {
+        Some(position) => from + position as u64 + 1,
+        None => from,
+    })
+}
+
+fn append_to(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(path)
+}
+
+fn lock(directory: &Path) -> Result<File, AuditError> {
+    let path = directory.join("audit.lock");
+    let failed = |cause| AuditError::Io {
+        path: path.clone(),
+        act: "lock it",
+        cause,
+    };
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .open(&path)
+        .map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(AuditError::Taken(directory.to_owned())),
+        Err(TryLockError::Error(cause)) => Err(failed(cause)),
+    }
+}
+
+/// What the files say about a chain.
+struct Found {
+    /// What the oldest record builds on.
+    start: Option<Link>,
+    /// The newest record.
+    last: Option<Place>,
+    /// Whether the record that the anchor calls the last is in the newest file, or right before it.
+    holds_anchored: bool,
+}
+
+impl Found {
+    fn in_files(directory: &Path, log_type: LogType, known: Option<Ends>) -> io::Result<Self> {
+        let segments = Segment::list(directory, log_type)?;
+        let start = match segments.first() {
+            Some(oldest) => places(&oldest.read(directory)?)
+                .next()
+                .map(|place| place.after),
+            None => None,
+        };
+        for segment in segments.iter().rev() {
+            let text = segment.read(directory)?;
+            let mut last = None;
+            let mut holds_anchored = false;
+            for place in places(&text) {
+                let head = known.map(|ends| ends.head);
+                holds_anchored |= head == Some(place.link) || head == Some(place.after);
+                last = Some(place);
+            }
+            if last.is_some() {
+                return Ok(Self {
+                    start,
+                    last,
+                    holds_anchored,
+                });
+            }
+        }
+        Ok(Self {
+            start: None,
+            last: None,
+            holds_anchored: false,
+        })
+    }
+
+    /// From where the chain goes on, and what is wrong.
+    fn reconcile(&self, known: Option<Ends>) -> (Ends, Option<&'static str>) {
+        match (known, self.last) {
+            (None, None) => (Ends::NONE, None),
+            (None, Some(last)) => {
+                let ends = Ends {
+                    start: self.start.unwrap_or(last.after),
+                    head: last.link,
+                };
+                (ends, Some("anchor_missing"))
+            }
+            (Some(ends), last) => {
+                let head = last.map_or(ends.start, |place| place.link);
+                if head == ends.head {
+                    (ends, None)
+                } else if head.seq > ends.head.seq && self.holds_anchored {
+                    // The process ended between the records and the anchor.
+                    (Ends { head, ..ends }, None)
+                } else if head.seq < ends.head.seq {
+                    (ends, Some("records_missing"))
+                } else {
+                    (ends, Some("records_changed"))
+                }
+            }
+        }
+    }
+}
+
+/// The records of a text that are sound by themselves.
+fn places(text: &[u8]) -> impl Iterator<Item = Place> {
+    text.split(|byte| *byte == b'\n')
+        .filter_map(|line| record::read(line).ok())
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::audit::record::tests::entry;
+    use crate::audit::verify::{Fault, verify};
+
+    pub(crate) const DAY: u64 = 86_400_000;
+    /// Noon of 2026-02-23.
+    pub(crate) const NOON: u64 = 1_771_848_000_000;
+
+    pub(crate) fn config(directory: &Path) -> AuditConfig {
+        AuditConfig {
+            directory: directory.to_owned(),
+            copy: None,
+            retention_days_min: 0,
+        }
+    }
+
+    pub(crate) fn open(directory: &Path) -> (AuditStore, Vec<Entry>) {
+        AuditStore::open(&config(directory), UnixMs(NOON)).expect("opens")
+    }
+
+    pub(crate) fn write(store: &mut AuditStore, log_type: LogType, times: &[u64]) {
+        let batch: Vec<Entry> = times
+            .iter()
+            .map(|at| entry(log_type, "login_success", *at))
+            .collect();
+        let written = store.append(&batch);
+        assert!(written.values().all(Result::is_ok), "{written:?}");
+    }
+
+    fn names(directory: &Path) -> Vec<String> {
+        let files = LiveFile::list(directory).expect("listed");
+        files.iter().map(LiveFile::name).collect()
+    }
+
+    fn lines(directory: &Path, name: &str) -> Vec<String> {
+        let text = fs::read_to_string(directory.join(name)).expect("there");
+        text.lines().map(str::to_owned).collect()
+    }
+
+    fn finding(findings: &[Entry]) -> &str {
+        assert_eq!(findings.len(), 1, "{findings:?}");
+        assert_eq!(findings[0].action, "audit_log_damaged");
+        findings[0].details["finding"].as_str().expect("a text")
+    }
+
+    #[test]
+    fn each_type_and_day_has_its_file_and_each_type_its_chain() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let (mut store, findings) = open(directory.path());
+        assert!(findings.is_empty());
+        write(&mut store, LogType::Auth, &[NOON, NOON + 1, NOON + DAY]);
+        write(&mut store, LogType::Order, &[NOON]);
+        // The clock goes back: the record follows the last one all the same.
+        write(&mut store, LogType::Auth, &[NOON]);
+        assert_eq!(
+            names(directory.path()),
+            [
+                "auth_2026-02-23.ndjson",
+                "auth_2026-02-24.ndjson",
+                "order_2026-02-23.ndjson"
+            ]
+        );
+        assert_eq!(lines(directory.path(), "auth_2026-02-24.ndjson").len(), 2);
+        assert_eq!(store.ends(LogType::Auth).head.seq, 4);
+        let report = verify(directory.path()).expect("read");
+        assert_eq!(report.fault, None);
+        assert_eq!(report.records(), 5);
+    }
+
+    #[test]
+    fn a_chain_goes_on_after_a_restart_and_two_writers_are_one_too_many() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let (mut store, _) = open(directory.path());
+        write(&mut store, LogType::Auth, &[NOON]);
+        let second = AuditStore::open(&config(directory.path()), UnixMs(NOON));
+        assert!(matches!(second, Err(AuditError::Taken(_))));
+        drop(store);
+        let (mut store, findings) = open(directory.path());
+        assert!(findings.is_empty(), "{findings:?}");
+        write(&mut store, LogType::Auth, &[NOON + 1]);
+        assert_eq!(store.ends(LogType::Auth).head.seq, 2);
+        assert_eq!(verify(directory.path()).expect("read").fault, None);
+    }
+
+    #[test]
+    fn a_line_that_a_crash_cut_off_goes_and_what_the_anchor_did_not_hear_of_stays() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let (mut store, _) = open(directory.path());
+        write(&mut store, LogType::Auth, &[NOON, NOON + 1]);
+        let anchor = fs::read(directory.path().join("anchor.json")).expect("there");
+        write(&mut store, LogType::Auth, &[NOON + 2]);
+        drop(store);
+        // As if the process had ended before the anchor of the third, and in the middle of a fourth.
+        fs::write(directory.path().join("anchor.json"), anchor).expect("written");
+        let path = directory.path().join("auth_2026-02-23.ndjson");
+        let mut text = fs::read_to_string(&path).expect("there");
+        text.push_str("{\"timestamp\":1771");
+        fs::write(&path, text).expect("written");
+
+        let (mut store, findings) = open(directory.path());
+        assert!(findings.is_empty(), "{findings:?}");
+        assert_eq!(store.ends(LogType::Auth).head.seq, 3);
+        write(&mut store, LogType::Auth, &[NOON + 3]);
+        let report = verify(directory.path()).expect("read");
+        assert_eq!((report.fault.clone(), report.records()), (None, 4));
+    }
+
+    #[test]
+    fn records_that_are_gone_are_told_and_the_hole_stays_visible() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let (mut store, _) = open(directory.path());
+        write(&mut store, LogType::Auth, &[NOON, NOON + 1, NOON + 2]);
+        drop(store);
+        let path = directory.path().join("auth_2026-02-23.ndjson");
+        let first = lines(directory.path(), "auth_2026-02-23.ndjson").remove(0);
+        fs::write(&path, format!("{first}\n")).expect("written");
+        let (mut store, findings) = open(directory.path());
+        assert_eq!(finding(&findings), "records_missing");
+        write(&mut store, LogType::Auth, &[NOON + 3]);
+        let fault = verify(directory.path()).expect("read").fault;
+        let expected = crate::audit::record::BadRecord::Missing {
+            expected: 2,
+            found: 4,
+        };
+        assert!(
+            matches!(&fault, Some(Fault::Record { cause, line: 2, .. }) if *cause == expected),
+            "{fault:?}"
+        );
+    }
+
+    #[test]
+    fn a_missing_anchor_and_a_changed_record_are_told() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let (mut store, _) = open(directory.path());
+        write(&mut store, LogType::Auth, &[NOON, NOON + 1]);
+        drop(store);
+        let anchor = directory.path().join("anchor.json");
+        let kept = fs::read(&anchor).expect("there");
+        fs::remove_file(&anchor).expect("removed");
+        let (store, findings) = open(directory.path());
+        assert_eq!(finding(&findings), "anchor_missing");
+        drop(store);
+
+        fs::write(&anchor, kept).expect("written");
+        // Another second record, sound by itself.
+        let path = directory.path().join("auth_2026-02-23.ndjson");
+        let first = lines(directory.path(), "auth_2026-02-23.ndjson").remove(0);
+        let head = record::read(first.as_bytes()).expect("sound").link;
+        let (other, _) = seal(&entry(LogType::Auth, "login_failed", NOON), head);
+        fs::write(&path, format!("{first}\n{other}")).expect("written");
+        let (_store, findings) = open(directory.path());
+        assert_eq!(finding(&findings), "records_changed");
+    }
+
+    #[test]
+    fn a_file_that_is_full_is_followed_by_another_of_the_same_day() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let (mut store, _) =
+            AuditStore::open_with(&config(directory.path()), UnixMs(NOON), 1_000).expect("opens");
+        write(&mut store, LogType::Auth, &[NOON; 6]);
+        write(&mut store, LogType::Auth, &[NOON; 1]);
+        let names = names(directory.path());
+        assert_eq!(names[..2], ["auth_2026-02-23.ndjson", "auth_2026-02-23.1.ndjson"]);
+        assert!(names.len() > 2);
+        let report = verify(directory.path()).expect("read");
+        assert_eq!((report.fault.clone(), report.records()), (None, 7));
+    }
+
+    #[test]
+    fn a_write_that_fails_is_told_and_leaves_nothing_behind() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let inner = directory.path().join("audit");
+        let (mut store, _) = open(&inner);
+        write(&mut store, LogType::Auth, &[NOON]);
+        // No new file can be made any more; the open one still takes records.
+        let moved = directory.path().join("moved");
+        fs::rename(&inner, &moved).expect("moved");
+        let order = store.append(&[entry(LogType::Order, "order_placed", NOON)]);
+        assert!(order[&LogType::Order].is_err());
+        assert_eq!(store.ends(LogType::Order).head.seq, 0);
+        let auth = store.append(&[entry(LogType::Auth, "logout", NOON)]);
+        assert!(auth[&LogType::Auth].is_err(), "the anchor was not written");
+        fs::rename(&moved, &inner).expect("moved back");
+        write(&mut store, LogType::Order, &[NOON]);
+        let report = verify(&inner).expect("read");
+        assert_eq!((report.fault.clone(), report.records()), (None, 3));
+    }
+
+    #[test]
+    fn a_copy_takes_every_record() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let copy = directory.path().join("audit.log");
+        let config = AuditConfig {
+            copy: Some(copy.clone()),
+            ..config(&directory.path().join("audit"))
+        };
+        let (mut store, _) = AuditStore::open(&config, UnixMs(NOON)).expect("opens");
+        write(&mut store, LogType::Auth, &[NOON]);
+        write(&mut store, LogType::Order, &[NOON, NOON]);
+        let text = fs::read_to_string(copy).expect("there");
+        assert_eq!(text.lines().count(), 3);
+    }
+}

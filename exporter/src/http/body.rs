@@ -1,0 +1,440 @@
+//! Bodies of requests, read strictly.
+//!
+//! Owns: [`read_json`], [`Fields`], [`Json`]. Does not: know what any route expects. Invariants: an
+//! object names each field once, on every level; nothing nests deeper than [`DEPTH_MAX`]; a number stays
+//! the text it came as, so that nobody rounds it; what a client sent appears in no error.
+
+use super::problem::{Code, Problem};
+use axum::body::Bytes;
+use axum::extract::Request;
+use axum::http::HeaderMap;
+use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http_body_util::{BodyExt as _, LengthLimitError};
+use serde::Deserializer as _;
+use serde::de::{Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+use std::error::Error;
+use std::fmt;
+use std::time::Duration;
+
+/// Levels of arrays and objects in one body; no request of ours has more than three.
+const DEPTH_MAX: usize = 16;
+
+/// Time from the head of a request to the end of its body: a slow sender is cut off before the handler's
+/// own time is over.
+const BODY_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// A JSON value as it was sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Json {
+    /// `null`.
+    Null,
+    /// `true` or `false`.
+    Bool(bool),
+    /// A number, as its text.
+    Number(String),
+    /// A text.
+    Text(String),
+    /// An array.
+    List(Vec<Json>),
+    /// An object.
+    Object(Fields),
+}
+
+/// The fields of an object; each name stands once.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fields(Vec<(String, Json)>);
+
+/// The object that a request's body is.
+///
+/// # Errors
+/// `unsupported_media_type`, `body_too_large`, `request_timeout` or `bad_json`.
+pub async fn read_json(request: Request) -> Result<Fields, Problem> {
+    if !is_json(request.headers()) {
+        return Err(Problem::new(
+            Code::UnsupportedMediaType,
+            "a body of the type application/json is expected",
+        ));
+    }
+    Fields::parse(&read(request).await?)
+}
+
+/// All bytes of a body.
+async fn read(request: Request) -> Result<Bytes, Problem> {
+    let collected = tokio::time::timeout(BODY_TIME_MAX, request.into_body().collect());
+    match collected.await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if is_too_large(&error) => {
+            Err(Problem::new(Code::BodyTooLarge, "the body is too large"))
+        }
+        Ok(Err(_)) => Err(Problem::new(Code::BadParams, "the body does not end well")),
+        Err(_) => Err(Problem::new(
+            Code::RequestTimeout,
+            "the body did not arrive in time",
+        )),
+    }
+}
+
+fn is_too_large(error: &(dyn Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if error.is::<LengthLimitError>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let mut kinds = headers.get_all(CONTENT_TYPE).iter();
+    let (Some(kind), None) = (kinds.next(), kinds.next()) else {
+        return false;
+    };
+    let kind = kind.to_str().unwrap_or_default();
+    let (media, parameters) = kind.split_once(';').unwrap_or((kind, ""));
+    let charset = parameters.trim().to_ascii_lowercase();
+    media.trim().eq_ignore_ascii_case("application/json")
+        && matches!(charset.as_str(), "" | "charset=utf-8" | "charset=\"utf-8\"")
+        && !headers.contains_key(CONTENT_ENCODING)
+}
+
+impl Fields {
+    /// Reads an object.
+    ///
+    /// # Errors
+    /// `bad_json`, with where it stopped.
+    pub fn parse(text: &[u8]) -> Result<Self, Problem> {
+        let bad = |error: &serde_json::Error| {
+            let (line, column) = (error.line(), error.column());
+            let what = if error.is_data() {
+                // Of our own making, without a part of the text.
+                error.to_string()
+            } else {
+                "not valid JSON".to_owned()
+            };
+            let at = format!(" at line {line} column {column}");
+            let what = what.strip_suffix(&at).unwrap_or(&what);
+            Problem::new(
+                Code::BadJson,
+                format!("{what}, line {line}, column {column}"),
+            )
+        };
+        let raw: &RawValue = serde_json::from_slice(text).map_err(|error| bad(&error))?;
+        match value(raw, DEPTH_MAX).map_err(|error| bad(&error))? {
+            Json::Object(fields) => Ok(fields),
+            Json::Null | Json::Bool(_) | Json::Number(_) | Json::Text(_) | Json::List(_) => {
+                Err(Problem::new(Code::BadJson, "an object is expected"))
+            }
+        }
+    }
+
+    /// A field, unless it is not there or `null`.
+    pub fn get(&self, name: &str) -> Option<&Json> {
+        self.0
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value)
+            .filter(|value| **value != Json::Null)
+    }
+
+    /// A text that must be there and say something.
+    ///
+    /// # Errors
+    /// `bad_params` names the field.
+    pub fn text(&self, name: &'static str) -> Result<&str, Problem> {
+        self.optional_text(name)?
+            .filter(|text| !text.is_empty())
+            .ok_or_else(|| expected(name, "a text"))
+    }
+
+    /// A text that may be missing.
+    ///
+    /// # Errors
+    /// `bad_params` names the field.
+    pub fn optional_text(&self, name: &'static str) -> Result<Option<&str>, Problem> {
+        match self.get(name) {
+            None => Ok(None),
+            Some(Json::Text(text)) => Ok(Some(text)),
+            Some(_) => Err(expected(name, "a text")),
+        }
+    }
+
+    /// A list of texts that may be missing.
+    ///
+    /// # Errors
+    /// `bad_params` names the field.
+    pub fn optional_texts(&self, name: &'static str) -> Result<Option<Vec<&str>>, Problem> {
+        match self.get(name) {
+            None => Ok(None),
+            Some(Json::List(list)) => list
+                .iter()
+                .map(|element| match element {
+                    Json::Text(text) => Ok(text.as_str()),
+                    _ => Err(expected(name, "a list of texts")),
+                })
+                .collect::<Result<_, _>>()
+                .map(Some),
+            Some(_) => Err(expected(name, "a list of texts")),
+        }
+    }
+
+    /// A number, as its text, that may be missing; a text that holds one is as good.
+    ///
+    /// # Errors
+    /// `bad_params` names the field.
+    pub fn optional_number(&self, name: &'static str) -> Result<Option<&str>, Problem> {
+        match self.get(name) {
+            None => Ok(None),
+            Some(Json::Number(text) | Json::Text(text)) => Ok(Some(text)),
+            Some(_) => Err(expected(name, "a number")),
+        }
+    }
+
+    /// An object that may be missing.
+    ///
+    /// # Errors
+    /// `bad_params` names the field.
+    pub fn optional_object(&self, name: &'static str) -> Result<Option<&Self>, Problem> {
+        match self.get(name) {
+            None => Ok(None),
+            Some(Json::Object(fields)) => Ok(Some(fields)),
+            Some(_) => Err(expected(name, "an object")),
+        }
+    }
+}
+
+/// The problem of a field that is not what it must be.
+pub fn expected(name: &'static str, what: &str) -> Problem {
+    Problem::new(Code::BadParams, format!("{name}: {what} is expected")).field(name)
+}
+
+/// What a text of JSON, known to be valid, is; `depth` more levels may follow.
+fn value(raw: &RawValue, depth: usize) -> Result<Json, serde_json::Error> {
+    let text = raw.get();
+    match text.as_bytes().first() {
+        Some(b'{' | b'[') if depth == 0 => Err(serde_json::Error::custom("nested too deeply")),
+        Some(b'{') => {
+            serde_json::Deserializer::from_str(text).deserialize_map(ObjectVisitor(depth))
+        }
+        Some(b'[') => serde_json::Deserializer::from_str(text).deserialize_seq(ListVisitor(depth)),
+        Some(b'"') => serde_json::from_str(text).map(Json::Text),
+        Some(b'n') => Ok(Json::Null),
+        Some(b't' | b'f') => serde_json::from_str(text).map(Json::Bool),
+        _ => Ok(Json::Number(text.to_owned())),
+    }
+}
+
+struct ObjectVisitor(usize);
+
+impl<'de> Visitor<'de> for ObjectVisitor {
+    type Value = Json;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Json, A::Error> {
+        let mut fields: Vec<(String, Json)> = Vec::new();
+        while let Some((name, raw)) = map.next_entry::<String, &RawValue>()? {
+            if fields.iter().any(|(known, _)| *known == name) {
+                return Err(A::Error::custom("a field stands twice"));
+            }
+            if fields.len() >= FIELDS_MAX {
+                return Err(A::Error::custom("too many fields"));
+            }
+            fields.push((name, value(raw, self.0 - 1).map_err(A::Error::custom)?));
+        }
+        Ok(Json::Object(Fields(fields)))
+    }
+}
+
+/// Fields of one object; finding one is a walk over all.
+const FIELDS_MAX: usize = 256;
+
+struct ListVisitor(usize);
+
+impl<'de> Visitor<'de> for ListVisitor {
+    type Value = Json;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Json, A::Error> {
+        let mut elements = Vec::new();
+        while let Some(raw) = list.next_element::<&RawValue>()? {
+            elements.push(value(raw, self.0 - 1).map_err(A::Error::custom)?);
+        }
+        Ok(Json::List(elements))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::HeaderValue;
+    use proptest::prelude::*;
+
+    fn refusal(text: &str) -> Problem {
+        Fields::parse(text.as_bytes()).expect_err("refused")
+    }
+
+    #[test]
+    fn fields_come_as_they_were_sent() {
+        let fields = Fields::parse(
+            br#" {"a":"x\ny","n":1e-05,"big":123456789012345678901234567890.10,"l":["p","q"],"o":{"b":true},"z":null} "#,
+        )
+        .expect("an object");
+        assert_eq!(fields.text("a"), Ok("x\ny"));
+        assert_eq!(fields.optional_number("n"), Ok(Some("1e-05")));
+        assert_eq!(
+            fields.optional_number("big"),
+            Ok(Some("123456789012345678901234567890.10"))
+        );
+        assert_eq!(fields.optional_texts("l"), Ok(Some(vec!["p", "q"])));
+        let inner = fields
+            .optional_object("o")
+            .expect("an object")
+            .expect("there");
+        assert_eq!(inner.get("b"), Some(&Json::Bool(true)));
+        assert_eq!(
+            fields.optional_text("z"),
+            Ok(None),
+            "null is as good as nothing"
+        );
+        assert_eq!(fields.optional_text("absent"), Ok(None));
+    }
+
+    #[test]
+    fn a_field_of_another_kind_is_named() {
+        let fields = Fields::parse(br#"{"a":1,"b":[1],"c":"x","d":""}"#).expect("an object");
+        for refused in [
+            fields.text("a").map(|_| ()),
+            fields.optional_texts("b").map(|_| ()),
+            fields.optional_texts("c").map(|_| ()),
+            fields.optional_number("b").map(|_| ()),
+            fields.optional_object("c").map(|_| ()),
+            fields.text("d").map(|_| ()),
+            fields.text("absent").map(|_| ()),
+        ] {
+            assert_eq!(refused.expect_err("refused").code(), Code::BadParams);
+        }
+    }
+
+    #[test]
+    fn what_is_no_plain_object_is_refused() {
+        let deep = format!("{}1{}", "{\"a\":".repeat(17), "}".repeat(17));
+        let deeper = format!("{{\"a\":{}{}}}", "[".repeat(200_000), "]".repeat(200_000));
+        let many: Vec<String> = (0..257).map(|number| format!("\"f{number}\":0")).collect();
+        let many = format!("{{{}}}", many.join(","));
+        for text in [
+            "",
+            "null",
+            "[]",
+            "\"a\"",
+            "{",
+            "{\"a\":NaN}",
+            "{\"a\":Infinity}",
+            "{\"a\":-Infinity}",
+            "{\"a\":+1}",
+            "{\"a\":01}",
+            "{\"a\":1,}",
+            "{\"a\":1}{}",
+            "{'a':1}",
+            "{\"a\":\"\n\"}",
+            "{\"a\":1,\"a\":2}",
+            "{\"a\":1,\"\\u0061\":2}",
+            "{\"o\":{\"a\":1,\"a\":2}}",
+            "{\"l\":[{\"a\":1,\"a\":2}]}",
+            "{\"a\":\"\\ud800\"}",
+            &deep,
+            &deeper,
+            &many,
+        ] {
+            let problem = refusal(text);
+            assert_eq!(
+                problem.code(),
+                Code::BadJson,
+                "{}",
+                &text[..text.len().min(80)]
+            );
+        }
+        assert!(Fields::parse(b"{\"a\":\"\xff\"}").is_err());
+    }
+
+    #[test]
+    fn no_error_repeats_what_was_sent() {
+        for text in [
+            "{\"password\":\"hunter2\",\"password\":\"hunter2\"}",
+            "{\"hunter2\":1,\"hunter2\":2}",
+            "{\"password\":hunter2}",
+            "{\"a\":{\"hunter2\":1,\"hunter2\":1}}",
+        ] {
+            let problem = format!("{:?}", refusal(text));
+            assert!(!problem.contains("hunter2"), "{problem}");
+        }
+    }
+
+    #[test]
+    fn only_plain_json_in_utf8_is_read() {
+        let of = |kinds: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for kind in kinds {
+                headers.append(CONTENT_TYPE, HeaderValue::from_static(kind));
+            }
+            is_json(&headers)
+        };
+        for good in [
+            "application/json",
+            "Application/JSON; charset=UTF-8",
+            "application/json;charset=\"utf-8\"",
+        ] {
+            assert!(of(&[good]), "{good}");
+        }
+        for bad in [
+            "text/plain",
+            "application/x-www-form-urlencoded",
+            "application/jsonp",
+            "application/json; charset=utf-16",
+            "",
+        ] {
+            assert!(!of(&[bad]), "{bad}");
+        }
+        assert!(!of(&[]));
+        assert!(!of(&["application/json", "application/json"]));
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        assert!(!is_json(&headers), "nothing here unpacks it");
+    }
+
+    proptest! {
+        /// Against the library's own reading, where that keeps what we keep.
+        #[test]
+        fn texts_and_structure_agree_with_the_library(
+            names in proptest::collection::btree_map("\\PC{0,6}", "\\PC{0,12}", 0..8),
+        ) {
+            let text = serde_json::to_vec(&names).expect("JSON");
+            let fields = Fields::parse(&text).expect("an object");
+            prop_assert_eq!(fields.0.len(), names.len());
+            for (name, value) in &names {
+                prop_assert_eq!(fields.get(name), Some(&Json::Text(value.clone())));
+            }
+        }
+
+        #[test]
+        fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = Fields::parse(&bytes);
+        }
+
+        #[test]
+        fn no_text_of_json_marks_panics(text in "[\\[\\]{}\":,0-9a\\\\ eE+.-]{0,60}") {
+            if Fields::parse(text.as_bytes()).is_ok() {
+                let accepted: Result<serde_json::Value, _> = serde_json::from_str(&text);
+                // A number that overflows a float is a number all the same.
+                prop_assert!(accepted.is_ok() || text.contains(['e', 'E']));
+            }
+        }
+    }
+}

@@ -1,0 +1,889 @@
+//! Ports where identities count: who gets in, who gets how far, and what nobody ever sees.
+
+use super::*;
+use crate::auth::keys::{KeyFault, KeySpec, new_secret};
+use crate::auth::permission::{Permissions, Role};
+use crate::auth::users::UserFault;
+use crate::auth::{AuthConfig, FIRST_ADMIN, password};
+use axum::body::Bytes;
+use axum::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
+use http_body_util::StreamBody;
+use hyper::body::Frame;
+use std::sync::LazyLock;
+
+const PASSWORD: &str = "correct horse battery";
+const SCRAPE_TOKEN: &str = "scrape-token-of-the-tests";
+const JWT_SECRET: &str = "jwt-secret-of-the-tests-32-bytes!";
+
+/// The hash of [`PASSWORD`]: each takes a while.
+static HASH: LazyLock<String> = LazyLock::new(|| password::hash(PASSWORD).expect("long enough"));
+
+struct Guarded {
+    fixture: Fixture,
+    router: Router,
+    _directory: tempfile::TempDir,
+}
+
+fn guarded() -> Guarded {
+    guarded_by(ROUTES, with_identities())
+}
+
+fn with_identities() -> Surface {
+    Surface {
+        trust: Trust::Identities,
+        ..on_this_machine()
+    }
+}
+
+fn guarded_by(table: &'static [Route], surface: Surface) -> Guarded {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let fixture = fixture_with(|state| {
+        let config = AuthConfig {
+            directory: directory.path().to_owned(),
+            jwt_secret: Some(JWT_SECRET.into()),
+            admin_password: Some(PASSWORD.into()),
+            access_life: Duration::from_hours(1),
+            refresh_life: Duration::from_hours(168),
+        };
+        let now = Arc::clone(&state.now);
+        let clock = BucketClock::new(move || now());
+        let auth = Auth::open(
+            config,
+            Arc::clone(&state.auth_metrics),
+            clock,
+            (state.unix)(),
+        );
+        let auth = auth.expect("opens");
+        auth.store()
+            .update::<_, UserFault>(|document| {
+                for (user_id, role) in [("vera", Role::Viewer), ("tom", Role::Trader)] {
+                    document.add_user(user_id, HASH.clone(), &[role], UnixMs(1))?;
+                }
+                Ok(())
+            })
+            .expect("added");
+        state.auth = Some(Arc::new(auth));
+        state.scrape_token = Some(SecretDigest::of(SCRAPE_TOKEN));
+    });
+    Guarded {
+        router: router_of(table, Arc::clone(&fixture.state), surface),
+        fixture,
+        _directory: directory,
+    }
+}
+
+/// What a client has in its hand.
+#[derive(Clone, Copy)]
+enum Shown<'a> {
+    Nothing,
+    Token(&'a str),
+    Key(&'a str),
+}
+
+impl Guarded {
+    fn ask(&self, mut request: Request, shown: Shown<'_>) -> Response {
+        let (name, value) = match shown {
+            Shown::Nothing => return answer_of(&self.router, request),
+            Shown::Token(token) => (AUTHORIZATION, format!("Bearer {token}")),
+            Shown::Key(key) => (
+                axum::http::HeaderName::from_static("x-api-key"),
+                key.to_owned(),
+            ),
+        };
+        let value = HeaderValue::from_str(&value).expect("a header");
+        request.headers_mut().insert(name, value);
+        answer_of(&self.router, request)
+    }
+
+    fn json(&self, request: Request, shown: Shown<'_>) -> (StatusCode, Value) {
+        let response = self.ask(request, shown);
+        let status = response.status();
+        let body = serde_json::from_str(&text(response)).expect("a JSON body");
+        (status, body)
+    }
+
+    fn post(&self, path: &str, body: &Value, shown: Shown<'_>) -> (StatusCode, Value) {
+        self.json(request_for(Method::POST, path, body), shown)
+    }
+
+    fn get(&self, path: &str, shown: Shown<'_>) -> (StatusCode, Value) {
+        self.json(get_request(path), shown)
+    }
+
+    fn delete(&self, path: &str, shown: Shown<'_>) -> (StatusCode, Value) {
+        let mut request = get_request(path);
+        *request.method_mut() = Method::DELETE;
+        self.json(request, shown)
+    }
+
+    /// Access and refresh token.
+    fn login(&self, user_id: &str) -> (String, String) {
+        let credentials = json!({ "user_id": user_id, "password": PASSWORD });
+        let (status, body) = self.post("/api/auth/login", &credentials, Shown::Nothing);
+        assert_eq!(status, StatusCode::OK, "{body}");
+        let token = |name: &str| body[name].as_str().expect("a token").to_owned();
+        (token("access_token"), token("refresh_token"))
+    }
+
+    /// A key of a user with everything that the user may.
+    fn key(&self, user_id: &str) -> String {
+        let secret = new_secret();
+        let spec = KeySpec {
+            user_id: user_id.to_owned(),
+            name: "test".to_owned(),
+            permissions: Permissions::ALL,
+            expires_at: None,
+            allowed_addresses: Vec::new(),
+            rate: None,
+        };
+        let auth = self.fixture.state.auth.as_ref().expect("there");
+        auth.store()
+            .update::<_, KeyFault>(|document| document.add_key(spec, &secret, UnixMs(1)))
+            .expect("made");
+        secret.api_key
+    }
+}
+
+/// What each route needs, as the contract has it: `-` for nothing.
+const CONTRACT: &[(&str, &str, &str)] = &[
+    ("GET", "/metrics", "read:config"),
+    ("GET", "/health", "-"),
+    ("GET", "/health/live", "-"),
+    ("GET", "/health/ready", "-"),
+    ("GET", "/health/startup", "-"),
+    ("POST", "/api/auth/login", "-"),
+    ("POST", "/api/auth/refresh", "-"),
+    ("POST", "/api/auth/logout", "-"),
+    ("POST", "/api/auth/stream-ticket", "read:market"),
+    ("GET", "/api/auth/keys", "admin:keys"),
+    ("POST", "/api/auth/keys", "admin:keys"),
+    ("DELETE", "/api/auth/keys", "admin:keys"),
+    ("GET", "/api/auth/roles", "admin:users"),
+    ("POST", "/api/auth/roles", "admin:users"),
+    ("DELETE", "/api/auth/roles", "admin:users"),
+];
+
+/// Permissions of the contract with who has them.
+const MATRIX: &[(&str, [bool; 3])] = &[
+    ("-", [true, true, true]),
+    ("read:market", [true, true, true]),
+    ("read:config", [true, true, true]),
+    ("read:orders", [false, true, true]),
+    ("read:account", [false, true, true]),
+    ("write:orders", [false, true, true]),
+    ("write:cancel", [false, true, true]),
+    ("admin:keys", [false, false, true]),
+    ("admin:users", [false, false, true]),
+    ("admin:config", [false, false, true]),
+];
+
+#[test]
+fn every_route_asks_each_role_for_what_the_contract_says() {
+    let guarded = guarded();
+    let tokens = ["vera", "tom", FIRST_ADMIN].map(|user| guarded.login(user).0);
+    let keys = ["vera", "tom", FIRST_ADMIN].map(|user| guarded.key(user));
+    let known = ROUTES.len();
+    assert_eq!(CONTRACT.len(), known, "a route is not in the contract");
+    for (method, path, needs) in CONTRACT {
+        let (_, who) = MATRIX
+            .iter()
+            .find(|(name, _)| name == needs)
+            .expect("known");
+        let method = Method::from_bytes(method.as_bytes()).expect("a method");
+        let status = |shown: Shown<'_>| {
+            let request = request_for(method.clone(), path, &json!({}));
+            guarded.ask(request, shown).status()
+        };
+        let let_in = |status: StatusCode| {
+            assert_ne!(status, StatusCode::NOT_FOUND, "{method} {path}");
+            !matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
+        };
+        assert_eq!(
+            let_in(status(Shown::Nothing)),
+            *needs == "-",
+            "{method} {path}"
+        );
+        for (position, expected) in who.iter().enumerate() {
+            for shown in [Shown::Token(&tokens[position]), Shown::Key(&keys[position])] {
+                let got = status(shown);
+                assert_eq!(let_in(got), *expected, "{method} {path} {position}: {got}");
+                if !expected {
+                    assert_eq!(got, StatusCode::FORBIDDEN);
+                }
+            }
+        }
+    }
+    let denied = guarded.fixture.state.auth_metrics.denied();
+    assert!(denied > 0);
+}
+
+#[test]
+fn without_an_identity_nobody_learns_which_routes_there_are() {
+    let guarded = guarded();
+    let key = guarded.key("vera");
+    for (method, path) in [
+        (Method::GET, "/api/nothing"),
+        (Method::GET, "/"),
+        (Method::POST, "/metrics"),
+        (Method::DELETE, "/api/auth/login"),
+        (Method::OPTIONS, "/metrics"),
+        (Method::GET, "/api/auth/keys/"),
+        (Method::GET, "/api/auth//keys"),
+    ] {
+        let request = || request_for(method.clone(), path, &json!({}));
+        let response = guarded.ask(request(), Shown::Nothing);
+        assert_eq!(
+            response.status(),
+            StatusCode::UNAUTHORIZED,
+            "{method} {path}"
+        );
+        assert_eq!(
+            response.headers()[WWW_AUTHENTICATE],
+            "Bearer realm=\"veloz\""
+        );
+        let status = guarded.ask(request(), Shown::Key(&key)).status();
+        assert!(
+            matches!(
+                status,
+                StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED
+            ),
+            "{method} {path} {status}"
+        );
+    }
+    let (_, body) = guarded.get("/api/auth/keys", Shown::Nothing);
+    assert_eq!(body["error"], "authentication_required");
+    let (_, body) = guarded.get("/api/auth/keys", Shown::Key(&key));
+    assert_eq!(body["error"], "forbidden");
+    assert_eq!(body["message"], "Required permissions: admin:keys");
+}
+
+#[test]
+fn a_login_answers_as_existing_clients_know_it() {
+    let guarded = guarded();
+    let good = json!({ "user_id": "admin", "password": PASSWORD });
+    let (status, body) = guarded.post("/api/auth/login", &good, Shown::Nothing);
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!(body["token_type"], "Bearer");
+    assert_eq!(body["expires_in"], 3_600);
+    assert!(body["access_token"].is_string() && body["refresh_token"].is_string());
+
+    let refusals = [
+        (
+            json!({ "user_id": "admin", "password": "wrong horse" }),
+            401,
+            "invalid_credentials",
+            None,
+        ),
+        (
+            json!({ "user_id": "nobody", "password": PASSWORD }),
+            401,
+            "invalid_credentials",
+            None,
+        ),
+        (
+            json!({ "user_id": "admin" }),
+            400,
+            "bad_params",
+            Some("password"),
+        ),
+        (
+            json!({ "password": PASSWORD }),
+            400,
+            "bad_params",
+            Some("user_id"),
+        ),
+        (
+            json!({ "user_id": 7, "password": PASSWORD }),
+            400,
+            "bad_params",
+            Some("user_id"),
+        ),
+        (json!([]), 400, "bad_json", None),
+    ];
+    for (body, status, error, field) in refusals {
+        let (got, answer) = guarded.post("/api/auth/login", &body, Shown::Nothing);
+        assert_eq!(got.as_u16(), status, "{answer}");
+        assert_eq!(answer["error"], error);
+        assert_eq!(answer["field"].as_str(), field);
+    }
+}
+
+#[test]
+fn a_body_that_is_none_is_refused_before_anything_reads_it() {
+    let guarded = guarded();
+    let login = |change: &dyn Fn(&mut Request)| {
+        let mut request = request_for(Method::POST, "/api/auth/login", &json!({}));
+        change(&mut request);
+        let (status, body) = guarded.json(request, Shown::Nothing);
+        (
+            status.as_u16(),
+            body["error"].as_str().expect("a code").to_owned(),
+        )
+    };
+    let kind = |kind: &'static str| {
+        login(&|request| {
+            let value = HeaderValue::from_static(kind);
+            request.headers_mut().insert(CONTENT_TYPE, value);
+        })
+    };
+    assert_eq!(
+        kind("text/plain"),
+        (415, "unsupported_media_type".to_owned())
+    );
+    assert_eq!(kind("application/xml").0, 415);
+    let missing = login(&|request| {
+        request.headers_mut().remove(CONTENT_TYPE);
+    });
+    assert_eq!(missing.0, 415);
+    let with = |text: String| login(&|request| *request.body_mut() = Body::from(text.clone()));
+    let deep = format!("{{\"user_id\":{}{}}}", "[".repeat(500), "]".repeat(500));
+    for text in [
+        "",
+        "{",
+        "{\"user_id\":\"a\",\"user_id\":\"b\",\"password\":\"c\"}",
+        "{\"user_id\":NaN}",
+        &deep,
+    ] {
+        assert_eq!(
+            with(text.to_owned()),
+            (400, "bad_json".to_owned()),
+            "{text}"
+        );
+    }
+    let large = format!("{{\"user_id\":\"{}\"}}", "x".repeat(1 << 20));
+    assert_eq!(with(large), (413, "body_too_large".to_owned()));
+    // A stream, whose length nobody says.
+    let part = || Ok::<_, std::convert::Infallible>(Frame::data(Bytes::from(vec![b' '; 1 << 16])));
+    let (status, body) = guarded.json(
+        {
+            let parts = futures_util::stream::iter((0..20).map(move |_| part()));
+            let mut request = request_for(Method::POST, "/api/auth/login", &json!({}));
+            *request.body_mut() = Body::new(StreamBody::new(parts));
+            request
+        },
+        Shown::Nothing,
+    );
+    assert_eq!(
+        (status.as_u16(), &body["error"]),
+        (413, &json!("body_too_large"))
+    );
+}
+
+/// A body of which nothing comes.
+struct Silence;
+
+impl hyper::body::Body for Silence {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        std::task::Poll::Pending
+    }
+}
+
+#[test]
+fn a_body_that_does_not_come_is_not_waited_for() {
+    let guarded = guarded();
+    let mut request = request_for(Method::POST, "/api/auth/login", &json!({}));
+    *request.body_mut() = Body::new(Silence);
+    // Time stands still until nothing else can happen, then jumps.
+    let response = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .expect("a runtime")
+        .block_on(guarded.router.clone().oneshot(request))
+        .expect("infallible");
+    assert_eq!(response.status(), StatusCode::REQUEST_TIMEOUT);
+    let body: Value = serde_json::from_str(&text(response)).expect("JSON");
+    assert_eq!(body["error"], "request_timeout");
+}
+
+#[test]
+fn tokens_are_prolonged_and_ended_and_forged_ones_end_nothing() {
+    let guarded = guarded();
+    let (access, refresh) = guarded.login("tom");
+    let ticket = |access: &str| {
+        guarded
+            .post("/api/auth/stream-ticket", &json!({}), Shown::Token(access))
+            .0
+    };
+    assert_eq!(ticket(&access), StatusCode::OK);
+    let with = |path: &str, token: &str| {
+        guarded.post(path, &json!({ "refresh_token": token }), Shown::Nothing)
+    };
+    let (status, next) = with("/api/auth/refresh", &refresh);
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!(
+        (&next["token_type"], &next["expires_in"]),
+        (&json!("Bearer"), &json!(3_600))
+    );
+
+    for forged in [access.as_str(), "a.b.c", "eyJhbGciOiJub25lIn0.e30."] {
+        let (status, body) = with("/api/auth/logout", forged);
+        assert_eq!(status, StatusCode::UNAUTHORIZED);
+        assert_eq!(body["error"], "invalid_refresh_token");
+        assert_eq!(
+            with("/api/auth/refresh", forged).0,
+            StatusCode::UNAUTHORIZED
+        );
+    }
+    assert_eq!(ticket(&access), StatusCode::OK);
+    let newest = next["refresh_token"].as_str().expect("rotated");
+    let (status, body) = with("/api/auth/logout", newest);
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!(
+        body,
+        json!({ "ok": true, "message": "Logged out successfully" })
+    );
+    assert_eq!(ticket(&access), StatusCode::UNAUTHORIZED);
+    let after = next["access_token"].as_str().expect("a token");
+    let (status, body) = guarded.post("/api/auth/stream-ticket", &json!({}), Shown::Token(after));
+    assert_eq!(status, StatusCode::UNAUTHORIZED);
+    assert_eq!(body["error"], "invalid_token");
+    let (status, body) = guarded.post("/api/auth/refresh", &json!({}), Shown::Nothing);
+    assert_eq!(
+        (status.as_u16(), &body["field"]),
+        (400, &json!("refresh_token"))
+    );
+}
+
+#[test]
+fn an_admin_makes_lists_and_revokes_keys() {
+    let guarded = guarded();
+    let (admin, _) = guarded.login(FIRST_ADMIN);
+    let admin = Shown::Token(&admin);
+    let wanted = json!({
+        "name": "bot",
+        "user_id": "tom",
+        "permissions": ["read:orders", "write"],
+        "expires_at": "2024-02-23T13:00:00Z",
+        "allowed_ips": ["127.0.0.0/8"],
+        "rate_limit": { "capacity": 2, "refill": "0.5" },
+    });
+    let (status, made) = guarded.post("/api/auth/keys", &wanted, admin);
+    assert_eq!(status, StatusCode::CREATED, "{made}");
+    assert_eq!(
+        made["message"],
+        "Store this key securely. It will not be shown again."
+    );
+    let text = |name: &str| made[name].as_str().expect("a text").to_owned();
+    let (key_id, api_key) = (text("key_id"), text("api_key"));
+    assert!(key_id.starts_with("vk_") && key_id.len() == 19);
+    assert!(api_key.starts_with("veloz_") && api_key.len() == 70);
+
+    // Its own rate, and its own permissions.
+    let request = || get_request("/api/auth/keys");
+    let used = guarded.ask(request(), Shown::Key(&api_key));
+    assert_eq!(used.status(), StatusCode::FORBIDDEN);
+    assert_eq!(used.headers()["x-ratelimit-limit"], "2");
+    guarded.ask(request(), Shown::Key(&api_key));
+    let third = guarded.ask(request(), Shown::Key(&api_key));
+    assert_eq!(third.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(third.headers()[RETRY_AFTER], "2");
+    // From elsewhere.
+    let mut elsewhere = request();
+    elsewhere
+        .extensions_mut()
+        .insert(Peer(IpAddr::from([192, 0, 2, 1])));
+    let (status, body) = guarded.json(elsewhere, Shown::Key(&api_key));
+    assert_eq!(
+        (status.as_u16(), &body["error"]),
+        (401, &json!("invalid_api_key"))
+    );
+
+    let (_, listed) = guarded.get("/api/auth/keys", admin);
+    let entry = &listed["keys"][0];
+    assert_eq!(
+        *entry,
+        json!({
+            "key_id": key_id,
+            "user_id": "tom",
+            "name": "bot",
+            "created_at": "2024-02-23T12:00:00.123Z",
+            "last_used_at": "2024-02-23T12:00:00.123Z",
+            "expires_at": "2024-02-23T13:00:00.000Z",
+            "revoked": false,
+            "permissions": ["read:orders", "write:orders", "write:cancel"],
+            "allowed_ips": ["127.0.0.0/8"],
+            "rate_limit": { "capacity": 2, "refill": 0.5 },
+        })
+    );
+
+    let (status, body) = guarded.delete(&format!("/api/auth/keys?key_id={key_id}"), admin);
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!(body, json!({ "ok": true, "key_id": key_id }));
+    let (status, body) = guarded.get("/api/auth/keys", Shown::Key(&api_key));
+    assert_eq!(
+        (status.as_u16(), &body["error"]),
+        (401, &json!("invalid_api_key"))
+    );
+    let (status, body) = guarded.delete("/api/auth/keys?key_id=vk_0", admin);
+    assert_eq!(
+        (status.as_u16(), &body["error"]),
+        (404, &json!("not_found"))
+    );
+    assert_eq!(
+        guarded.delete("/api/auth/keys", admin).0,
+        StatusCode::BAD_REQUEST
+    );
+}
+
+#[test]
+fn a_key_that_cannot_be_meant_is_refused_by_field() {
+    let guarded = guarded();
+    let admin = guarded.key(FIRST_ADMIN);
+    let long = "x".repeat(101);
+    for (body, field) in [
+        (json!({}), "name"),
+        (json!({ "name": "" }), "name"),
+        (json!({ "name": long }), "name"),
+        (json!({ "name": "a\nb" }), "name"),
+        (
+            json!({ "name": "a", "permissions": ["fly"] }),
+            "permissions",
+        ),
+        (json!({ "name": "a", "permissions": [] }), "permissions"),
+        (json!({ "name": "a", "permissions": "read" }), "permissions"),
+        (json!({ "name": "a", "user_id": "nobody" }), "user_id"),
+        (
+            json!({ "name": "a", "expires_at": "yesterday" }),
+            "expires_at",
+        ),
+        (json!({ "name": "a", "expires_at": 1_000 }), "expires_at"),
+        (
+            json!({ "name": "a", "allowed_ips": ["here"] }),
+            "allowed_ips",
+        ),
+        (json!({ "name": "a", "rate_limit": {} }), "capacity"),
+        (
+            json!({ "name": "a", "rate_limit": { "capacity": 0 } }),
+            "capacity",
+        ),
+        (
+            json!({ "name": "a", "rate_limit": { "capacity": 1, "refill": 0 } }),
+            "refill",
+        ),
+        (
+            json!({ "name": "a", "rate_limit": { "capacity": 1, "refill": "0.0001" } }),
+            "refill",
+        ),
+    ] {
+        let (status, answer) = guarded.post("/api/auth/keys", &body, Shown::Key(&admin));
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{body}");
+        assert_eq!(answer["field"], field, "{body}");
+    }
+    let plain = json!({ "name": "a" });
+    let (status, _) = guarded.post("/api/auth/keys", &plain, Shown::Key(&admin));
+    assert_eq!(status, StatusCode::CREATED);
+    let (_, listed) = guarded.get("/api/auth/keys", Shown::Key(&admin));
+    let made = listed["keys"]
+        .as_array()
+        .and_then(|keys| keys.last())
+        .expect("a key");
+    assert_eq!(made["user_id"], "admin", "one's own if nobody is named");
+    assert_eq!(
+        made["permissions"].as_array().map(Vec::len),
+        Some(6),
+        "read and write"
+    );
+}
+
+#[test]
+fn an_admin_gives_lists_and_takes_roles() {
+    let guarded = guarded();
+    let admin = guarded.key(FIRST_ADMIN);
+    let admin = Shown::Key(&admin);
+    let (status, body) = guarded.get("/api/auth/roles", admin);
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!(
+        body,
+        json!({
+            "users": { "admin": ["admin"], "tom": ["trader"], "vera": ["viewer"] },
+            "metrics": {
+                "total_users": 3,
+                "role_counts": { "viewer": 1, "trader": 1, "admin": 1 },
+            },
+            "available_roles": ["viewer", "trader", "admin"],
+        })
+    );
+    let give = json!({ "user_id": "vera", "roles": ["trader"] });
+    let (_, body) = guarded.post("/api/auth/roles", &give, admin);
+    assert_eq!(
+        body,
+        json!({ "ok": true, "user_id": "vera", "roles": ["viewer", "trader"] })
+    );
+    let one = json!({ "user_id": "vera", "role": "admin" });
+    assert_eq!(
+        guarded.post("/api/auth/roles", &one, admin).0,
+        StatusCode::OK
+    );
+    let path = "/api/auth/roles?user_id=vera&roles=admin,trader";
+    let (_, body) = guarded.delete(path, admin);
+    assert_eq!(
+        body,
+        json!({ "ok": true, "user_id": "vera", "removed_roles": ["trader", "admin"] })
+    );
+    let (_, body) = guarded.get("/api/auth/roles?user_id=vera", admin);
+    assert_eq!(body["users"], json!({ "vera": ["viewer"] }));
+
+    for (body, status) in [
+        (json!({ "user_id": "nobody", "roles": ["viewer"] }), 404),
+        (json!({ "user_id": "vera", "roles": ["king"] }), 400),
+        (json!({ "user_id": "vera", "roles": [] }), 400),
+        (json!({ "user_id": "vera" }), 400),
+        (
+            json!({ "user_id": "vera", "roles": ["viewer"], "role": "viewer" }),
+            400,
+        ),
+    ] {
+        assert_eq!(
+            guarded.post("/api/auth/roles", &body, admin).0.as_u16(),
+            status,
+            "{body}"
+        );
+    }
+    let (status, body) = guarded.delete("/api/auth/roles?user_id=admin&role=admin", admin);
+    assert_eq!((status.as_u16(), &body["error"]), (409, &json!("conflict")));
+    assert_eq!(
+        guarded.get("/api/auth/roles?user_id=nobody", admin).0,
+        StatusCode::NOT_FOUND
+    );
+}
+
+static STREAMING: [Route; 2] = [
+    Route {
+        verb: Verb::Get,
+        path: "/api/stream",
+        access: Access::Stream(crate::auth::permission::Permission::ReadMarket),
+        serve: || get(async |who: axum::Extension<crate::auth::Principal>| who.user_id.clone()),
+    },
+    Route {
+        verb: Verb::Post,
+        path: "/api/auth/stream-ticket",
+        access: Access::Needs(crate::auth::permission::Permission::ReadMarket),
+        serve: || post(auth_routes::stream_ticket),
+    },
+];
+
+#[test]
+fn a_ticket_opens_one_stream_and_nothing_else() {
+    let guarded = guarded_by(&STREAMING, with_identities());
+    let key = guarded.key("vera");
+    let ticket = || {
+        let (status, body) = guarded.post("/api/auth/stream-ticket", &json!({}), Shown::Key(&key));
+        assert_eq!(status, StatusCode::OK);
+        assert_eq!(body["expires_in"], 30);
+        body["ticket"].as_str().expect("a ticket").to_owned()
+    };
+    let stream =
+        |query: &str| guarded.ask(get_request(&format!("/api/stream{query}")), Shown::Nothing);
+    assert_eq!(stream("").status(), StatusCode::UNAUTHORIZED);
+    let first = ticket();
+    let opened = stream(&format!("?ticket={first}&last_id=7"));
+    assert_eq!(opened.status(), StatusCode::OK);
+    assert_eq!(text(opened), "vera");
+    assert_eq!(
+        stream(&format!("?ticket={first}")).status(),
+        StatusCode::UNAUTHORIZED
+    );
+    let second = ticket();
+    let elsewhere = request_for(
+        Method::POST,
+        &format!("/api/auth/stream-ticket?ticket={second}"),
+        &json!({}),
+    );
+    assert_eq!(
+        guarded.ask(elsewhere, Shown::Nothing).status(),
+        StatusCode::UNAUTHORIZED
+    );
+    let both = get_request(&format!("/api/stream?ticket={second}"));
+    assert_eq!(
+        guarded.ask(both, Shown::Key(&key)).status(),
+        StatusCode::BAD_REQUEST
+    );
+}
+
+#[test]
+fn the_scrape_token_opens_the_metrics_and_nothing_else() {
+    let guarded = guarded();
+    let scraper = Shown::Token(SCRAPE_TOKEN);
+    let status = |path: &str, shown: Shown<'_>| guarded.ask(get_request(path), shown).status();
+    assert_eq!(status("/metrics", Shown::Nothing), StatusCode::UNAUTHORIZED);
+    assert_eq!(status("/metrics", scraper), StatusCode::OK);
+    assert_eq!(
+        status("/metrics", Shown::Token("scrape-token-of-the-test")),
+        StatusCode::UNAUTHORIZED
+    );
+    assert_eq!(status("/api/auth/keys", scraper), StatusCode::UNAUTHORIZED);
+    assert_eq!(status("/health/live", Shown::Nothing), StatusCode::OK);
+
+    // On a port for scrapers alone.
+    let surface = Surface {
+        trust: Trust::Scraper,
+        reach: Reach::Monitoring,
+        ..on_this_machine()
+    };
+    let guarded = guarded_by(ROUTES, surface);
+    let status = |path: &str, shown: Shown<'_>| guarded.ask(get_request(path), shown).status();
+    assert_eq!(status("/metrics", scraper), StatusCode::OK);
+    assert_eq!(status("/metrics", Shown::Nothing), StatusCode::UNAUTHORIZED);
+    assert_eq!(
+        status("/health/ready", Shown::Nothing),
+        StatusCode::SERVICE_UNAVAILABLE
+    );
+    assert_eq!(status("/api/auth/keys", scraper), StatusCode::UNAUTHORIZED);
+}
+
+#[test]
+fn a_request_says_in_one_way_who_makes_it() {
+    let guarded = guarded();
+    let key = guarded.key(FIRST_ADMIN);
+    let mut both = get_request("/api/auth/keys");
+    both.headers_mut()
+        .insert(AUTHORIZATION, HeaderValue::from_static("Bearer x"));
+    assert_eq!(
+        guarded.ask(both, Shown::Key(&key)).status(),
+        StatusCode::BAD_REQUEST
+    );
+    for odd in ["Basic YTpi", "Bearer", "x"] {
+        let mut request = get_request("/api/auth/keys");
+        request
+            .headers_mut()
+            .insert(AUTHORIZATION, HeaderValue::from_static(odd));
+        let status = guarded.ask(request, Shown::Nothing).status();
+        assert_eq!(status, StatusCode::UNAUTHORIZED, "{odd}");
+    }
+}
+
+#[test]
+fn where_nobody_logs_in_the_routes_of_identities_say_so() {
+    let fixture = fixture();
+    for (method, path, _) in CONTRACT {
+        if !path.starts_with("/api/auth/") {
+            continue;
+        }
+        let method = Method::from_bytes(method.as_bytes()).expect("a method");
+        let response = fixture.ask(request_for(method, path, &json!({})));
+        assert_eq!(response.status(), StatusCode::CONFLICT, "{path}");
+        let body: Value = serde_json::from_str(&text(response)).expect("JSON");
+        assert_eq!(body["error"], "auth_not_configured");
+    }
+}
+
+#[test]
+fn users_have_their_own_bucket_and_those_without_a_name_share_their_addresses() {
+    let surface = Surface {
+        rate: RateRule::per_second(3, 1),
+        ..with_identities()
+    };
+    let guarded = guarded_by(ROUTES, surface);
+    let (tom, _) = guarded.login("tom");
+    let status = |shown: Shown<'_>| guarded.ask(get_request("/api/auth/keys"), shown);
+    let first = status(Shown::Token(&tom));
+    assert_eq!(first.headers()["x-ratelimit-remaining"], "2");
+    for expected in [403, 403, 429] {
+        assert_eq!(status(Shown::Token(&tom)).status().as_u16(), expected);
+    }
+    // The login above took one of the address.
+    for expected in [401, 401, 429, 429] {
+        assert_eq!(status(Shown::Nothing).status().as_u16(), expected);
+    }
+    let probe = guarded.ask(get_request("/health"), Shown::Nothing);
+    assert_eq!(probe.status(), StatusCode::OK);
+}
+
+#[test]
+fn answers_with_secrets_are_not_compressed() {
+    let guarded = guarded();
+    let mut request = request_for(
+        Method::POST,
+        "/api/auth/login",
+        &json!({ "user_id": "tom", "password": PASSWORD }),
+    );
+    request
+        .headers_mut()
+        .insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+    let response = guarded.ask(request, Shown::Nothing);
+    assert_eq!(response.status(), StatusCode::OK);
+    assert!(!response.headers().contains_key(CONTENT_ENCODING));
+}
+
+/// Everything that is secret, said in every way that a client can say it, and looked for everywhere.
+#[test]
+fn no_secret_is_in_any_output() {
+    let guarded = guarded();
+    let mut secrets = vec![
+        PASSWORD.to_owned(),
+        SCRAPE_TOKEN.to_owned(),
+        JWT_SECRET.to_owned(),
+        "canary-password".to_owned(),
+        "canary-token".to_owned(),
+    ];
+    let mut outputs = Vec::new();
+    let log = Lines::up_to(tracing::Level::TRACE, || {
+        let (access, refresh) = guarded.login("tom");
+        let key = guarded.key(FIRST_ADMIN);
+        let made = guarded
+            .post(
+                "/api/auth/keys",
+                &json!({ "name": "bot" }),
+                Shown::Key(&key),
+            )
+            .1;
+        let ticket = guarded
+            .post("/api/auth/stream-ticket", &json!({}), Shown::Token(&access))
+            .1;
+        let bad_login = json!({ "user_id": "canary-password", "password": "canary-password" });
+        let requests = [
+            request_for(Method::POST, "/api/auth/login", &bad_login),
+            request_for(Method::POST, "/api/auth/login", &json!("canary-password")),
+            request_for(
+                Method::POST,
+                "/api/auth/refresh",
+                &json!({ "refresh_token": "canary-token" }),
+            ),
+            request_for(
+                Method::POST,
+                "/api/auth/logout",
+                &json!({ "refresh_token": "canary-token" }),
+            ),
+            get_request("/api/auth/keys?key_id=canary-token"),
+            get_request("/canary-token?x=canary-token"),
+        ];
+        for request in requests {
+            outputs.push(text(guarded.ask(request, Shown::Nothing)));
+        }
+        for shown in [
+            Shown::Token("canary-token"),
+            Shown::Key("canary-token"),
+            Shown::Token(SCRAPE_TOKEN),
+        ] {
+            outputs.push(text(guarded.ask(get_request("/api/auth/keys"), shown)));
+        }
+        outputs.push(text(
+            guarded.ask(get_request("/api/auth/keys"), Shown::Key(&key)),
+        ));
+        outputs.push(text(
+            guarded.ask(get_request("/api/auth/roles"), Shown::Key(&key)),
+        ));
+        outputs.push(text(
+            guarded.ask(get_request("/metrics"), Shown::Token(SCRAPE_TOKEN)),
+        ));
+        secrets.extend([access, refresh, key]);
+        for (body, name) in [(&made, "api_key"), (&ticket, "ticket")] {
+            secrets.push(body[name].as_str().expect("a secret").to_owned());
+        }
+    });
+    assert!(log.contains("a credential was refused"), "{log}");
+    outputs.push(log);
+    outputs.push(format!("{:?}", guarded.fixture.state.auth.is_some()));
+    for secret in &secrets {
+        for output in &outputs {
+            assert!(!output.contains(secret.as_str()), "{secret} in {output}");
+        }
+    }
+}
