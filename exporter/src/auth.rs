@@ -111,6 +111,19 @@ pub enum Via {
     ScrapeToken,
 }
 
+impl Via {
+    /// For the audit log.
+    pub const fn label(&self) -> &'static str {
+        match self {
+            Self::Machine => "machine",
+            Self::Session { .. } => "jwt",
+            Self::Key { .. } => "api_key",
+            Self::Ticket => "ticket",
+            Self::ScrapeToken => "scrape_token",
+        }
+    }
+}
+
 impl Principal {
     /// Whoever is on this machine, where that is enough.
     pub fn machine() -> Self {

@@ -15,6 +15,9 @@ pub use document::document;
 pub use sources::Sources;
 
 use crate::analytics::Analysis;
+use crate::audit::metrics::Loss;
+use crate::audit::record::LogType;
+use crate::audit::writer::QUEUE_MAX;
 use crate::auth::metrics::{Means, Outcome};
 use crate::exposition::Samples;
 use crate::http::requests::{ConnectionEnd, DURATION_BOUNDS_NS, Refusal, SIZE_BOUNDS};
@@ -854,6 +857,48 @@ pub static METRICS: &[Metric] = &[
         &[],
         "Requests of somebody known who may not make them.",
         |from, samples| samples.value(&[], from.auth.denied()),
+    ),
+    // The audit log.
+    counter(
+        "veloz_audit_records_total",
+        &["log_type"],
+        "Audit records on the disk.",
+        |from, samples| {
+            for log_type in LogType::ALL {
+                samples.value(&[log_type.label()], from.audit.written_of(log_type));
+            }
+        },
+    ),
+    counter(
+        "veloz_audit_lost_total",
+        &["cause"],
+        "Audit records that are not in the log: each is an incident.",
+        |from, samples| {
+            for loss in Loss::ALL {
+                samples.value(&[loss.label()], from.audit.lost_by(loss));
+            }
+        },
+    ),
+    gauge(
+        "veloz_audit_queue_used",
+        &[],
+        "Audit records that wait to be written.",
+        |from, samples| samples.value(&[], from.audit.queue_used()),
+    ),
+    gauge(
+        "veloz_audit_queue_size",
+        &[],
+        "Audit records that may wait.",
+        |from, samples| {
+            let _ = from;
+            samples.value(&[], QUEUE_MAX);
+        },
+    ),
+    gauge(
+        "veloz_audit_writable",
+        &[],
+        "1 while the last audit records were written, else 0: then administrative actions are refused.",
+        |from, samples| samples.value(&[], from.audit.is_writable()),
     ),
     // Build and process.
     gauge(

@@ -24,10 +24,14 @@ pub mod shape;
 pub mod tls;
 
 mod admission;
+mod audit_routes;
 mod auth_routes;
 mod credentials;
 mod pages;
 
+use crate::audit::metrics::AuditMetrics;
+use crate::audit::record::{Entry, LogType};
+use crate::audit::writer::AuditLog;
 use crate::auth::Auth;
 use crate::auth::digest::SecretDigest;
 use crate::auth::metrics::AuthMetrics;
@@ -50,10 +54,12 @@ use problem::{Code, Problem};
 use rate::{BucketClock, Buckets, ClientBuckets, RateRule};
 use requests::RequestMetrics;
 use routes::{ROUTES, Route};
+use serde_json::json;
 use shape::ShapeLimits;
 use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Semaphore;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{DefaultPredicate, Predicate};
@@ -102,6 +108,12 @@ pub struct HttpState {
     pub auth_metrics: Arc<AuthMetrics>,
     /// Recognises the scraper's token, when there is one.
     pub scrape_token: Option<SecretDigest>,
+    /// Takes audit records; `None` where none are kept.
+    pub audit: Option<AuditLog>,
+    /// What the audit log knows about itself.
+    pub audit_metrics: Arc<AuditMetrics>,
+    /// Gives turns to who reads the audit log.
+    pub audit_readers: Semaphore,
     /// Reads the process' state.
     pub process: fn() -> ProcessStats,
     /// The metrics page with its heads rendered.
@@ -112,6 +124,27 @@ impl HttpState {
     /// The page of all metrics.
     pub fn all_metrics() -> Page {
         Page::new(METRICS)
+    }
+
+    /// Gives a record of now, where records are kept.
+    fn record(&self, entry: impl FnOnce(UnixMs) -> Entry) {
+        if let Some(audit) = &self.audit {
+            audit.record(entry((self.unix)()));
+        }
+    }
+
+    /// Gives a record of an administrative action and waits until it is on the disk: before it is done.
+    ///
+    /// # Errors
+    /// `audit_unavailable`; then it must not be done.
+    async fn record_first(&self, entry: Entry) -> Result<(), Problem> {
+        match &self.audit {
+            Some(audit) => audit
+                .record_durably(entry)
+                .await
+                .map_err(|_| audit_routes::unavailable()),
+            None => Ok(()),
+        }
     }
 
     fn health(&self, now: Nanos) -> Health {
@@ -212,7 +245,7 @@ fn router_of(table: &'static [Route], state: Arc<HttpState>, surface: Surface) -
         table,
         state: Arc::clone(&state),
     });
-    let requests = Arc::clone(&state.requests);
+    let of_panics = Arc::clone(&state);
     let routes = routes
         .fallback(|| async { Problem::new(Code::NotFound, "no such path") })
         .method_not_allowed_fallback(|| async {
@@ -241,8 +274,8 @@ fn router_of(table: &'static [Route], state: Arc<HttpState>, surface: Surface) -
         ))
         .layer(CatchPanicLayer::custom(
             move |panic: Box<dyn Any + Send + 'static>| {
-                requests.panicked();
-                panicked(panic.as_ref())
+                of_panics.requests.panicked();
+                panicked(&of_panics, panic.as_ref())
             },
         ))
         .layer(middleware::from_fn_with_state(port, exchange::surround))
@@ -261,7 +294,7 @@ impl Predicate for Harmless {
 }
 
 /// What a panic becomes.
-fn panicked(panic: &(dyn Any + Send + 'static)) -> Response {
+fn panicked(state: &HttpState, panic: &(dyn Any + Send + 'static)) -> Response {
     let text = panic
         .downcast_ref::<&str>()
         .copied()
@@ -273,6 +306,10 @@ fn panicked(panic: &(dyn Any + Send + 'static)) -> Response {
         panic = text,
         "a handler panicked"
     );
+    state.record(|at| {
+        let details = json!({ "component": "gateway", "panic": text });
+        Entry::of_system(LogType::Error, "handler_panicked", at, details)
+    });
     Problem::new(
         Code::Internal,
         "the handler failed; the failure is counted and logged",

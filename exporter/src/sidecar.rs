@@ -3,6 +3,9 @@
 //! Owns: [`start`], [`SidecarHandle`]. Does not: drain or serve itself. Invariants: what cannot work is
 //! found before a thread starts; a panic in a thread is told to who started it; stopping is bounded.
 
+use crate::audit::metrics::AuditMetrics;
+use crate::audit::store::{AuditConfig, AuditError, AuditStore};
+use crate::audit::writer::queue;
 use crate::auth::digest::SecretDigest;
 use crate::auth::metrics::AuthMetrics;
 use crate::auth::{Auth, AuthConfig, AuthStartError};
@@ -25,7 +28,7 @@ use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use veloz_core::edge::clock::Clock;
 use veloz_core::edge::cpu::{Outcome, leave_core_cpu, lower_priority};
@@ -46,6 +49,8 @@ pub struct ExporterConfig {
     pub http: HttpConfig,
     /// Users, keys and tokens; without it nobody has to say who he is.
     pub auth: Option<AuthConfig>,
+    /// Where audit records go; without it none are kept.
+    pub audit: Option<AuditConfig>,
     /// What scrapers show, where identities count or the monitoring port is not on loopback.
     pub scrape_token: Option<SecretString>,
     /// From which age on the core's heartbeat means that it stands still.
@@ -61,6 +66,7 @@ impl Default for ExporterConfig {
         Self {
             http: HttpConfig::default(),
             auth: None,
+            audit: None,
             scrape_token: None,
             heartbeat_age_max: Nanos::from_secs(1),
             core_cpu: None,
@@ -78,6 +84,9 @@ pub enum StartError {
     /// Nobody could log in.
     #[error(transparent)]
     Auth(#[from] AuthStartError),
+    /// Nothing could be recorded.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
     /// The system gave no thread or no event queue.
     #[error("cannot start the {thread} thread: {cause}")]
     Thread {
@@ -100,6 +109,7 @@ pub struct StopError {
 
 const DRAIN: &str = "veloz-drain";
 const HTTP: &str = "veloz-http";
+const AUDIT: &str = "veloz-audit";
 
 /// The running sidecar. Dropping it asks the threads to end but does not wait; [`SidecarHandle::stop`] does.
 pub struct SidecarHandle {
@@ -107,6 +117,8 @@ pub struct SidecarHandle {
     url: String,
     drain: Running,
     http: Running,
+    /// Ends when nobody can give it a record any more.
+    audit: Option<Running>,
     /// Both threads end when their sender goes.
     stop_drain: mpsc::Sender<()>,
     stop_http: watch::Sender<()>,
@@ -167,6 +179,16 @@ pub fn start(
     let url = format!("{}://{address}", ports.scheme());
     let monitoring = ports.monitoring_address();
 
+    let audit_metrics = Arc::new(AuditMetrics::default());
+    let (audit, audit_writer) = config
+        .audit
+        .map(|audit| {
+            let (store, findings) = AuditStore::open(&audit, UnixMs::now())?;
+            Ok::<_, AuditError>(queue(store, findings, Arc::clone(&audit_metrics)))
+        })
+        .transpose()?
+        .unzip();
+
     let instruments = Arc::new(instruments.clone());
     let counters = reader.counters.clone();
     let gauges = reader.gauges.clone();
@@ -193,6 +215,9 @@ pub fn start(
         auth,
         auth_metrics,
         scrape_token,
+        audit,
+        audit_metrics,
+        audit_readers: Semaphore::new(1),
         process: ProcessStats::read,
         page: HttpState::all_metrics(),
     });
@@ -214,6 +239,13 @@ pub fn start(
     let drain = spawn(DRAIN, config.core_cpu, Arc::clone(&on_panic), move || {
         drain_until(drain, clock, &stop);
     })?;
+    let audit = audit_writer
+        .map(|writer| {
+            spawn(AUDIT, config.core_cpu, Arc::clone(&on_panic), move || {
+                writer.run(UnixMs::now);
+            })
+        })
+        .transpose()?;
     let (stop_http, stop) = watch::channel(());
     let http = spawn(HTTP, config.core_cpu, on_panic, move || {
         runtime.block_on(serve_all(doors, &requests, &stop));
@@ -229,6 +261,7 @@ pub fn start(
         url,
         drain,
         http,
+        audit,
         stop_drain,
         stop_http,
         view: View {
@@ -258,8 +291,9 @@ impl SidecarHandle {
         self.view.status(self.view.clock.now())
     }
 
-    /// Ends both threads: the drain empties the rings first, so call it after the core has stopped;
-    /// answers under way are finished. Waits at most `bound` for both together.
+    /// Ends all threads: the drain empties the rings first, so call it after the core has stopped;
+    /// answers under way are finished, and then what waits for the audit log is written. Waits at most
+    /// `bound` for all together.
     ///
     /// # Errors
     /// [`StopError`] names the first thread that did not end in time.
@@ -269,7 +303,8 @@ impl SidecarHandle {
         let until = Instant::now() + bound;
         let drain = self.drain.join(until, bound);
         let http = self.http.join(until, bound);
-        drain.and(http)
+        let audit = self.audit.map(|audit| audit.join(until, bound));
+        drain.and(http).and(audit.unwrap_or(Ok(())))
     }
 }
 

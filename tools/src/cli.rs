@@ -82,6 +82,9 @@ pub enum Command {
     /// Who may log in to the server
     #[command(subcommand)]
     User(UserCommand),
+    /// What the server wrote down about who did what
+    #[command(subcommand)]
+    Audit(AuditCommand),
 }
 
 /// Arguments of `run`.
@@ -211,6 +214,17 @@ pub struct CheckArgs {
     /// Print one JSON object instead of text
     #[arg(long)]
     pub json: bool,
+}
+
+/// What to do with audit records.
+#[derive(Clone, Debug, Subcommand)]
+pub enum AuditCommand {
+    /// Read every record, and name the first that was changed, removed or added
+    Verify {
+        /// The directory [default: audit.dir]
+        #[arg(value_name = "DIR")]
+        directory: Option<PathBuf>,
+    },
 }
 
 /// What to do with users.

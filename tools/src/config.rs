@@ -19,7 +19,7 @@ pub mod private_file;
 pub mod secret;
 pub mod trading;
 
-use auth::AuthSection;
+use auth::{AuditSection, AuthSection};
 use contradictions::contradictions;
 use http::HttpSection;
 use kind::Kind;
@@ -59,6 +59,8 @@ pub struct Config {
     pub http: HttpSection,
     /// Who may do what.
     pub auth: AuthSection,
+    /// What is written down about it.
+    pub audit: AuditSection,
     /// Log lines.
     pub log: LogSection,
     /// The simulated venue inside the process.

@@ -3,7 +3,9 @@
 use clap::Parser as _;
 use std::process::ExitCode;
 use veloz::cli::{Cli, Command, ConfigCommand, EXIT_FAILURE, EXIT_OK, EXIT_USAGE};
-use veloz::{cancel_all, config, machine_check, record, replay, run, simulation, user, venue};
+use veloz::{
+    audit, cancel_all, config, machine_check, record, replay, run, simulation, user, venue,
+};
 
 fn main() -> ExitCode {
     ExitCode::from(command())
@@ -68,6 +70,7 @@ fn command() -> u8 {
         Command::Import(arguments) => replay::import(&arguments),
         Command::Export(arguments) => replay::export(&arguments),
         Command::Check(arguments) => machine_check::check(&loaded, arguments.json),
+        Command::Audit(command) => audit::audit(&loaded.config, &command),
         Command::User(command) => user::user(&loaded.config, &command),
         Command::Venue(_) | Command::Simulate(_) => {
             unreachable!("served above, without a configuration")

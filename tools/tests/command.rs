@@ -256,6 +256,28 @@ fn the_first_admin_logs_in_makes_a_key_and_users_come_and_go_while_it_runs() {
         }
     }
     assert_eq!(login("tom").0, 200);
+
+    running.signal(libc::SIGTERM);
+    running.wait_for("the last line", |entry| entry["message"] == "stopped");
+    let audit = directory.path().join("audit");
+    let verify = || run_to_end(&["audit", "verify", &audit.display().to_string()]);
+    let whole = verify();
+    assert_eq!(whole.status.code(), Some(0), "{}", stderr(&whole));
+    assert!(stdout(&whole).contains(": whole, "), "{}", stdout(&whole));
+    let auth = std::fs::read_dir(&audit)
+        .expect("there")
+        .map(|entry| entry.expect("an entry").path())
+        .find(|path| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            name.starts_with("auth_")
+        })
+        .expect("logins were recorded");
+    let text = std::fs::read_to_string(&auth).expect("read");
+    std::fs::write(&auth, text.replacen("login_success", "login_nothing", 1)).expect("written");
+    let changed = verify();
+    assert_eq!(changed.status.code(), Some(1));
+    let words = stderr(&changed);
+    assert!(words.contains(":1: record 1 was changed"), "{words}");
 }
 
 #[test]

@@ -198,7 +198,10 @@ impl Segment {
             Self::Live(_) => file.take(TEXT_BYTES_MAX).read_to_end(&mut text)?,
         };
         if read as u64 == TEXT_BYTES_MAX {
-            return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is too large"));
+            return Err(io::Error::new(
+                io::ErrorKind::FileTooLarge,
+                "it is too large",
+            ));
         }
         Ok(text)
     }
@@ -405,7 +408,9 @@ mod tests {
         };
         anchor.set(LogType::Order, ends);
         anchor.write(directory.path()).expect("written");
-        let read = Anchor::read(directory.path()).expect("read").expect("there");
+        let read = Anchor::read(directory.path())
+            .expect("read")
+            .expect("there");
         assert_eq!(read, anchor);
         assert_eq!(read.of(LogType::Order), Some(ends));
         assert_eq!(read.of(LogType::Auth), None);

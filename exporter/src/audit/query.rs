@@ -60,7 +60,9 @@ pub enum QueryError {
     #[error("the audit log cannot be read: {0}")]
     Io(#[from] io::Error),
     /// There is more than one query may read.
-    #[error("the range holds more than one query reads: narrow start_time and end_time, or name a type")]
+    #[error(
+        "the range holds more than one query reads: narrow start_time and end_time, or name a type"
+    )]
     TooMuch,
 }
 
@@ -142,8 +144,14 @@ impl AuditQuery {
     fn fit(&self, log_type: LogType, line: &[u8]) -> Option<Fit> {
         let seen: Seen<'_> = serde_json::from_slice(line).ok()?;
         let at = UnixMs::parse(&seen.datetime)?;
-        let fits = self.user_id.as_ref().is_none_or(|user| *user == seen.user_id)
-            && self.action.as_ref().is_none_or(|action| *action == seen.action)
+        let fits = self
+            .user_id
+            .as_ref()
+            .is_none_or(|user| *user == seen.user_id)
+            && self
+                .action
+                .as_ref()
+                .is_none_or(|action| *action == seen.action)
             && self.from.is_none_or(|from| at >= from)
             && self.until.is_none_or(|until| at <= until);
         fits.then(|| Fit {
@@ -246,7 +254,10 @@ mod tests {
         let (records, total) = run(directory.path(), &all());
         assert_eq!((records.len(), total), (12, 12));
         assert_eq!(records[0].0, "logout");
-        assert_eq!(records[8].0, "order_placed", "between the third and the fourth login");
+        assert_eq!(
+            records[8].0, "order_placed",
+            "between the third and the fourth login"
+        );
         let mut paged = Vec::new();
         for offset in (0..15).step_by(5) {
             let query = AuditQuery {

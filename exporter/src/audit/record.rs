@@ -51,7 +51,9 @@ impl LogType {
 
     /// The type of this name.
     pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|log_type| log_type.label() == name)
+        Self::ALL
+            .into_iter()
+            .find(|log_type| log_type.label() == name)
     }
 }
 
@@ -130,7 +132,9 @@ pub fn seal(entry: &Entry, head: Link) -> (String, Link) {
         entry.log_type.label(),
         Value::from(short(&entry.action)),
         Value::from(short(&entry.user_id)),
-        entry.address.map_or(Value::Null, |address| address.to_string().into()),
+        entry
+            .address
+            .map_or(Value::Null, |address| address.to_string().into()),
         Value::from(short(&entry.request_id)),
         to_hex(&head.hash),
     );
@@ -326,7 +330,10 @@ pub(crate) mod tests {
             Err(BadRecord::Changed { seq: 1 })
         );
         for bad in ["", "{}", "null", &first[..first.len() - 5]] {
-            assert_eq!(check(bad.as_bytes(), Link::NONE), Err(BadRecord::NotARecord));
+            assert_eq!(
+                check(bad.as_bytes(), Link::NONE),
+                Err(BadRecord::NotARecord)
+            );
         }
     }
 
@@ -335,12 +342,18 @@ pub(crate) mod tests {
         let mut entry = entry(LogType::Access, "x", 1);
         entry.user_id = "a\n\"}\u{0}".repeat(1_000);
         entry.request_id = "\r\n".repeat(1_000);
-        entry.details.insert("text".to_owned(), "x".repeat(100_000).into());
+        entry
+            .details
+            .insert("text".to_owned(), "x".repeat(100_000).into());
         let (line, _) = seal(&entry, Link::NONE);
         assert_eq!(line.matches('\n').count(), 1);
         assert!(line.len() < 2_000, "{} bytes", line.len());
         let record: Value = serde_json::from_str(&line).expect("JSON");
-        assert!(record["details"]["left_out_bytes"].as_u64().is_some_and(|bytes| bytes > 100_000));
+        assert!(
+            record["details"]["left_out_bytes"]
+                .as_u64()
+                .is_some_and(|bytes| bytes > 100_000)
+        );
     }
 
     #[test]

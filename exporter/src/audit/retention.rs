@@ -89,8 +89,8 @@ impl AuditStore {
         stats: &mut ArchiveStats,
     ) -> io::Result<()> {
         let text = segment.read(directory)?;
-        let Segment::Archived(ArchiveFile { log_type, .. }) | Segment::Live(LiveFile { log_type, .. }) =
-            segment;
+        let (Segment::Archived(ArchiveFile { log_type, .. })
+        | Segment::Live(LiveFile { log_type, .. })) = segment;
         if let Some((last, _)) = last_record(&text)
             && last.seq > self.ends(*log_type).start.seq
         {
@@ -204,7 +204,8 @@ mod tests {
             let kept = BTreeSet::from([second.clone()]);
             if log_type.is_archived() {
                 assert_eq!((stats.archived_files, stats.deleted_files), (1, 0));
-                let with_packed: BTreeSet<_> = kept.iter().cloned().chain([packed.clone()]).collect();
+                let with_packed: BTreeSet<_> =
+                    kept.iter().cloned().chain([packed.clone()]).collect();
                 assert_eq!(names(directory.path()), with_packed);
                 assert_eq!(verify(directory.path()).expect("read").records(), 3);
                 let late = UnixMs(NOON + 2 * days * DAY - 1);

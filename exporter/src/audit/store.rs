@@ -160,6 +160,11 @@ impl AuditStore {
         Ok((store, findings))
     }
 
+    /// Days that every type is kept at least.
+    pub fn retention_days_min(&self) -> u32 {
+        self.retention_days_min
+    }
+
     /// Where the files are.
     pub fn directory(&self) -> &Path {
         &self.directory
@@ -180,7 +185,10 @@ impl AuditStore {
                 copies.push_str(lines);
                 self.anchor.set(log_type, stream.ends);
             }
-            written.insert(log_type, result.map(|_| ()).map_err(|error| error.to_string()));
+            written.insert(
+                log_type,
+                result.map(|_| ()).map_err(|error| error.to_string()),
+            );
         }
         if written.values().any(Result::is_ok)
             && let Err(error) = self.anchor.write(&self.directory)
@@ -621,7 +629,10 @@ pub(super) mod tests {
         write(&mut store, LogType::Auth, &[NOON; 6]);
         write(&mut store, LogType::Auth, &[NOON; 1]);
         let names = names(directory.path());
-        assert_eq!(names[..2], ["auth_2026-02-23.ndjson", "auth_2026-02-23.1.ndjson"]);
+        assert_eq!(
+            names[..2],
+            ["auth_2026-02-23.ndjson", "auth_2026-02-23.1.ndjson"]
+        );
         assert!(names.len() > 2);
         let report = verify(directory.path()).expect("read");
         assert_eq!((report.fault.clone(), report.records()), (None, 7));

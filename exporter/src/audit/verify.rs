@@ -62,7 +62,11 @@ impl fmt::Display for Fault {
                 last + 1
             ),
             Self::NoAnchor { log_type } => {
-                write!(f, "{}: anchor.json does not know these records", log_type.label())
+                write!(
+                    f,
+                    "{}: anchor.json does not know these records",
+                    log_type.label()
+                )
             }
         }
     }
@@ -249,7 +253,9 @@ mod tests {
         });
         assert_eq!(
             fault.as_deref(),
-            Some("auth_2026-02-23.ndjson:5: record 5 was changed: its hash does not fit its content")
+            Some(
+                "auth_2026-02-23.ndjson:5: record 5 was changed: its hash does not fit its content"
+            )
         );
     }
 

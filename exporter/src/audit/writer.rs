@@ -50,7 +50,7 @@ pub struct AuditLog {
     sender: SyncSender<Message>,
     metrics: Arc<AuditMetrics>,
     directory: PathBuf,
-    confirm_time_max: Duration,
+    retention_days_min: u32,
 }
 
 /// The other end; runs on a thread of its own.
@@ -75,7 +75,7 @@ pub fn queue(
         sender,
         metrics: Arc::clone(&metrics),
         directory: store.directory().to_owned(),
-        confirm_time_max: CONFIRM_TIME_MAX,
+        retention_days_min: store.retention_days_min(),
     };
     for finding in findings {
         tracing::error!(component = "audit", details = ?finding.details, "the audit log is damaged");
@@ -112,8 +112,11 @@ impl AuditLog {
             entry,
             confirm: Some(confirm),
         })?;
-        let confirmed = tokio::time::timeout(self.confirm_time_max, confirmed).await;
-        confirmed.ok().and_then(Result::ok).unwrap_or(Err(Unwritten))
+        let confirmed = tokio::time::timeout(CONFIRM_TIME_MAX, confirmed).await;
+        confirmed
+            .ok()
+            .and_then(Result::ok)
+            .unwrap_or(Err(Unwritten))
     }
 
     /// Packs and deletes what is old enough.
@@ -124,6 +127,11 @@ impl AuditLog {
         let (done, finished) = oneshot::channel();
         self.send(Message::Archive { now, done })?;
         finished.await.map_err(|_| Unwritten)
+    }
+
+    /// Days that every type is kept at least.
+    pub fn retention_days_min(&self) -> u32 {
+        self.retention_days_min
     }
 
     /// Where the files are, for who reads them.
@@ -177,7 +185,9 @@ impl AuditWriter {
         self.tell_losses(&mut entries, now);
         let written = self.write(&entries);
         for (log_type, confirm) in confirms {
-            let result = written[&log_type].as_ref().map_or(Err(Unwritten), |()| Ok(()));
+            let result = written[&log_type]
+                .as_ref()
+                .map_or(Err(Unwritten), |()| Ok(()));
             // Whoever asked may have given up.
             let _ = confirm.send(result);
         }
@@ -226,7 +236,8 @@ impl AuditWriter {
             }
         }
         if !written.is_empty() {
-            self.metrics.set_writable(written.values().all(Result::is_ok));
+            self.metrics
+                .set_writable(written.values().all(Result::is_ok));
         }
         written
     }
@@ -234,7 +245,11 @@ impl AuditWriter {
     fn tidy(&mut self, now: UnixMs) -> ArchiveStats {
         let stats = self.store.apply_retention(now);
         for error in &stats.errors {
-            tracing::error!(component = "audit", error, "old audit records were not packed");
+            tracing::error!(
+                component = "audit",
+                error,
+                "old audit records were not packed"
+            );
         }
         if stats.archived_files + stats.deleted_files > 0 {
             tracing::info!(
@@ -297,8 +312,7 @@ mod tests {
         page.records
             .iter()
             .map(|record| {
-                let record: serde_json::Value =
-                    serde_json::from_str(record.get()).expect("JSON");
+                let record: serde_json::Value = serde_json::from_str(record.get()).expect("JSON");
                 record["action"].as_str().expect("a text").to_owned()
             })
             .collect()
@@ -307,7 +321,9 @@ mod tests {
     #[test]
     fn what_is_given_is_written_and_confirmed() {
         let mut fixture = fixture();
-        fixture.log.record(entry(LogType::Auth, "login_success", NOON));
+        fixture
+            .log
+            .record(entry(LogType::Auth, "login_success", NOON));
         let log = fixture.log.clone();
         let confirmed = block_on(async {
             let durable = log.record_durably(entry(LogType::ApiKey, "api_key_created", NOON + 1));
@@ -352,12 +368,18 @@ mod tests {
     fn a_full_queue_loses_what_comes_then_and_counts_it() {
         let mut fixture = fixture();
         for _ in 0..QUEUE_MAX {
-            fixture.log.record(entry(LogType::Order, "order_placed", NOON));
+            fixture
+                .log
+                .record(entry(LogType::Order, "order_placed", NOON));
         }
         assert_eq!(fixture.metrics.queue_used(), QUEUE_MAX as u64);
-        fixture.log.record(entry(LogType::Order, "order_placed", NOON));
+        fixture
+            .log
+            .record(entry(LogType::Order, "order_placed", NOON));
         assert_eq!(fixture.metrics.lost_by(Loss::QueueFull), 1);
-        let durable = fixture.log.record_durably(entry(LogType::ApiKey, "x", NOON));
+        let durable = fixture
+            .log
+            .record_durably(entry(LogType::ApiKey, "x", NOON));
         assert_eq!(block_on(durable), Err(Unwritten));
         fixture.writer.step(None, UnixMs(NOON));
         assert_eq!(fixture.metrics.queue_used() as usize, QUEUE_MAX - BATCH_MAX);
@@ -367,10 +389,14 @@ mod tests {
     #[test]
     fn a_writer_that_does_not_answer_is_not_waited_for() {
         let fixture = fixture();
-        let durable = fixture.log.record_durably(entry(LogType::ApiKey, "x", NOON));
+        let durable = fixture
+            .log
+            .record_durably(entry(LogType::ApiKey, "x", NOON));
         assert_eq!(block_on(durable), Err(Unwritten));
         drop(fixture.writer);
-        let durable = fixture.log.record_durably(entry(LogType::ApiKey, "x", NOON));
+        let durable = fixture
+            .log
+            .record_durably(entry(LogType::ApiKey, "x", NOON));
         assert_eq!(block_on(durable), Err(Unwritten));
         assert_eq!(fixture.metrics.lost_by(Loss::Ended), 1);
     }
@@ -381,14 +407,20 @@ mod tests {
         fixture.log.record(entry(LogType::Access, "get", NOON));
         fixture.writer.step(None, UnixMs(NOON));
         let exists = |fixture: &Fixture| {
-            fixture.log.directory().join("access_2026-02-23.ndjson").exists()
+            fixture
+                .log
+                .directory()
+                .join("access_2026-02-23.ndjson")
+                .exists()
         };
         fixture.writer.step(None, UnixMs(NOON + 14 * DAY));
         assert!(exists(&fixture));
         fixture.writer.step(None, UnixMs(NOON + 15 * DAY));
         assert!(!exists(&fixture));
 
-        fixture.log.record(entry(LogType::Access, "get", NOON + 15 * DAY));
+        fixture
+            .log
+            .record(entry(LogType::Access, "get", NOON + 15 * DAY));
         fixture.writer.step(None, UnixMs(NOON + 15 * DAY));
         let log = fixture.log.clone();
         let stats = block_on(async {

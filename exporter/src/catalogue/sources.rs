@@ -2,6 +2,7 @@
 //!
 //! Owns: [`Sources`], all of one moment, and the few sums that several metrics need. Does not: name metrics.
 
+use crate::audit::metrics::AuditMetrics;
 use crate::auth::metrics::AuthMetrics;
 use crate::exposition::Samples;
 use crate::health::Heartbeat;
@@ -40,6 +41,8 @@ pub struct Sources<'a> {
     pub log: &'a LogCounts,
     /// Who was let in, and who was not.
     pub auth: &'a AuthMetrics,
+    /// What the audit log knows about itself.
+    pub audit: &'a AuditMetrics,
     /// The process as the kernel sees it.
     pub process: &'a ProcessStats,
 }

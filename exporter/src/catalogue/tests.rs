@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::analytics::EquityRecorder;
+use crate::audit::metrics::AuditMetrics;
 use crate::auth::metrics::AuthMetrics;
 use crate::exposition::{Format, Page};
 use crate::http::requests::{Answer, Observation, RequestMetrics};
@@ -198,6 +199,7 @@ fn page(format: Format) -> String {
             requests: &requests,
             log: &log,
             auth: &auth,
+            audit: &AuditMetrics::default(),
             process: &process,
         },
         format,

@@ -11,14 +11,16 @@ use super::problem::{Code, Problem};
 use super::rate::Verdict;
 use super::routes::{self, Access, Route};
 use super::{Port, Trust, guard, shape};
+use crate::audit::record::LogType;
 use crate::auth::metrics::{Means, Outcome};
 use crate::auth::permission::Permission;
 use crate::auth::{Auth, Principal, Refused};
 use crate::wall::UnixMs;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderName};
+use axum::http::{Extensions, HeaderMap, HeaderName};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -81,12 +83,13 @@ pub(super) async fn admit(
         port.state.requests.rate_limited();
         too_many(wait).into_response()
     } else {
-        match found.and_then(|principal| may(&port, route, principal)) {
+        match found.and_then(|principal| may(&port, route, principal, &caller)) {
             Ok(principal) => {
-                if let Some(principal) = principal {
-                    request.extensions_mut().insert(principal);
-                }
-                next.run(request).await
+                request.extensions_mut().extend(carrying(principal.clone()));
+                let mut response = next.run(request).await;
+                // For who records what came of it.
+                response.extensions_mut().extend(carrying(principal));
+                response
             }
             Err(refusal) => refusal.into_response(),
         }
@@ -95,6 +98,14 @@ pub(super) async fn admit(
         state_rate(response.headers_mut(), verdict, now);
     }
     response
+}
+
+fn carrying(principal: Option<Principal>) -> Extensions {
+    let mut extensions = Extensions::new();
+    if let Some(principal) = principal {
+        extensions.insert(principal);
+    }
+    extensions
 }
 
 /// Who asks: `None` where nobody has to say, or nobody did.
@@ -138,6 +149,14 @@ fn identify(
                     reason = refused.label(),
                     "a credential was refused"
                 );
+                port.state.record(|at| {
+                    let details = json!({
+                        "reason": refused.label(),
+                        "method": request.method().as_str(),
+                        "endpoint": route.map_or(routes::UNMATCHED, |route| route.path),
+                    });
+                    caller.entry(LogType::Auth, "authentication_failed", "", details, at)
+                });
                 Problem::from(refused)
             })
         }
@@ -163,6 +182,7 @@ fn may(
     port: &Port,
     route: Option<&Route>,
     principal: Option<Principal>,
+    caller: &Caller,
 ) -> Result<Option<Principal>, Problem> {
     let access = route.map(|route| route.access);
     let Some(who) = &principal else {
@@ -185,6 +205,21 @@ fn may(
         None => Ok(principal),
         Some(needed) => {
             port.state.auth_metrics.count_denied();
+            port.state.record(|at| {
+                let details = json!({
+                    "permission": needed.label(),
+                    "method": route.map(|route| route.verb.method().as_str().to_owned()),
+                    "endpoint": route.map_or(routes::UNMATCHED, |route| route.path),
+                    "auth_method": who.via.label(),
+                });
+                caller.entry(
+                    LogType::Auth,
+                    "permission_denied",
+                    &who.user_id,
+                    details,
+                    at,
+                )
+            });
             Err(Problem::new(
                 Code::Forbidden,
                 format!("Required permissions: {}", needed.label()),

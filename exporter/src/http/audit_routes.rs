@@ -9,9 +9,7 @@ use super::exchange::Caller;
 use super::pages::json_answer;
 use super::problem::{Code, Problem};
 use super::query::Query;
-use crate::audit::query::{
-    AuditQuery, LIMIT_DEFAULT, LIMIT_MAX, OFFSET_MAX, QueryError, overview,
-};
+use crate::audit::query::{AuditQuery, LIMIT_DEFAULT, LIMIT_MAX, OFFSET_MAX, QueryError, overview};
 use crate::audit::record::LogType;
 use crate::audit::retention::retention_days;
 use crate::audit::store::FILE_BYTES_MAX;
@@ -160,7 +158,13 @@ pub(super) async fn archive(
 ) -> Answer {
     let audit = audit_of(&state)?;
     let now = (state.unix)();
-    let entry = caller.entry(LogType::Auth, "audit_archive", &principal.user_id, json!({}), now);
+    let entry = caller.entry(
+        LogType::Auth,
+        "audit_archive",
+        &principal.user_id,
+        json!({}),
+        now,
+    );
     state.record_first(entry).await?;
     let stats = audit.archive(now).await.map_err(|_| unavailable())?;
     if let Some(error) = stats.errors.first()

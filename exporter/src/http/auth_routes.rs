@@ -11,13 +11,14 @@ use super::pages::json_answer;
 use super::problem::{Code, Problem};
 use super::query::Query;
 use super::rate::RateRule;
+use crate::audit::record::LogType;
 use crate::auth::document::ApiKey;
 use crate::auth::keys::{KeyFault, KeySpec, new_secret};
 use crate::auth::permission::{Permissions, Role};
 use crate::auth::store::StoreError;
 use crate::auth::tickets::TICKET_LIFE_MS;
 use crate::auth::users::UserFault;
-use crate::auth::{Auth, LoginFault, Principal, blocking};
+use crate::auth::{Auth, LoginFault, Principal, TokenPair, blocking};
 use crate::http::addresses::Network;
 use crate::wall::UnixMs;
 use axum::Extension;
@@ -55,37 +56,78 @@ pub(super) async fn login(
 ) -> Answer {
     let auth = auth_of(&state)?;
     let fields = body::read_json(request).await?;
-    let user_id = fields.text("user_id")?.to_owned();
+    let user_id = fields.text("user_id")?;
     let password = fields.text("password")?.into();
-    let pair = auth
-        .login(user_id, password, caller.address, (state.unix)())
-        .await?;
-    Ok(sensitive(&json!({
-        "access_token": pair.access_token,
-        "refresh_token": pair.refresh_token,
-        "token_type": "Bearer",
-        "expires_in": pair.expires_in_s,
-    })))
+    let now = (state.unix)();
+    let result = auth
+        .login(user_id.to_owned(), password, caller.address, now)
+        .await;
+    let (action, reason) = match &result {
+        Ok(_) => ("login_success", None),
+        Err(LoginFault::TooMany(_)) => ("login_failed", Some("rate_limited")),
+        Err(LoginFault::Store(_)) => ("login_failed", Some("storage")),
+        Err(LoginFault::Credentials | LoginFault::RefreshToken { .. }) => {
+            ("login_failed", Some("credentials"))
+        }
+    };
+    state.record(|at| {
+        // People type their password into the wrong field: an id that is nobody's is not kept.
+        let known = auth.store().read(now, |document| {
+            document.users().any(|(id, _)| id == user_id)
+        });
+        let who = if known { user_id } else { "" };
+        let details = json!({ "auth_method": "password", "reason": reason });
+        caller.entry(LogType::Auth, action, who, details, at)
+    });
+    Ok(tokens(&result?))
 }
 
-pub(super) async fn refresh(State(state): State<Arc<HttpState>>, request: Request) -> Answer {
+pub(super) async fn refresh(
+    State(state): State<Arc<HttpState>>,
+    Extension(caller): Extension<Caller>,
+    request: Request,
+) -> Answer {
     let auth = auth_of(&state)?;
     let fields = body::read_json(request).await?;
     let token = fields.text("refresh_token")?.to_owned();
-    let pair = auth.refresh(token, (state.unix)()).await?;
-    Ok(sensitive(&json!({
+    let result = auth.refresh(token, (state.unix)()).await;
+    let (action, who) = match &result {
+        Ok(pair) => ("token_refresh_success", pair.user_id.as_str()),
+        Err(LoginFault::RefreshToken {
+            stolen_from: Some(user_id),
+        }) => ("refresh_token_reused", user_id.as_str()),
+        Err(_) => ("token_refresh_failed", ""),
+    };
+    state.record(|at| {
+        let details = json!({ "auth_method": "refresh_token" });
+        caller.entry(LogType::Auth, action, who, details, at)
+    });
+    Ok(tokens(&result?))
+}
+
+fn tokens(pair: &TokenPair) -> Response {
+    sensitive(&json!({
         "access_token": pair.access_token,
         "refresh_token": pair.refresh_token,
         "token_type": "Bearer",
         "expires_in": pair.expires_in_s,
-    })))
+    }))
 }
 
-pub(super) async fn logout(State(state): State<Arc<HttpState>>, request: Request) -> Answer {
+pub(super) async fn logout(
+    State(state): State<Arc<HttpState>>,
+    Extension(caller): Extension<Caller>,
+    request: Request,
+) -> Answer {
     let auth = auth_of(&state)?;
     let fields = body::read_json(request).await?;
-    auth.logout(fields.text("refresh_token")?.to_owned())
-        .await?;
+    let result = auth.logout(fields.text("refresh_token")?.to_owned()).await;
+    let (action, who) = match &result {
+        Ok(user_id) => ("logout", user_id.clone().unwrap_or_default()),
+        Err(_) => ("logout_failed", String::new()),
+    };
+    state.record(|at| caller.entry(LogType::Auth, action, &who, json!({}), at));
+    result?;
     let body = json!({ "ok": true, "message": "Logged out successfully" });
     Ok(json_answer(StatusCode::OK, &body))
 }
@@ -137,6 +179,7 @@ pub(super) async fn list_keys(State(state): State<Arc<HttpState>>) -> Answer {
 
 pub(super) async fn make_key(
     State(state): State<Arc<HttpState>>,
+    Extension(caller): Extension<Caller>,
     Extension(principal): Extension<Principal>,
     request: Request,
 ) -> Answer {
@@ -145,12 +188,23 @@ pub(super) async fn make_key(
     let now = (state.unix)();
     let spec = key_spec(&fields, &principal, now)?;
     let secret = new_secret();
-    let secret = blocking(move || {
-        auth.store()
-            .update::<_, KeyFault>(|document| document.add_key(spec, &secret, now))
-            .map(|()| secret)
-    })
-    .await?;
+    let act = Act {
+        log_type: LogType::ApiKey,
+        done: "api_key_created",
+        failed: "api_key_create_failed",
+        details: json!({
+            "key_id": secret.key_id,
+            "owner": spec.user_id,
+            "permissions": spec.permissions.labels(),
+        }),
+    };
+    let secret = act
+        .by(&state, &caller, &principal, move || {
+            auth.store()
+                .update::<_, KeyFault>(|document| document.add_key(spec, &secret, now))
+                .map(|()| secret)
+        })
+        .await?;
     let body = json!({
         "key_id": secret.key_id,
         "api_key": secret.api_key,
@@ -161,12 +215,29 @@ pub(super) async fn make_key(
     Ok(response)
 }
 
-pub(super) async fn revoke_key(State(state): State<Arc<HttpState>>, uri: Uri) -> Answer {
+pub(super) async fn revoke_key(
+    State(state): State<Arc<HttpState>>,
+    Extension(caller): Extension<Caller>,
+    Extension(principal): Extension<Principal>,
+    uri: Uri,
+) -> Answer {
     let auth = auth_of(&state)?;
     let query = Query::parse(uri.query())?;
     let key_id = query.text("key_id")?.to_owned();
+    let known = auth.store().read((state.unix)(), |document| {
+        document.keys().iter().any(|key| key.key_id == key_id)
+    });
+    if !known {
+        return Err(KeyFault::UnknownKey.into());
+    }
+    let act = Act {
+        log_type: LogType::ApiKey,
+        done: "api_key_revoked",
+        failed: "api_key_revoke_failed",
+        details: json!({ "key_id": key_id }),
+    };
     let revoked = key_id.clone();
-    blocking(move || {
+    act.by(&state, &caller, &principal, move || {
         auth.store()
             .update::<_, KeyFault>(|document| document.revoke_key(&revoked))
     })
@@ -209,7 +280,12 @@ pub(super) async fn list_roles(State(state): State<Arc<HttpState>>, uri: Uri) ->
     Ok(json_answer(StatusCode::OK, &body))
 }
 
-pub(super) async fn give_roles(State(state): State<Arc<HttpState>>, request: Request) -> Answer {
+pub(super) async fn give_roles(
+    State(state): State<Arc<HttpState>>,
+    Extension(caller): Extension<Caller>,
+    Extension(principal): Extension<Principal>,
+    request: Request,
+) -> Answer {
     let auth = auth_of(&state)?;
     let fields = body::read_json(request).await?;
     let user_id = fields.text("user_id")?.to_owned();
@@ -224,31 +300,99 @@ pub(super) async fn give_roles(State(state): State<Arc<HttpState>>, request: Req
         }
     };
     let given = roles(given)?;
+    must_exist(&state, &auth, &user_id)?;
+    let act = Act {
+        log_type: LogType::Auth,
+        done: "roles_given",
+        failed: "roles_give_failed",
+        details: json!({ "to": user_id, "roles": labels(&given) }),
+    };
     let of = user_id.clone();
-    let all = blocking(move || {
-        auth.store()
-            .update::<_, UserFault>(|document| document.give_roles(&of, &given))
-    })
-    .await?;
+    let all = act
+        .by(&state, &caller, &principal, move || {
+            auth.store()
+                .update::<_, UserFault>(|document| document.give_roles(&of, &given))
+        })
+        .await?;
     let body = json!({ "ok": true, "user_id": user_id, "roles": labels(&all) });
     Ok(json_answer(StatusCode::OK, &body))
 }
 
-pub(super) async fn take_roles(State(state): State<Arc<HttpState>>, uri: Uri) -> Answer {
+pub(super) async fn take_roles(
+    State(state): State<Arc<HttpState>>,
+    Extension(caller): Extension<Caller>,
+    Extension(principal): Extension<Principal>,
+    uri: Uri,
+) -> Answer {
     let auth = auth_of(&state)?;
     let query = Query::parse(uri.query())?;
     let user_id = query.text("user_id")?.to_owned();
     let named = query.get("roles").or(query.get("role"));
     let named = named.ok_or_else(|| expected("roles", "a list of roles separated by commas"))?;
     let taken = roles(named.split(',').map(str::trim).collect())?;
+    must_exist(&state, &auth, &user_id)?;
+    let act = Act {
+        log_type: LogType::Auth,
+        done: "roles_taken",
+        failed: "roles_take_failed",
+        details: json!({ "from": user_id, "roles": labels(&taken) }),
+    };
     let of = user_id.clone();
-    let removed = blocking(move || {
-        auth.store()
-            .update::<_, UserFault>(|document| document.take_roles(&of, &taken))
-    })
-    .await?;
+    let removed = act
+        .by(&state, &caller, &principal, move || {
+            auth.store()
+                .update::<_, UserFault>(|document| document.take_roles(&of, &taken))
+        })
+        .await?;
     let body = json!({ "ok": true, "user_id": user_id, "removed_roles": labels(&removed) });
     Ok(json_answer(StatusCode::OK, &body))
+}
+
+fn must_exist(state: &HttpState, auth: &Auth, user_id: &str) -> Result<(), Problem> {
+    let exists = auth.store().read((state.unix)(), |document| {
+        document.users().any(|(known, _)| known == user_id)
+    });
+    if exists {
+        Ok(())
+    } else {
+        Err(UserFault::Unknown.into())
+    }
+}
+
+/// An administrative action: recorded before it is done, so that none is done without a record.
+struct Act {
+    log_type: LogType,
+    /// What the record says.
+    done: &'static str,
+    /// What a second record says, when it could not be done after all.
+    failed: &'static str,
+    details: Value,
+}
+
+impl Act {
+    async fn by<T, F>(
+        self,
+        state: &HttpState,
+        caller: &Caller,
+        principal: &Principal,
+        work: impl FnOnce() -> Result<T, F> + Send + 'static,
+    ) -> Result<T, Problem>
+    where
+        T: Send + 'static,
+        F: Send + 'static,
+        Problem: From<F>,
+    {
+        let entry = |action, at| {
+            let details = self.details.clone();
+            caller.entry(self.log_type, action, &principal.user_id, details, at)
+        };
+        state.record_first(entry(self.done, (state.unix)())).await?;
+        let result = blocking(work).await.map_err(Problem::from);
+        if result.is_err() {
+            state.record(|at| entry(self.failed, at));
+        }
+        result
+    }
 }
 
 fn labels(roles: &[Role]) -> Value {

@@ -7,16 +7,22 @@
 
 use super::problem;
 use super::requests::{Answer, Observation};
-use super::{Port, routes};
+use super::routes::Route;
+use super::{Port, Trust, routes};
+use crate::audit::record::{Entry, LogType};
+use crate::auth::Principal;
+use crate::wall::UnixMs;
 use axum::body::HttpBody;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, REFERRER_POLICY,
-    STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS, X_XSS_PROTECTION,
+    STRICT_TRANSPORT_SECURITY, USER_AGENT, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+    X_XSS_PROTECTION,
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
+use serde_json::{Value, json};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -31,6 +37,30 @@ pub struct Caller {
     pub address: IpAddr,
     /// The client's id of this request, or ours.
     pub request_id: String,
+    /// What program it says that it is, as far as that is a short text.
+    pub user_agent: Option<String>,
+}
+
+impl Caller {
+    /// An audit entry about something that this caller did, or tried; the program's name goes with it.
+    pub(super) fn entry(
+        &self,
+        log_type: LogType,
+        action: &'static str,
+        user_id: &str,
+        details: Value,
+        at: UnixMs,
+    ) -> Entry {
+        let mut entry = Entry::of_system(log_type, action, at, details);
+        user_id.clone_into(&mut entry.user_id);
+        entry.address = Some(self.address);
+        self.request_id.clone_into(&mut entry.request_id);
+        if let Some(program) = &self.user_agent {
+            let program = Value::from(program.as_str());
+            entry.details.insert("user_agent".to_owned(), program);
+        }
+        entry
+    }
 }
 
 /// Marks an answer that holds a secret. It is not compressed, because its length would tell about it.
@@ -39,6 +69,9 @@ pub(super) struct Sensitive;
 
 /// Characters of an id that a client made up.
 const ID_CHARS_MAX: usize = 128;
+
+/// Characters of a program's name that are recorded.
+const USER_AGENT_CHARS_MAX: usize = 200;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");
@@ -74,6 +107,11 @@ pub(super) async fn surround(
     let method = request.method().clone();
     let pattern = request.extensions().get::<MatchedPath>().cloned();
     let endpoint = routes::endpoint(port.table, pattern.as_ref().map(MatchedPath::as_str));
+    let route = routes::find(
+        port.table,
+        &method,
+        pattern.as_ref().map(MatchedPath::as_str),
+    );
     let request_bytes = declared_length(request.headers());
     let request_id = id_of(request.headers(), &REQUEST_ID)
         .unwrap_or_else(|| format!("req-{}", crate::random::hex::<8>()));
@@ -83,10 +121,12 @@ pub(super) async fn surround(
         .extensions()
         .get()
         .expect("the server says who is at the other end");
-    request.extensions_mut().insert(Caller {
+    let caller = Caller {
         address,
         request_id: request_id.clone(),
-    });
+        user_agent: user_agent(request.headers()),
+    };
+    request.extensions_mut().insert(caller.clone());
 
     let mut response = problem::render(next.run(request).await, &request_id);
 
@@ -116,6 +156,22 @@ pub(super) async fn surround(
         request_bytes,
         response_bytes: response.body().size_hint().exact().unwrap_or(0),
     });
+    if let Some(principal) = response.extensions().get::<Principal>()
+        && port.surface.trust == Trust::Identities
+        && !route.is_some_and(Route::is_for_monitoring)
+    {
+        state.record(|at| {
+            let details = json!({
+                "method": method_label(&method),
+                "endpoint": endpoint,
+                "status": status.as_u16(),
+                "duration_ms": duration_ns as f64 / 1e6,
+                "auth_method": principal.via.label(),
+                "correlation_id": correlation_id,
+            });
+            caller.entry(LogType::Access, "request", &principal.user_id, details, at)
+        });
+    }
     if is_worth_a_line(&method, status) {
         if port.lines.take(&()).retry_in.is_some() {
             state.requests.line_suppressed();
@@ -166,6 +222,11 @@ fn id_of(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     let fits = (1..=ID_CHARS_MAX).contains(&text.len()) && text.bytes().all(plain);
     fits.then(|| text.to_owned())
+}
+
+fn user_agent(headers: &HeaderMap) -> Option<String> {
+    let text = headers.get(USER_AGENT)?.to_str().ok()?;
+    (text.len() <= USER_AGENT_CHARS_MAX).then(|| text.to_owned())
 }
 
 fn declared_length(headers: &HeaderMap) -> u64 {

@@ -31,6 +31,7 @@ pub(super) async fn metrics(State(state): State<Arc<HttpState>>, headers: Header
             requests: &state.requests,
             log: state.log.counts(),
             auth: &state.auth_metrics,
+            audit: &state.audit_metrics,
             process: &(state.process)(),
         },
         format,

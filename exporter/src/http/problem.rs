@@ -45,6 +45,8 @@ labelled! {
         Conflict = "conflict",
         /// Nobody logs in here.
         AuthNotConfigured = "auth_not_configured",
+        /// Nothing is recorded here.
+        NotInitialized = "not_initialized",
         /// The body is larger than the limit.
         BodyTooLarge = "body_too_large",
         /// The request's target is longer than the limit.
@@ -59,10 +61,14 @@ labelled! {
         HeadersTooLarge = "headers_too_large",
         /// A fault of our own.
         Internal = "internal",
+        /// Old audit records could not be packed.
+        ArchiveFailed = "archive_failed",
         /// The handler did not finish in time.
         TimedOut = "timed_out",
         /// A change could not be kept, and was not made.
         StorageUnavailable = "storage_unavailable",
+        /// The audit log cannot be written or read.
+        AuditUnavailable = "audit_unavailable",
     }
 }
 
@@ -80,15 +86,17 @@ impl Code {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
-            Self::Conflict | Self::AuthNotConfigured => StatusCode::CONFLICT,
+            Self::Conflict | Self::AuthNotConfigured | Self::NotInitialized => StatusCode::CONFLICT,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UriTooLong => StatusCode::URI_TOO_LONG,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             Self::RateLimitExceeded => StatusCode::TOO_MANY_REQUESTS,
             Self::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::TimedOut | Self::StorageUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Internal | Self::ArchiveFailed => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::TimedOut | Self::StorageUnavailable | Self::AuditUnavailable => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
         }
     }
 
@@ -108,6 +116,7 @@ impl Code {
             Self::RequestTimeout => "Request timeout",
             Self::Conflict => "Conflict",
             Self::AuthNotConfigured => "Authentication not configured",
+            Self::NotInitialized => "Not initialized",
             Self::BodyTooLarge => "Body too large",
             Self::UriTooLong => "URI too long",
             Self::UnsupportedMediaType => "Unsupported media type",
@@ -116,7 +125,9 @@ impl Code {
             Self::HeadersTooLarge => "Headers too large",
             Self::Internal => "Internal error",
             Self::TimedOut => "Timed out",
+            Self::ArchiveFailed => "Archive failed",
             Self::StorageUnavailable => "Storage unavailable",
+            Self::AuditUnavailable => "Audit unavailable",
         }
     }
 

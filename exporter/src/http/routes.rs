@@ -4,7 +4,7 @@
 //! Invariants: no route exists outside this table; the `endpoint` label of metrics and logs is a path of
 //! it, or [`UNMATCHED`] for all others together, whatever clients make up.
 
-use super::{HttpState, auth_routes, pages};
+use super::{HttpState, audit_routes, auth_routes, pages};
 use crate::auth::permission::Permission;
 use axum::http::Method;
 use axum::routing::{MethodRouter, delete, get, post};
@@ -138,8 +138,19 @@ pub static ROUTES: &[Route] = &[
     route(Verb::Delete, "/api/auth/roles", USERS, || {
         delete(auth_routes::take_roles)
     }),
+    // The audit log.
+    route(Verb::Get, "/api/audit/logs", CONFIG, || {
+        get(audit_routes::logs)
+    }),
+    route(Verb::Get, "/api/audit/stats", CONFIG, || {
+        get(audit_routes::stats)
+    }),
+    route(Verb::Post, "/api/audit/archive", CONFIG, || {
+        post(audit_routes::archive)
+    }),
 ];
 
+const CONFIG: Access = Access::Needs(Permission::AdminConfig);
 const MARKET: Access = Access::Needs(Permission::ReadMarket);
 const KEYS: Access = Access::Needs(Permission::AdminKeys);
 const USERS: Access = Access::Needs(Permission::AdminUsers);

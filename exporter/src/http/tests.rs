@@ -1,6 +1,7 @@
 //! The router without sockets; hostile peers on real ones are in `tests/attacks.rs`.
 
 mod attacks;
+mod audited;
 mod encrypted;
 mod identities;
 
@@ -59,6 +60,9 @@ fn fixture_with(change: impl FnOnce(&mut HttpState)) -> Fixture {
         auth: None,
         auth_metrics: Arc::new(AuthMetrics::default()),
         scrape_token: None,
+        audit: None,
+        audit_metrics: Arc::new(AuditMetrics::default()),
+        audit_readers: Semaphore::new(1),
         process: ProcessStats::default,
         page: HttpState::all_metrics(),
     };

@@ -2,13 +2,14 @@
 //!
 //! Owns: the sections, and where their files lie. Does not: open a file.
 
-use super::Config;
 use super::secret::Secret;
 use super::trading::NoStateDirectory;
+use super::{Config, ExecutionMode};
 use secrecy::SecretString;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use veloz_exporter::audit::store::AuditConfig;
 use veloz_exporter::auth::AuthConfig;
 
 /// `[auth]`.
@@ -32,6 +33,20 @@ pub struct AuthSection {
     pub access_token_s: u64,
     /// How long a refresh token is good, in seconds.
     pub refresh_token_s: u64,
+}
+
+/// `[audit]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AuditSection {
+    /// Whether records are kept.
+    pub enabled: bool,
+    /// Directory of the records, or `auto`.
+    pub dir: PathBuf,
+    /// File that takes a copy of every record; empty for none.
+    pub file: PathBuf,
+    /// Days that every type is kept at least; 0 for each type's own.
+    pub retention_days_min: u32,
 }
 
 /// The word that lets the program choose.
@@ -74,6 +89,47 @@ impl Config {
         }))
     }
 
+    /// Where audit records are kept: the configured directory, else `audit` in that of the state; `None`
+    /// when they are not kept, or when neither money nor identities are at stake and nobody named a place.
+    ///
+    /// # Errors
+    /// [`NoStateDirectory`] when there is no place for them.
+    pub fn audit_directory(
+        &self,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<Option<PathBuf>, NoStateDirectory> {
+        if !self.audit.enabled {
+            return Ok(None);
+        }
+        let auto = Path::new(AUTO);
+        if self.audit.dir != auto {
+            return Ok(Some(self.audit.dir.clone()));
+        }
+        let simulated = self.venue.execution_mode == ExecutionMode::SimEngine;
+        if simulated && !self.auth.enabled && self.state.dir == auto {
+            return Ok(None);
+        }
+        Ok(Some(self.state_directory(variable)?.join("audit")))
+    }
+
+    /// What the sidecar is told about audit records.
+    ///
+    /// # Errors
+    /// [`NoStateDirectory`] when there is no place for them.
+    pub fn audit_records(
+        &self,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<Option<AuditConfig>, NoStateDirectory> {
+        let copy = &self.audit.file;
+        Ok(self
+            .audit_directory(variable)?
+            .map(|directory| AuditConfig {
+                directory,
+                copy: (!copy.as_os_str().is_empty()).then(|| copy.clone()),
+                retention_days_min: self.audit.retention_days_min,
+            }))
+    }
+
     /// What scrapers show, when they have to show something.
     pub fn scrape_token(&self) -> Option<SecretString> {
         exposed(&self.auth.scrape_token)
@@ -95,6 +151,25 @@ mod tests {
 
     fn home(name: &str) -> Option<String> {
         (name == "HOME").then(|| "/home/me".to_owned())
+    }
+
+    #[test]
+    fn records_are_kept_where_something_is_at_stake() {
+        let place = |text: &str| config(text).audit_directory(home).expect("a home");
+        let kept = Some(PathBuf::from("/home/me/.local/state/veloz/audit"));
+        assert_eq!(place(""), None);
+        assert_eq!(place("[auth]\nenabled = true\n"), kept);
+        let testnet = "[venue]\nsource = \"binance\"\nexecution_mode = \"binance_testnet_spot\"\n";
+        assert_eq!(place(testnet), kept);
+        assert_eq!(place(&format!("{testnet}[audit]\nenabled = false\n")), None);
+        assert_eq!(place("[audit]\ndir = \"here\"\n"), Some("here".into()));
+        let text = "[audit]\ndir = \"here\"\nfile = \"copy\"\nretention_days_min = 400\n";
+        let records = config(text)
+            .audit_records(home)
+            .expect("a home")
+            .expect("named");
+        assert_eq!(records.copy, Some("copy".into()));
+        assert_eq!(records.retention_days_min, 400);
     }
 
     #[test]

@@ -23,7 +23,6 @@ pub enum Meaning {
 use Meaning::{Elsewhere, Replaced, Sets};
 
 const RECONCILIATION: &str = "the engine reconciles with the venue at every start and after every lost connection, always; orders of other programs are never touched";
-const AUDIT: &str = "no audit log is kept yet; orders and fills are log lines";
 const JOURNAL: &str = "no write-ahead log is kept yet: what must outlive a restart is in the state file (state.dir), the rest comes from the venue";
 const OTHER_VENUE: &str = "Binance Spot is the only venue (venue.market_url, venue.api_url)";
 const NO_DATABASE: &str = "no database is used";
@@ -67,11 +66,17 @@ pub const VARIABLES: &[(&str, Meaning)] = &[
         "VELOZ_ALLOW_PRIVATE_IPS",
         Sets("http.private_addresses", &[]),
     ),
-    ("VELOZ_AUDIT_CONSOLE", Replaced(AUDIT)),
-    ("VELOZ_AUDIT_LOG_DIR", Replaced(AUDIT)),
-    ("VELOZ_AUDIT_LOG_ENABLED", Replaced(AUDIT)),
-    ("VELOZ_AUDIT_LOG_FILE", Replaced(AUDIT)),
-    ("VELOZ_AUDIT_LOG_RETENTION_DAYS", Replaced(AUDIT)),
+    (
+        "VELOZ_AUDIT_CONSOLE",
+        Replaced("set audit.file to /dev/stderr"),
+    ),
+    ("VELOZ_AUDIT_LOG_DIR", Sets("audit.dir", &[])),
+    ("VELOZ_AUDIT_LOG_ENABLED", Sets("audit.enabled", &[])),
+    ("VELOZ_AUDIT_LOG_FILE", Sets("audit.file", &[])),
+    (
+        "VELOZ_AUDIT_LOG_RETENTION_DAYS",
+        Sets("audit.retention_days_min", &[]),
+    ),
     ("VELOZ_AUTH_ENABLED", Sets("auth.enabled", &[])),
     ("VELOZ_AUTO_CANCEL_ORPHANED", Replaced(RECONCILIATION)),
     ("VELOZ_BINANCE_API_KEY", Sets("venue.api_key", &[])),

@@ -264,6 +264,10 @@ pub const KEYS: &[Key] = &[
     key("auth.scrape_token", Kind::Secret),
     key("auth.access_token_s", integer(60, 86_400, "s")),
     key("auth.refresh_token_s", integer(600, 31_536_000, "s")),
+    key("audit.enabled", Kind::Bool),
+    key("audit.dir", Kind::Directory),
+    key("audit.file", Kind::Path),
+    key("audit.retention_days_min", integer(0, 3_650, "days")),
     key(
         "log.level",
         Kind::Choice(&["error", "warn", "info", "debug", "trace"]),

@@ -54,6 +54,9 @@ pub(super) fn sidecar_config(
         auth: config
             .identities(variable)
             .map_err(|error| error.to_string())?,
+        audit: config
+            .audit_records(variable)
+            .map_err(|error| error.to_string())?,
         scrape_token: config.scrape_token(),
         core_cpu,
         ..ExporterConfig::default()
@@ -76,6 +79,7 @@ pub(super) fn with_advice(error: &StartError) -> String {
         | StartError::Port(
             PortError::NotLoopback(_) | PortError::OpenToAllPages | PortError::Tls(_),
         )
+        | StartError::Audit(_)
         | StartError::Thread { .. } => "",
     };
     format!("{error}{advice}")

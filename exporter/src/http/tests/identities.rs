@@ -1,6 +1,8 @@
 //! Ports where identities count: who gets in, who gets how far, and what nobody ever sees.
 
 use super::*;
+use crate::audit::store::{AuditConfig, AuditStore};
+use crate::audit::writer::queue;
 use crate::auth::keys::{KeyFault, KeySpec, new_secret};
 use crate::auth::permission::{Permissions, Role};
 use crate::auth::users::UserFault;
@@ -11,31 +13,31 @@ use http_body_util::StreamBody;
 use hyper::body::Frame;
 use std::sync::LazyLock;
 
-const PASSWORD: &str = "correct horse battery";
+pub(super) const PASSWORD: &str = "correct horse battery";
 const SCRAPE_TOKEN: &str = "scrape-token-of-the-tests";
 const JWT_SECRET: &str = "jwt-secret-of-the-tests-32-bytes!";
 
 /// The hash of [`PASSWORD`]: each takes a while.
 static HASH: LazyLock<String> = LazyLock::new(|| password::hash(PASSWORD).expect("long enough"));
 
-struct Guarded {
-    fixture: Fixture,
+pub(super) struct Guarded {
+    pub(super) fixture: Fixture,
     router: Router,
-    _directory: tempfile::TempDir,
+    pub(super) directory: tempfile::TempDir,
 }
 
-fn guarded() -> Guarded {
+pub(super) fn guarded() -> Guarded {
     guarded_by(ROUTES, with_identities())
 }
 
-fn with_identities() -> Surface {
+pub(super) fn with_identities() -> Surface {
     Surface {
         trust: Trust::Identities,
         ..on_this_machine()
     }
 }
 
-fn guarded_by(table: &'static [Route], surface: Surface) -> Guarded {
+pub(super) fn guarded_by(table: &'static [Route], surface: Surface) -> Guarded {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let fixture = fixture_with(|state| {
         let config = AuthConfig {
@@ -63,25 +65,36 @@ fn guarded_by(table: &'static [Route], surface: Surface) -> Guarded {
             })
             .expect("added");
         state.auth = Some(Arc::new(auth));
+        let config = AuditConfig {
+            directory: directory.path().join("audit"),
+            copy: None,
+            retention_days_min: 0,
+        };
+        let (store, findings) = AuditStore::open(&config, (state.unix)()).expect("opens");
+        let (log, writer) = queue(store, findings, Arc::clone(&state.audit_metrics));
+        state.audit = Some(log);
+        let now = (state.unix)();
+        // Ends with the fixture, which has the other end of the queue.
+        std::thread::spawn(move || writer.run(|| now));
         state.scrape_token = Some(SecretDigest::of(SCRAPE_TOKEN));
     });
     Guarded {
         router: router_of(table, Arc::clone(&fixture.state), surface),
         fixture,
-        _directory: directory,
+        directory,
     }
 }
 
 /// What a client has in its hand.
 #[derive(Clone, Copy)]
-enum Shown<'a> {
+pub(super) enum Shown<'a> {
     Nothing,
     Token(&'a str),
     Key(&'a str),
 }
 
 impl Guarded {
-    fn ask(&self, mut request: Request, shown: Shown<'_>) -> Response {
+    pub(super) fn ask(&self, mut request: Request, shown: Shown<'_>) -> Response {
         let (name, value) = match shown {
             Shown::Nothing => return answer_of(&self.router, request),
             Shown::Token(token) => (AUTHORIZATION, format!("Bearer {token}")),
@@ -95,29 +108,29 @@ impl Guarded {
         answer_of(&self.router, request)
     }
 
-    fn json(&self, request: Request, shown: Shown<'_>) -> (StatusCode, Value) {
+    pub(super) fn json(&self, request: Request, shown: Shown<'_>) -> (StatusCode, Value) {
         let response = self.ask(request, shown);
         let status = response.status();
         let body = serde_json::from_str(&text(response)).expect("a JSON body");
         (status, body)
     }
 
-    fn post(&self, path: &str, body: &Value, shown: Shown<'_>) -> (StatusCode, Value) {
+    pub(super) fn post(&self, path: &str, body: &Value, shown: Shown<'_>) -> (StatusCode, Value) {
         self.json(request_for(Method::POST, path, body), shown)
     }
 
-    fn get(&self, path: &str, shown: Shown<'_>) -> (StatusCode, Value) {
+    pub(super) fn get(&self, path: &str, shown: Shown<'_>) -> (StatusCode, Value) {
         self.json(get_request(path), shown)
     }
 
-    fn delete(&self, path: &str, shown: Shown<'_>) -> (StatusCode, Value) {
+    pub(super) fn delete(&self, path: &str, shown: Shown<'_>) -> (StatusCode, Value) {
         let mut request = get_request(path);
         *request.method_mut() = Method::DELETE;
         self.json(request, shown)
     }
 
     /// Access and refresh token.
-    fn login(&self, user_id: &str) -> (String, String) {
+    pub(super) fn login(&self, user_id: &str) -> (String, String) {
         let credentials = json!({ "user_id": user_id, "password": PASSWORD });
         let (status, body) = self.post("/api/auth/login", &credentials, Shown::Nothing);
         assert_eq!(status, StatusCode::OK, "{body}");
@@ -126,7 +139,7 @@ impl Guarded {
     }
 
     /// A key of a user with everything that the user may.
-    fn key(&self, user_id: &str) -> String {
+    pub(super) fn key(&self, user_id: &str) -> String {
         let secret = new_secret();
         let spec = KeySpec {
             user_id: user_id.to_owned(),
@@ -161,6 +174,9 @@ const CONTRACT: &[(&str, &str, &str)] = &[
     ("GET", "/api/auth/roles", "admin:users"),
     ("POST", "/api/auth/roles", "admin:users"),
     ("DELETE", "/api/auth/roles", "admin:users"),
+    ("GET", "/api/audit/logs", "admin:config"),
+    ("GET", "/api/audit/stats", "admin:config"),
+    ("POST", "/api/audit/archive", "admin:config"),
 ];
 
 /// Permissions of the contract with who has them.
@@ -880,7 +896,7 @@ fn no_secret_is_in_any_output() {
     });
     assert!(log.contains("a credential was refused"), "{log}");
     outputs.push(log);
-    outputs.push(format!("{:?}", guarded.fixture.state.auth.is_some()));
+    outputs.push(super::audited::text_of_records(&guarded));
     for secret in &secrets {
         for output in &outputs {
             assert!(!output.contains(secret.as_str()), "{secret} in {output}");
