@@ -900,6 +900,58 @@ pub static METRICS: &[Metric] = &[
         "1 while the last audit records were written, else 0: then administrative actions are refused.",
         |from, samples| samples.value(&[], from.audit.is_writable()),
     ),
+    // The stream of events.
+    gauge(
+        "veloz_sse_clients",
+        &[],
+        "Connected clients of the event stream.",
+        |from, samples| samples.value(&[], from.stream.clients()),
+    ),
+    counter(
+        "veloz_sse_events_total",
+        &["event"],
+        "Events published to the stream, however many clients there are.",
+        |from, samples| {
+            for (event, count) in from.stream.published() {
+                samples.value(&[event], count);
+            }
+        },
+    ),
+    counter(
+        "veloz_sse_sent_total",
+        &[],
+        "Events handed to connections, all clients together.",
+        |from, samples| samples.value(&[], from.stream.sent()),
+    ),
+    counter(
+        "veloz_sse_gaps_total",
+        &[],
+        "Gaps told to clients that were away too long or read too slowly.",
+        |from, samples| samples.value(&[], from.stream.gaps()),
+    ),
+    counter(
+        "veloz_sse_clients_refused_total",
+        &[],
+        "Clients turned away because all streams were taken.",
+        |from, samples| samples.value(&[], from.stream.refused()),
+    ),
+    // Traces.
+    counter(
+        "veloz_trace_spans_total",
+        &["result"],
+        "Spans by what became of them: exported, failed (the collector did not take them), dropped (the queue was full), sampled_out.",
+        |from, samples| {
+            for (result, count) in from.traces.spans() {
+                samples.value(&[result], count);
+            }
+        },
+    ),
+    gauge(
+        "veloz_trace_spans_waiting",
+        &[],
+        "Spans that wait for the exporter.",
+        |from, samples| samples.value(&[], from.traces.waiting()),
+    ),
     // Build and process.
     gauge(
         "veloz_build_info",

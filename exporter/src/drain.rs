@@ -10,6 +10,9 @@ use crate::health::{Health, Heartbeat};
 use crate::latency::LatencyTotals;
 use crate::published::{Published, Shared};
 use crate::status::{self, Rates, RingLine, Slowest};
+use crate::stream::Hub;
+use crate::stream::market::MarketEvents;
+use crate::traces::{MarketSpan, Spans, Times};
 use record_log::RecordLog;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
@@ -44,6 +47,8 @@ pub struct Drain {
     instruments: Arc<Instruments>,
     heartbeat_age_max: Nanos,
     log: RecordLog,
+    events: MarketEvents,
+    spans: Spans,
     totals: LatencyTotals,
     next_sequence: u64,
     published: Published,
@@ -94,6 +99,8 @@ impl Drain {
         exchange: &'static str,
         heartbeat_age_max: Nanos,
         keeper: Option<SyncSender<Record>>,
+        hub: Hub,
+        spans: Spans,
     ) -> (Self, Shared) {
         let published = Published::new(instruments.count());
         let shared = Shared::new(published.clone());
@@ -109,6 +116,8 @@ impl Drain {
                 Arc::clone(&instruments),
                 Arc::new(binance::assets(&instruments)),
             ),
+            events: MarketEvents::new(hub, exchange, Arc::clone(&instruments)),
+            spans,
             instruments,
             heartbeat_age_max,
             totals: LatencyTotals::default(),
@@ -122,6 +131,12 @@ impl Drain {
             keeper,
         };
         (drain, shared)
+    }
+
+    /// Says what Unix time it was, in nanoseconds, when the engine's clock read zero.
+    pub fn set_wall_clock(&mut self, unix_ns_at_zero: i64) {
+        self.events.set_wall_clock(unix_ns_at_zero);
+        self.spans.set_wall_clock(unix_ns_at_zero);
     }
 
     /// Empties the rings as they stand, and publishes when it is time. Returns how many elements it took.
@@ -140,6 +155,7 @@ impl Drain {
                 None => break,
             }
         }
+        self.events.step(now);
         note_ring(
             &mut self.published.records,
             records,
@@ -184,9 +200,11 @@ impl Drain {
             let _ = keeper.try_send(*record);
         }
         self.log.record(now, record);
+        self.events.record(record);
     }
 
     fn sample(&mut self, sample: &Sample) {
+        self.events.sample(sample);
         match *sample {
             Sample::Trade {
                 instrument,
@@ -207,6 +225,18 @@ impl Drain {
                     decode_ns: decoded.since(recv).0,
                     book_ns: book.since(decoded).0,
                 };
+                if self.spans.wanted() {
+                    let span = MarketSpan {
+                        times: Times {
+                            start: recv,
+                            end: book,
+                        },
+                        // Only messages that change a book have these stamps.
+                        event_type: "depth",
+                        symbol: self.instruments.get(instrument).symbol.as_str(),
+                    };
+                    self.spans.market(&self.spans.open(None), &span);
+                }
                 let slowest = self.slowest.get_or_insert(message);
                 if message.total_ns() > slowest.total_ns() {
                     *slowest = message;
@@ -290,6 +320,8 @@ fn note_ring(line: &mut RingLine, found: usize, capacity: usize, lost: u64) {
 mod tests {
     use super::*;
     use crate::testing::{INSTRUMENTS, instruments};
+    use crate::traces::Traces;
+    use crate::wall::UnixMs;
     use veloz_core::instrument::InstrumentIndex;
     use veloz_core::limits::RECORDS_HEADROOM;
     use veloz_core::telemetry::gauges::{BookGauges, Touch};
@@ -309,6 +341,8 @@ mod tests {
             "binance",
             Nanos::from_secs(1),
             None,
+            Hub::new(UnixMs(0)),
+            Traces::none().spans(),
         );
         (core, drain, shared)
     }
@@ -318,6 +352,7 @@ mod tests {
             instrument: InstrumentIndex(1),
             at: Nanos(1),
             venue_time: VenueMillis(1),
+            trade_id: 1,
             price: Ticks(price),
             qty: Lots(2),
             buyer_is_maker: false,

@@ -5,7 +5,8 @@
 //! in a handler is a counted 500; without authentication a request must name this machine by a loopback
 //! name.
 //!
-//! A request passes, outermost first: compression, what surrounds it (`exchange.rs`), panics, its form
+//! A request passes, outermost first: compression, its span (`traces/layer.rs`), what
+//! surrounds it (`exchange.rs`), panics, its form
 //! (`admission.rs`), CORS, its rate, time, size, and then the one entry of `routes.rs` that it matches.
 
 pub mod addresses;
@@ -42,6 +43,8 @@ use crate::log::Log;
 use crate::process::ProcessStats;
 use crate::published::Shared;
 use crate::status;
+use crate::stream::Hub;
+use crate::traces::{Spans, layer};
 use crate::wall::UnixMs;
 use axum::Router;
 use axum::body::HttpBody;
@@ -114,6 +117,10 @@ pub struct HttpState {
     pub audit_metrics: Arc<AuditMetrics>,
     /// Gives turns to who reads the audit log.
     pub audit_readers: Semaphore,
+    /// The stream of events.
+    pub hub: Hub,
+    /// Where requests tell their spans.
+    pub spans: Spans,
     /// Reads the process' state.
     pub process: fn() -> ProcessStats,
     /// The metrics page with its heads rendered.
@@ -279,6 +286,10 @@ fn router_of(table: &'static [Route], state: Arc<HttpState>, surface: Surface) -
             },
         ))
         .layer(middleware::from_fn_with_state(port, exchange::surround))
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(&state),
+            layer::trace_request,
+        ))
         .layer(CompressionLayer::new().compress_when(DefaultPredicate::new().and(Harmless)))
         .with_state(state)
 }

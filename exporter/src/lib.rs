@@ -17,10 +17,12 @@ pub mod process;
 pub mod published;
 pub mod random;
 pub mod status;
+pub mod stream;
+pub mod traces;
 pub mod wall;
 
 mod sidecar;
 #[cfg(test)]
 mod testing;
 
-pub use sidecar::{ExporterConfig, SidecarHandle, StartError, StopError, start};
+pub use sidecar::{ExporterConfig, Outlets, SidecarHandle, StartError, StopError, start};

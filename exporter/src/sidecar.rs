@@ -20,6 +20,8 @@ use crate::log::Log;
 use crate::process::ProcessStats;
 use crate::published::Shared;
 use crate::status::{self, LatencyLine, Status};
+use crate::stream::Hub;
+use crate::traces::Traces;
 use crate::wall::UnixMs;
 use secrecy::{ExposeSecret as _, SecretString};
 use std::net::SocketAddr;
@@ -30,7 +32,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
-use veloz_core::edge::clock::Clock;
+use veloz_core::edge::clock::{Clock, WallOffset};
 use veloz_core::edge::cpu::{Outcome, leave_core_cpu, lower_priority};
 use veloz_core::event::LinkRole;
 use veloz_core::instrument::Instruments;
@@ -75,6 +77,16 @@ impl Default for ExporterConfig {
     }
 }
 
+/// Where else the sidecar's words go: made before it, because the start has something to say too.
+pub struct Outlets {
+    /// The process's log.
+    pub log: Arc<Log>,
+    /// Spans.
+    pub traces: Traces,
+    /// Gets every record that must outlive the process.
+    pub keeper: Option<mpsc::SyncSender<Record>>,
+}
+
 /// Why the sidecar does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -111,6 +123,9 @@ const DRAIN: &str = "veloz-drain";
 const HTTP: &str = "veloz-http";
 const AUDIT: &str = "veloz-audit";
 
+/// How often wall time is held against the engine's clock: time servers steer it by parts per million.
+const WALL_CLOCK_EVERY: Nanos = Nanos::from_secs(1);
+
 /// The running sidecar. Dropping it asks the threads to end but does not wait; [`SidecarHandle::stop`] does.
 pub struct SidecarHandle {
     address: SocketAddr,
@@ -122,6 +137,7 @@ pub struct SidecarHandle {
     /// Both threads end when their sender goes.
     stop_drain: mpsc::Sender<()>,
     stop_http: watch::Sender<()>,
+    traces: Traces,
     view: View,
 }
 
@@ -143,7 +159,7 @@ struct Running {
 
 /// Starts the drain and the HTTP server.
 ///
-/// `clock` must be the core's. `keeper` gets every record that must outlive the process. `on_panic` is called on the thread that panicked, with the thread's
+/// `clock` must be the core's. `on_panic` is called on the thread that panicked, with the thread's
 /// name, after it was logged: a sidecar without its drain must not go on trading.
 ///
 /// # Errors
@@ -153,8 +169,7 @@ pub fn start(
     reader: TelemetryReader,
     instruments: &Instruments,
     clock: Clock,
-    keeper: Option<mpsc::SyncSender<Record>>,
-    log: Arc<Log>,
+    outlets: Outlets,
     on_panic: impl Fn(&'static str) + Send + Sync + 'static,
 ) -> Result<SidecarHandle, StartError> {
     let auth_metrics = Arc::new(AuthMetrics::default());
@@ -192,13 +207,22 @@ pub fn start(
     let instruments = Arc::new(instruments.clone());
     let counters = reader.counters.clone();
     let gauges = reader.gauges.clone();
-    let (drain, shared) = Drain::new(
+    let Outlets {
+        log,
+        traces,
+        keeper,
+    } = outlets;
+    let hub = Hub::new(UnixMs::now());
+    let (mut drain, shared) = Drain::new(
         reader,
         Arc::clone(&instruments),
         config.exchange,
         config.heartbeat_age_max,
         keeper,
+        hub.clone(),
+        traces.spans(),
     );
+    drain.set_wall_clock(WallOffset::measure(&clock).unix_ns_at_zero);
     let requests = Arc::new(RequestMetrics::default());
     let state = Arc::new(HttpState {
         now: Arc::new(move || clock.now()),
@@ -218,6 +242,8 @@ pub fn start(
         audit,
         audit_metrics,
         audit_readers: Semaphore::new(1),
+        hub: hub.clone(),
+        spans: traces.spans(),
         process: ProcessStats::read,
         page: HttpState::all_metrics(),
     });
@@ -248,7 +274,7 @@ pub fn start(
         .transpose()?;
     let (stop_http, stop) = watch::channel(());
     let http = spawn(HTTP, config.core_cpu, on_panic, move || {
-        runtime.block_on(serve_all(doors, &requests, &stop));
+        runtime.block_on(serve_all(doors, &hub, &requests, &stop));
     })?;
     tracing::info!(
         component = "gateway",
@@ -264,6 +290,7 @@ pub fn start(
         audit,
         stop_drain,
         stop_http,
+        traces,
         view: View {
             clock,
             heartbeat_age_max: config.heartbeat_age_max,
@@ -292,18 +319,21 @@ impl SidecarHandle {
     }
 
     /// Ends all threads: the drain empties the rings first, so call it after the core has stopped;
-    /// answers under way are finished, and then what waits for the audit log is written. Waits at most
+    /// answers and streams under way are finished, and then what waits for the audit log and the last spans are written. Waits at most
     /// `bound` for all together.
     ///
     /// # Errors
     /// [`StopError`] names the first thread that did not end in time.
     pub fn stop(self, bound: Duration) -> Result<(), StopError> {
-        drop(self.stop_drain);
-        drop(self.stop_http);
         let until = Instant::now() + bound;
+        drop(self.stop_drain);
         let drain = self.drain.join(until, bound);
+        // After the drain, whose last events the streams still carry.
+        drop(self.stop_http);
         let http = self.http.join(until, bound);
         let audit = self.audit.map(|audit| audit.join(until, bound));
+        self.traces
+            .stop(until.saturating_duration_since(Instant::now()));
         drain.and(http).and(audit.unwrap_or(Ok(())))
     }
 }
@@ -405,7 +435,7 @@ fn spawn(
 }
 
 /// Leaves the core's CPU and takes a lower priority. A refusal costs the core some time and nothing else.
-fn step_back(core_cpu: Option<usize>) {
+pub(crate) fn step_back(core_cpu: Option<usize>) {
     for placement in [core_cpu.map(leave_core_cpu), Some(lower_priority())] {
         if let Some(placement) = placement
             && placement.outcome != Outcome::Done
@@ -415,9 +445,16 @@ fn step_back(core_cpu: Option<usize>) {
     }
 }
 
-/// Serves all ports until `stop` goes. A panic behind a port ends the thread, as one anywhere does.
-async fn serve_all(doors: Vec<Door>, requests: &Arc<RequestMetrics>, stop: &watch::Receiver<()>) {
+/// Serves all ports and their streams until `stop` goes. A panic behind a port ends the thread, as one anywhere does.
+async fn serve_all(
+    doors: Vec<Door>,
+    hub: &Hub,
+    requests: &Arc<RequestMetrics>,
+    stop: &watch::Receiver<()>,
+) {
     let mut servers = JoinSet::new();
+    let (streams, ends) = (hub.clone(), stop.clone());
+    servers.spawn(async move { streams.dispatch(ends).await });
     for door in doors {
         servers.spawn(serve(door, Arc::clone(requests), stop.clone()));
     }
@@ -429,8 +466,14 @@ async fn serve_all(doors: Vec<Door>, requests: &Arc<RequestMetrics>, stop: &watc
 }
 
 fn drain_until(mut drain: Drain, clock: Clock, stop: &mpsc::Receiver<()>) {
+    let mut wall_clock_due = clock.now().plus(WALL_CLOCK_EVERY);
     loop {
-        drain.step(clock.now());
+        let now = clock.now();
+        if now >= wall_clock_due {
+            wall_clock_due = now.plus(WALL_CLOCK_EVERY);
+            drain.set_wall_clock(WallOffset::measure(&clock).unix_ns_at_zero);
+        }
+        drain.step(now);
         match stop.recv_timeout(DRAIN_EVERY) {
             Err(mpsc::RecvTimeoutError::Timeout) => {}
             Ok(()) | Err(mpsc::RecvTimeoutError::Disconnected) => break,
@@ -465,14 +508,17 @@ mod tests {
 
     fn started(config: ExporterConfig) -> (Telemetry, Result<SidecarHandle, StartError>) {
         let (core, reader) = telemetry(INSTRUMENTS, Sizes::default());
-        let log = Arc::new(Log::none());
+        let outlets = Outlets {
+            log: Arc::new(Log::none()),
+            traces: Traces::none(),
+            keeper: None,
+        };
         let sidecar = start(
             config,
             reader,
             &instruments(),
             Clock::kernel(),
-            None,
-            log,
+            outlets,
             |thread| panic!("{thread} panicked"),
         );
         (core, sidecar)

@@ -17,6 +17,7 @@ pub mod layers;
 pub mod limits;
 pub mod private_file;
 pub mod secret;
+pub mod traces;
 pub mod trading;
 
 use auth::{AuditSection, AuthSection};
@@ -30,6 +31,7 @@ use serde::{Deserialize, Deserializer};
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use toml::Value;
+use traces::TracesSection;
 use trading::{AccountSection, OrdersSection, StateSection, StrategySection};
 
 /// The documented file that the defaults come from.
@@ -63,6 +65,8 @@ pub struct Config {
     pub audit: AuditSection,
     /// Log lines.
     pub log: LogSection,
+    /// Spans.
+    pub traces: TracesSection,
     /// The simulated venue inside the process.
     pub embedded: EmbeddedSection,
 }

@@ -16,6 +16,7 @@
 //! | `veloz-state` | keeps the state file, when there is an account | every other CPU |
 //! | `veloz-dead-man` | cancels our orders when the core stands still, when there is an account | every other CPU |
 //! | `veloz-log` | writes log lines | every other CPU |
+//! | `veloz-traces`, `OpenTelemetry.T…` | exports spans, when there is a collector | every other CPU, nice +10 |
 //! | main | signals, log of connections, live status | every other CPU |
 //!
 //! The first SIGINT or SIGTERM ends the process cleanly: no new orders, ours are cancelled, and the venue has

@@ -254,6 +254,7 @@ impl<T: Strategy> Brain<T> {
             instrument: index,
             at: now,
             venue_time: trade.trade_ms,
+            trade_id: trade.trade_id,
             price: trade.price,
             qty: trade.qty,
             buyer_is_maker: trade.buyer_is_maker,

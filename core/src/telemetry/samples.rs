@@ -32,6 +32,8 @@ pub enum Sample {
         at: Nanos,
         /// When the venue made it.
         venue_time: VenueMillis,
+        /// The venue's number of it.
+        trade_id: u64,
         /// At what price.
         price: Ticks,
         /// How much.

@@ -10,6 +10,8 @@ use crate::http::requests::RequestMetrics;
 use crate::log::LogCounts;
 use crate::process::ProcessStats;
 use crate::published::Published;
+use crate::stream::StreamCounts;
+use crate::traces::TraceCounts;
 use veloz_core::event::LinkRole;
 use veloz_core::instrument::Instruments;
 use veloz_core::telemetry::counters::{CounterReader, MessageKind};
@@ -43,6 +45,10 @@ pub struct Sources<'a> {
     pub auth: &'a AuthMetrics,
     /// What the audit log knows about itself.
     pub audit: &'a AuditMetrics,
+    /// What became of events for clients.
+    pub stream: &'a StreamCounts,
+    /// What became of spans.
+    pub traces: &'a TraceCounts,
     /// The process as the kernel sees it.
     pub process: &'a ProcessStats,
 }

@@ -10,7 +10,11 @@ use crate::latency::LatencyTotals;
 use crate::log::LogCounts;
 use crate::process::ProcessStats;
 use crate::published::Published;
+use crate::stream::Hub;
+use crate::stream::event::{EngineStarted, StreamEvent};
 use crate::testing::{INSTRUMENTS, instruments};
+use crate::traces::TraceCounts;
+use crate::wall::UnixMs;
 use std::collections::BTreeSet;
 use veloz_core::instrument::InstrumentIndex;
 use veloz_core::telemetry::gauges::{BookGauges, Touch};
@@ -170,6 +174,9 @@ fn page(format: Format) -> String {
         request_bytes: 0,
         response_bytes: 101,
     });
+    let hub = Hub::new(UnixMs(1));
+    let started = StreamEvent::EngineStarted(EngineStarted { version: "1" });
+    hub.publish(&started, None);
     let log = LogCounts::default();
     log.accepted(tracing::Level::WARN);
     log.dropped();
@@ -198,6 +205,8 @@ fn page(format: Format) -> String {
             published: &published,
             requests: &requests,
             log: &log,
+            stream: hub.counts(),
+            traces: &TraceCounts::default(),
             auth: &auth,
             audit: &AuditMetrics::default(),
             process: &process,

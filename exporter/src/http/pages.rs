@@ -32,6 +32,8 @@ pub(super) async fn metrics(State(state): State<Arc<HttpState>>, headers: Header
             log: state.log.counts(),
             auth: &state.auth_metrics,
             audit: &state.audit_metrics,
+            stream: state.hub.counts(),
+            traces: state.spans.counts(),
             process: &(state.process)(),
         },
         format,

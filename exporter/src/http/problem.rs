@@ -59,6 +59,8 @@ labelled! {
         RateLimitExceeded = "rate_limit_exceeded",
         /// The headers are more or longer than the limit.
         HeadersTooLarge = "headers_too_large",
+        /// As many clients follow events as there may be.
+        TooManyStreams = "too_many_streams",
         /// A fault of our own.
         Internal = "internal",
         /// Old audit records could not be packed.
@@ -94,9 +96,10 @@ impl Code {
             Self::RateLimitExceeded => StatusCode::TOO_MANY_REQUESTS,
             Self::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::Internal | Self::ArchiveFailed => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::TimedOut | Self::StorageUnavailable | Self::AuditUnavailable => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::TimedOut
+            | Self::TooManyStreams
+            | Self::StorageUnavailable
+            | Self::AuditUnavailable => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -128,6 +131,7 @@ impl Code {
             Self::ArchiveFailed => "Archive failed",
             Self::StorageUnavailable => "Storage unavailable",
             Self::AuditUnavailable => "Audit unavailable",
+            Self::TooManyStreams => "Too many streams",
         }
     }
 

@@ -6,6 +6,7 @@
 
 use super::{HttpState, audit_routes, auth_routes, pages};
 use crate::auth::permission::Permission;
+use crate::stream;
 use axum::http::Method;
 use axum::routing::{MethodRouter, delete, get, post};
 use std::sync::Arc;
@@ -148,10 +149,15 @@ pub static ROUTES: &[Route] = &[
     route(Verb::Post, "/api/audit/archive", CONFIG, || {
         post(audit_routes::archive)
     }),
+    // Events.
+    route(Verb::Get, "/api/stream", EVENTS, || {
+        get(stream::route::stream)
+    }),
 ];
 
 const CONFIG: Access = Access::Needs(Permission::AdminConfig);
 const MARKET: Access = Access::Needs(Permission::ReadMarket);
+const EVENTS: Access = Access::Stream(Permission::ReadMarket);
 const KEYS: Access = Access::Needs(Permission::AdminKeys);
 const USERS: Access = Access::Needs(Permission::AdminUsers);
 

@@ -3,8 +3,8 @@
 //! Owns: [`serve`], [`ServerLimits`]. Does not: know routes. Invariants: at most
 //! [`ServerLimits::connections_max`] connections are open, and [`ServerLimits::per_address_max`] of one
 //! address, more are closed at once and counted; a handshake or a head that does not arrive in time or
-//! is too large ends its connection; a connection ends at a maximal age even if its peer never reads; a
-//! failing `accept` never ends the server.
+//! is too large ends its connection; a connection ends at a maximal age unless its answer goes on, and in any case when its peer
+//! does not take what was sent; a failing `accept` never ends the server.
 
 use super::addresses::AddressRules;
 use super::exchange::Peer;
@@ -16,8 +16,10 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::ServerConfig;
+use socket2::SockRef;
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -45,6 +47,12 @@ pub struct ServerLimits {
     pub head_time_max: Duration,
     /// Age at which a connection is told to end after the answer under way.
     pub connection_age_max: Duration,
+    /// Time that a peer may leave sent bytes untaken: then the kernel ends the connection. A peer that does
+    /// not read its stream is cut by this and by nothing else.
+    pub unread_max: Duration,
+    /// Bytes of an answer that the kernel holds for a peer (it doubles the number): a slow reader of a
+    /// stream is behind by no more, and a thousand of them cost 128 MiB at most.
+    pub send_buffer_bytes: usize,
     /// Time that answers under way get when a connection or the server ends.
     pub grace: Duration,
 }
@@ -58,8 +66,26 @@ impl Default for ServerLimits {
             headers_max: 100,
             head_time_max: Duration::from_secs(20),
             connection_age_max: Duration::from_mins(5),
+            unread_max: Duration::from_secs(30),
+            send_buffer_bytes: 64 << 10,
             grace: Duration::from_millis(500),
         }
+    }
+}
+
+/// By which a handler says that its answer goes on for hours: its connection then does not end by age. The
+/// server adds it to each request.
+#[derive(Clone, Debug, Default)]
+pub struct LongAnswer(Arc<AtomicBool>);
+
+impl LongAnswer {
+    /// The answer to come is one.
+    pub fn begins(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    fn has_begun(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
     }
 }
 
@@ -210,8 +236,13 @@ struct Connection {
 
 impl Connection {
     async fn run(self, stream: TcpStream, stop: watch::Receiver<()>) {
-        // Without it a page larger than one segment waits for the peer's delayed acknowledgement.
-        if stream.set_nodelay(true).is_err() {
+        // Without the first a page larger than one segment waits for the peer's delayed acknowledgement.
+        let socket = SockRef::from(&stream);
+        let prepared = socket
+            .set_tcp_nodelay(true)
+            .and_then(|()| socket.set_send_buffer_size(self.limits.send_buffer_bytes))
+            .and_then(|()| socket.set_tcp_user_timeout(Some(self.limits.unread_max)));
+        if prepared.is_err() {
             return;
         }
         let Some(acceptor) = &self.acceptor else {
@@ -229,9 +260,12 @@ impl Connection {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let peer = Peer(self.address);
+        let long = LongAnswer::default();
         let router = self.router.clone();
+        let of_request = long.clone();
         let service = service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(peer);
+            request.extensions_mut().insert(of_request.clone());
             router.clone().call(request)
         });
         let served = http1::Builder::new()
@@ -249,7 +283,7 @@ impl Connection {
                 }
                 return;
             }
-            () = tokio::time::sleep(self.limits.connection_age_max) => {}
+            () = comes_of_age(self.limits.connection_age_max, &long) => {}
             _ = stop.changed() => {}
         }
         served.as_mut().graceful_shutdown();
@@ -257,9 +291,37 @@ impl Connection {
     }
 }
 
+/// Waits until the connection has to end, which one with a long answer never has.
+async fn comes_of_age(age: Duration, long: &LongAnswer) {
+    loop {
+        tokio::time::sleep(age).await;
+        if !long.has_begun() {
+            return;
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_connection_with_a_long_answer_has_no_age() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .expect("a runtime");
+        let age = Duration::from_secs(1);
+        let outlives = |long: LongAnswer| {
+            let ends = comes_of_age(age, &long);
+            runtime.block_on(async { tokio::time::timeout(age * 100, ends).await.is_err() })
+        };
+        assert!(!outlives(LongAnswer::default()));
+        let long = LongAnswer::default();
+        long.begins();
+        assert!(outlives(long));
+    }
 
     #[test]
     fn one_address_takes_not_all_seats_and_leaves_its_own_again() {

@@ -4,6 +4,8 @@ mod attacks;
 mod audited;
 mod encrypted;
 mod identities;
+mod stream;
+mod traced;
 
 use super::exchange::Peer;
 use super::routes::{Access, Verb};
@@ -12,6 +14,7 @@ use crate::catalogue::VERSION;
 use crate::exposition::Format;
 use crate::published::Published;
 use crate::testing::{INSTRUMENTS, instruments};
+use crate::traces::Traces;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::header::{
@@ -63,6 +66,8 @@ fn fixture_with(change: impl FnOnce(&mut HttpState)) -> Fixture {
         audit: None,
         audit_metrics: Arc::new(AuditMetrics::default()),
         audit_readers: Semaphore::new(1),
+        hub: Hub::new(UnixMs(1_000)),
+        spans: Traces::none().spans(),
         process: ProcessStats::default,
         page: HttpState::all_metrics(),
     };

@@ -16,6 +16,7 @@ pub(super) fn contradictions(config: &Config, entries: &Entries) -> Vec<Fault> {
             .map_or(Origin::BuiltIn, |entry| entry.origin.clone())
     };
     let mut found = config.http.contradictions(&config.auth, origin);
+    found.extend(config.traces.contradictions(origin));
     if config.venue.source == Source::Embedded
         && config.venue.execution_mode != ExecutionMode::SimEngine
     {

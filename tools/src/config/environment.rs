@@ -30,7 +30,7 @@ const THREADS: &str =
     "the engine runs on one thread, placed by core.cpu, and its helpers on the other CPUs";
 const VAULT: &str = "let the vault's agent write a file and name it in VELOZ_BINANCE_API_KEY_FILE and VELOZ_BINANCE_API_SECRET_FILE";
 const UI: &str = "no web page is served yet";
-const TRACING: &str = "no traces are exported yet; latencies are on /metrics";
+const EXPORT_TIME: &str = "traces.timeout_ms (OTEL_EXPORTER_OTLP_TIMEOUT) bounds each export";
 const ALERTS: &str = "alerts are sent by Alertmanager, from its own configuration";
 const PARAMETERS: &str =
     "a strategy's parameters have names, in [strategy.market_maker] and [strategy.imbalance]";
@@ -38,9 +38,55 @@ const PARAMETERS: &str =
 /// Every documented variable, in alphabetical order.
 pub const VARIABLES: &[(&str, Meaning)] = &[
     ("OPSGENIE_API_KEY", Replaced(ALERTS)),
-    ("OTEL_CONSOLE_EXPORT", Replaced(TRACING)),
-    ("OTEL_ENABLED", Replaced(TRACING)),
-    ("OTEL_EXPORTER_OTLP_ENDPOINT", Replaced(TRACING)),
+    ("OTEL_BSP_EXPORT_TIMEOUT", Replaced(EXPORT_TIME)),
+    (
+        "OTEL_BSP_MAX_EXPORT_BATCH_SIZE",
+        Sets("traces.batch_size", &[]),
+    ),
+    ("OTEL_BSP_MAX_QUEUE_SIZE", Sets("traces.queue_size", &[])),
+    (
+        "OTEL_BSP_SCHEDULE_DELAY",
+        Sets("traces.batch_delay_ms", &[]),
+    ),
+    ("OTEL_CONSOLE_EXPORT", Sets("traces.console", &[])),
+    ("OTEL_ENABLED", Sets("traces.enabled", &[])),
+    // Those with TRACES in their names count more, and come later in this order.
+    (
+        "OTEL_EXPORTER_OTLP_COMPRESSION",
+        Sets("traces.compression", &[]),
+    ),
+    ("OTEL_EXPORTER_OTLP_ENDPOINT", Sets("traces.endpoint", &[])),
+    ("OTEL_EXPORTER_OTLP_HEADERS", Sets("traces.headers", &[])),
+    ("OTEL_EXPORTER_OTLP_PROTOCOL", Sets("traces.protocol", &[])),
+    ("OTEL_EXPORTER_OTLP_TIMEOUT", Sets("traces.timeout_ms", &[])),
+    (
+        "OTEL_EXPORTER_OTLP_TRACES_COMPRESSION",
+        Sets("traces.compression", &[]),
+    ),
+    (
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+        Sets("traces.full_endpoint", &[]),
+    ),
+    (
+        "OTEL_EXPORTER_OTLP_TRACES_HEADERS",
+        Sets("traces.headers", &[]),
+    ),
+    (
+        "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
+        Sets("traces.protocol", &[]),
+    ),
+    (
+        "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT",
+        Sets("traces.timeout_ms", &[]),
+    ),
+    (
+        "OTEL_RESOURCE_ATTRIBUTES",
+        Sets("traces.resource_attributes", &[]),
+    ),
+    ("OTEL_SDK_DISABLED", Sets("traces.sdk_disabled", &[])),
+    ("OTEL_SERVICE_NAME", Sets("traces.service_name", &[])),
+    ("OTEL_TRACES_SAMPLER", Sets("traces.sampler", &[])),
+    ("OTEL_TRACES_SAMPLER_ARG", Sets("traces.sampler_ratio", &[])),
     ("PAGERDUTY_RISK_KEY", Replaced(ALERTS)),
     ("PAGERDUTY_SERVICE_KEY", Replaced(ALERTS)),
     ("PAGERDUTY_TRADING_KEY", Replaced(ALERTS)),
@@ -149,7 +195,7 @@ pub const VARIABLES: &[(&str, Meaning)] = &[
         "VELOZ_ENGINE_THREAD_CORES",
         Replaced("core.cpu takes the one CPU that the engine runs on"),
     ),
-    ("VELOZ_ENV", Replaced(TRACING)),
+    ("VELOZ_ENV", Sets("traces.environment", &[])),
     ("VELOZ_EVENT_LOOP_THREADS", Replaced(THREADS)),
     ("VELOZ_EXECUTION_MODE", Sets("venue.execution_mode", &[])),
     (

@@ -19,6 +19,8 @@ use veloz_exporter::http::cors::Cors;
 const CPU_MAX: i64 = 1_023;
 /// Elements of a list of networks or origins: each is looked at for every connection or request.
 const LIST_MAX: usize = 256;
+/// Bytes of a line of text: names and lists of a few attributes.
+const TEXT_BYTES_MAX: usize = 2_048;
 /// The word for a limit that does not bind.
 const NONE: &str = "none";
 
@@ -57,6 +59,10 @@ pub enum Kind {
     Choice(&'static [&'static str]),
     /// A websocket address without credentials.
     WebsocketUrl,
+    /// An HTTP address without credentials, or empty for none.
+    HttpUrl,
+    /// One line of printable text, or empty for none.
+    Text,
     /// A file path, or empty for none.
     Path,
     /// A directory, or `auto`.
@@ -123,6 +129,11 @@ impl Kind {
                 "an address that starts with wss:// or ws://, has a host and carries no credentials"
                     .to_owned()
             }
+            Self::HttpUrl => {
+                "an address that starts with http:// or https://, has a host and carries no credentials, or \"\" for none"
+                    .to_owned()
+            }
+            Self::Text => format!("one line of up to {TEXT_BYTES_MAX} printable characters"),
             Self::Path => "a file path, or \"\" for none".to_owned(),
             Self::Directory => "a directory, or \"auto\"".to_owned(),
             Self::Address => "an IP address such as 127.0.0.1 or ::1".to_owned(),
@@ -176,6 +187,8 @@ impl Kind {
             | Self::Asset
             | Self::Instance
             | Self::WebsocketUrl
+            | Self::HttpUrl
+            | Self::Text
             | Self::Path
             | Self::Directory
             | Self::Address
@@ -214,8 +227,14 @@ impl Kind {
                 words.contains(&word.as_str()).then(|| word.into())
             }
             (Self::WebsocketUrl, Value::String(text)) => {
-                is_websocket_url(text).then(|| value.clone())
+                is_url(text, ["wss://", "ws://"]).then(|| value.clone())
             }
+            (Self::HttpUrl, Value::String(text)) => {
+                (text.is_empty() || is_url(text, ["https://", "http://"])).then(|| value.clone())
+            }
+            (Self::Text, Value::String(text)) => (text.len() <= TEXT_BYTES_MAX
+                && !text.chars().any(char::is_control))
+            .then(|| value.clone()),
             (Self::Path, Value::String(text)) => (!text.contains('\0')).then(|| value.clone()),
             (Self::Directory, Value::String(text)) => {
                 (!text.is_empty() && !text.contains('\0')).then(|| value.clone())
@@ -277,10 +296,10 @@ fn are_all(list: &[Value], fits: impl Fn(&str) -> bool) -> bool {
     list.len() <= LIST_MAX && list.iter().all(|value| value.as_str().is_some_and(&fits))
 }
 
-fn is_websocket_url(text: &str) -> bool {
-    let Some(rest) = text
-        .strip_prefix("wss://")
-        .or_else(|| text.strip_prefix("ws://"))
+fn is_url(text: &str, schemes: [&str; 2]) -> bool {
+    let Some(rest) = schemes
+        .into_iter()
+        .find_map(|scheme| text.strip_prefix(scheme))
     else {
         return false;
     };

@@ -26,6 +26,7 @@ use veloz_core::units::{Nanos, Ticks};
 use veloz_core::venue::binance::exchange_info;
 use veloz_core::venue::binance::rate::OrderLimit;
 use veloz_exporter::ExporterConfig;
+use veloz_exporter::traces::TraceConfig;
 
 /// How long the venue may take to say what it trades.
 const EXCHANGE_INFO_TIMEOUT: Nanos = Nanos::from_secs(10);
@@ -69,6 +70,7 @@ pub struct Boot {
     pub source: String,
     pub(super) edge: EdgeConfig,
     pub(super) sidecar: ExporterConfig,
+    pub(super) traces: TraceConfig,
     pub(super) venue: Option<Arc<VenueHandle>>,
     /// What feeds the venue, when its market is a live one.
     pub(super) paper: Option<PaperConfig>,
@@ -193,6 +195,7 @@ impl Boot {
             source,
             edge,
             sidecar: sidecar_config(config, placement.cpu)?,
+            traces: config.traces.config(),
             venue,
             paper,
             trading,

@@ -26,7 +26,8 @@ use veloz_core::strategy::Configured;
 use veloz_core::telemetry::gauges::{Gauge, GaugeReader};
 use veloz_core::telemetry::records::TradingPhase;
 use veloz_core::telemetry::{Sizes, telemetry};
-use veloz_exporter::SidecarHandle;
+use veloz_exporter::traces::Traces;
+use veloz_exporter::{Outlets, SidecarHandle};
 
 /// How long the core may take to close its links; then it is stopped where it is.
 const CORE_STOP_TIMEOUT: Duration = Duration::from_millis(500);
@@ -72,13 +73,18 @@ impl Boot {
             }
             None => (None, None),
         };
+        let outlets = Outlets {
+            log: Arc::clone(&logging.log),
+            traces: Traces::start(self.traces, self.placement.cpu)
+                .map_err(|error| error.to_string())?,
+            keeper: to_keeper,
+        };
         let sidecar = veloz_exporter::start(
             self.sidecar,
             sidecar_end,
             &self.instruments,
             clock,
-            to_keeper,
-            Arc::clone(&logging.log),
+            outlets,
             note_panic,
         )
         .map_err(|error| with_advice(&error))?;
