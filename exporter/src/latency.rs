@@ -69,10 +69,8 @@ impl Accumulated {
 
     fn add(&mut self, set: &LatencySet, stage: Stage) {
         let latency = set.stage(stage);
-        for value in latency.quantiles().iter_recorded() {
-            let count = u64::from(value.count_at_value());
-            self.values
-                .saturating_record_n(value.value_iterated_to(), count);
+        for (value, count) in latency.values() {
+            self.values.saturating_record_n(value, u64::from(count));
         }
         self.max_ns = self.max_ns.max(latency.max_ns());
     }

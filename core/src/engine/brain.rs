@@ -207,6 +207,8 @@ impl<T: Strategy> Brain<T> {
         watch: &'a S,
         out: &'a mut Outbox,
     ) -> Option<Desk<'a, T, S>> {
+        // First, because most events of an engine without an account end here.
+        let trading = self.trading.as_mut()?;
         let venue = self.venue_clock.unix_ns_at_zero();
         let clocks = Clocks {
             offset_ns: venue
@@ -216,7 +218,7 @@ impl<T: Strategy> Brain<T> {
         };
         Some(Desk {
             now,
-            trading: self.trading.as_mut()?,
+            trading,
             markets: &self.markets,
             instruments: &self.instruments,
             session: &mut self.session,

@@ -8,8 +8,8 @@
 
 use crate::limits::HISTOGRAM_SETS;
 use crate::units::Nanos;
-use hdrhistogram::Histogram;
 use rtrb::{Consumer, Producer, RingBuffer};
+use std::hint::black_box;
 
 labelled! {
     /// A pair of stamps whose distance is recorded for every event.
@@ -87,13 +87,19 @@ pub const BUCKETS: usize = BUCKET_BOUNDS_NS.len() + 1;
 /// The first bucket that can hold a value of this bit length: one load instead of a search.
 const FIRST_BUCKET: [u8; 65] = first_buckets();
 
-const HDR_MIN_NS: u64 = 1;
-const HDR_MAX_NS: u64 = BUCKET_BOUNDS_NS[BUCKET_BOUNDS_NS.len() - 1];
-const HDR_DIGITS: u8 = 2;
+/// What is above it counts as this value for quantiles.
+const VALUE_MAX_NS: u64 = BUCKET_BOUNDS_NS[BUCKET_BOUNDS_NS.len() - 1];
+/// Values below 256 have a place each, and every doubling from there on has 128 of them: two significant digits.
+const EXACT_BITS: u32 = 8;
+const PLACES_PER_DOUBLING: usize = 1 << (EXACT_BITS - 1);
+const PLACES: usize = place_of(VALUE_MAX_NS) + 1;
 
 /// Observations of one stage.
+///
+/// The places are those of an hdrhistogram of two digits. Written here because the bounds are constants then: its
+/// record costs four times the instructions, several times a message.
 pub struct Latency {
-    quantiles: Histogram<u32>,
+    places: Box<[u32; PLACES]>,
     buckets: [u64; BUCKETS],
     sum_ns: u64,
     max_ns: u64,
@@ -101,36 +107,41 @@ pub struct Latency {
 
 impl Latency {
     fn new() -> Self {
+        // Ones first, so that the zeros are written and the core takes no page fault here.
+        let places = vec![1; PLACES].into_boxed_slice();
         let mut latency = Self {
-            quantiles: Histogram::new_with_bounds(HDR_MIN_NS, HDR_MAX_NS, HDR_DIGITS)
-                .expect("constant bounds are valid"),
+            places: places.try_into().expect("so many were made"),
             buckets: [0; BUCKETS],
             sum_ns: 0,
             max_ns: 0,
         };
-        // Touches the memory, so that the core takes no page fault here.
-        latency.clear();
+        black_box(&mut latency).clear();
         latency
     }
 
     #[inline]
     fn record(&mut self, ns: u64) {
-        self.quantiles.saturating_record(ns);
+        let place = &mut self.places[place_of(ns.min(VALUE_MAX_NS))];
+        *place = place.saturating_add(1);
         self.buckets[bucket_of(ns)] += 1;
         self.sum_ns = self.sum_ns.wrapping_add(ns);
         self.max_ns = self.max_ns.max(ns);
     }
 
     fn clear(&mut self) {
-        self.quantiles.reset();
+        self.places.fill(0);
         self.buckets = [0; BUCKETS];
         self.sum_ns = 0;
         self.max_ns = 0;
     }
 
-    /// Values and their counts for quantiles; values above the last bound count as that bound.
-    pub fn quantiles(&self) -> &Histogram<u32> {
-        &self.quantiles
+    /// Values and their counts for quantiles, ascending, at two significant digits: each is the highest of those
+    /// that count as the same; values above the last bound count as that bound.
+    pub fn values(&self) -> impl Iterator<Item = (u64, u32)> + '_ {
+        let counted = self.places.iter().enumerate();
+        counted
+            .filter(|(_, count)| **count > 0)
+            .map(|(place, count)| (highest_of(place), *count))
     }
 
     /// Observations in each bucket, not cumulative.
@@ -247,6 +258,21 @@ impl HistogramReader {
     }
 }
 
+/// Where a value counts.
+#[inline]
+const fn place_of(ns: u64) -> usize {
+    let exact = (1 << EXACT_BITS) - 1;
+    let doublings = u64::BITS - EXACT_BITS - (ns | exact).leading_zeros();
+    doublings as usize * PLACES_PER_DOUBLING + (ns >> doublings) as usize
+}
+
+/// The highest value that counts there.
+const fn highest_of(place: usize) -> u64 {
+    let doublings = (place / PLACES_PER_DOUBLING).saturating_sub(1);
+    let first = place - doublings * PLACES_PER_DOUBLING;
+    ((first as u64 + 1) << doublings) - 1
+}
+
 /// The first bucket whose bound is not below `ns`.
 #[inline]
 fn bucket_of(ns: u64) -> usize {
@@ -299,7 +325,8 @@ mod tests {
             let latency = set.stage(Stage::LoopTurn);
             count += latency.count();
             sum_ns += latency.sum_ns();
-            assert_eq!(latency.quantiles().len(), latency.count());
+            let values = latency.values().map(|(_, count)| u64::from(count));
+            assert_eq!(values.sum::<u64>(), latency.count());
             assert_eq!(set.stage(Stage::RecvToBook).count(), 0);
         };
         for round in 0..10u64 {
@@ -327,13 +354,24 @@ mod tests {
     #[test]
     fn values_past_the_last_bound_are_counted_above_it() {
         let mut latency = Latency::new();
-        latency.record(HDR_MAX_NS * 3);
+        latency.record(VALUE_MAX_NS * 3);
         assert_eq!(latency.buckets()[BUCKETS - 1], 1);
-        assert_eq!(latency.max_ns(), HDR_MAX_NS * 3);
-        assert!(latency.quantiles().value_at_quantile(0.5) >= HDR_MAX_NS);
+        assert_eq!(latency.max_ns(), VALUE_MAX_NS * 3);
+        assert!(latency.values().all(|(value, _)| value >= VALUE_MAX_NS));
     }
 
     proptest! {
+        #[test]
+        fn values_are_those_of_an_hdrhistogram(ns: u64, shift in 0u32..64) {
+            let ns = ns >> shift;
+            let mut latency = Latency::new();
+            latency.record(ns);
+            let mut reference = hdrhistogram::Histogram::<u32>::new_with_bounds(1, VALUE_MAX_NS, 2).expect("in range");
+            reference.saturating_record(ns.min(VALUE_MAX_NS));
+            let expected = reference.iter_recorded().map(|value| (value.value_iterated_to(), value.count_at_value()));
+            prop_assert!(latency.values().eq(expected));
+        }
+
         #[test]
         fn the_table_agrees_with_a_search(ns: u64) {
             let searched = BUCKET_BOUNDS_NS.partition_point(|&bound| bound < ns);

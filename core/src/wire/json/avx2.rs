@@ -58,12 +58,14 @@ const NUMBER_BYTES_MAX: usize = 16;
 /// The CPU has AVX2, BMI1 and BMI2: [`is_available`].
 #[target_feature(enable = "avx2,bmi1,bmi2")]
 pub(super) unsafe fn levels(
-    cursor: &mut Cursor<'_>,
+    place: &mut Cursor<'_>,
     grids: (Grid, Grid),
     lengths: &mut Lengths,
     side: &mut [Level],
 ) -> Option<usize> {
     let (tick, lot) = grids;
+    // A copy, which can live in registers.
+    let mut cursor = *place;
     let form = both_lanes(&FORM);
     let excess = both_lanes(&EXCESS);
     let squeeze = both_lanes(&SQUEEZE);
@@ -91,12 +93,14 @@ pub(super) unsafe fn levels(
         let between = (cursor.four(price_end) ^ BETWEEN) & 0x00FF_FFFF;
         let close = cursor.two(qty_end) ^ CLOSE;
         if between | close != 0 || _mm256_testz_si256(wrong, wrong) == 0 {
-            if let Some(measured) = measure(cursor).filter(|measured| *measured != guess) {
+            if let Some(measured) = measure(&cursor).filter(|measured| *measured != guess) {
                 guess = measured;
                 keep = keep_of(guess);
                 continue;
             }
-            *side.get_mut(count)? = any_level(cursor, &tick, &lot)?;
+            let level;
+            (cursor, level) = any_level(cursor, &tick, &lot)?;
+            *side.get_mut(count)? = level;
             count += 1;
         } else {
             let digits = _mm256_shuffle_epi8(values, squeeze);
@@ -113,6 +117,7 @@ pub(super) unsafe fn levels(
         if !cursor.take(b",[\"") {
             *lengths = guess;
             cursor.expect(b"]")?;
+            *place = cursor;
             return Some(count);
         }
     }

@@ -107,10 +107,29 @@ impl<'a> Cursor<'a> {
     #[inline(always)]
     pub fn expect<const N: usize>(&mut self, text: &[u8; N]) -> Option<()> {
         const { assert!(N <= PAYLOAD_SLACK_AFTER) };
-        if self.load::<N>(0) != *text {
+        if self.differs(text) {
             return None;
         }
         self.advance(N)
+    }
+
+    /// Whether something else stands here. In words, the last of which overlaps: comparing arrays of more than 32
+    /// bytes is a call of the library, and spills what the caller holds in registers.
+    #[inline(always)]
+    fn differs<const N: usize>(&self, text: &[u8; N]) -> bool {
+        if N < 8 {
+            return self.load::<N>(0) != *text;
+        }
+        let word_of = |at: usize| {
+            let mut bytes = [0; 8];
+            bytes.copy_from_slice(&text[at..at + 8]);
+            self.word(at as isize) ^ u64::from_le_bytes(bytes)
+        };
+        let mut difference = word_of(N - 8);
+        for word in 0..(N - 1) / 8 {
+            difference |= word_of(8 * word);
+        }
+        difference != 0
     }
 
     /// Takes this text if it stands here; says whether it did.
@@ -178,13 +197,21 @@ impl<'a> Cursor<'a> {
             self.advance(last.0)?;
             return Some(swar::eight(first) * POWERS_OF_TEN[beyond_eight] + swar::eight(second));
         }
-        let before = self.remaining();
-        let value = self.unsigned()?;
-        let digits = before - self.remaining();
+        let (next, value) = self.other_unsigned()?;
+        let digits = self.remaining() - next.remaining();
         if (9..16).contains(&digits) {
             last.0 = digits;
         }
+        *self = next;
         Some(value)
+    }
+
+    /// An integer of another length than was guessed. By value: a cursor whose address is given away lives in memory.
+    #[cold]
+    #[inline(never)]
+    fn other_unsigned(mut self) -> Option<(Self, u64)> {
+        let value = self.unsigned()?;
+        Some((self, value))
     }
 
     /// The digits after the sixteenth of an integer, at most three: 19 digits always fit 64 bits.
@@ -316,12 +343,19 @@ impl<'a> Cursor<'a> {
             let value = swar::eight(whole) * E8_PER_ONE + swar::eight(fraction);
             return grid.divide_exact(E8(value as i64));
         }
-        let before = self.remaining();
-        let value = self.decimal(grid)?;
-        if let Some(bytes) = NumberBytes::new(before - self.remaining() - 1) {
+        let (next, value) = self.other_decimal(grid)?;
+        if let Some(bytes) = NumberBytes::new(self.remaining() - next.remaining() - 1) {
             *last = bytes;
         }
+        *self = next;
         Some(value)
+    }
+
+    /// A decimal of another length than was guessed. By value, as [`Cursor::other_unsigned`].
+    #[inline(never)]
+    fn other_decimal(mut self, grid: &Grid) -> Option<(Self, i64)> {
+        let value = self.decimal(grid)?;
+        Some((self, value))
     }
 
     /// As [`Cursor::decimal`], for any number of digits and places.

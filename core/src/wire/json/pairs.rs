@@ -71,30 +71,33 @@ impl PairReader {
 
 /// The levels after the array's opening bracket, and its closing one.
 fn levels(
-    cursor: &mut Cursor<'_>,
+    place: &mut Cursor<'_>,
     grids: (Grid, Grid),
     lengths: &mut Lengths,
     side: &mut [Level],
 ) -> Option<usize> {
     let (tick, lot) = grids;
+    // A copy, which can live in registers.
+    let mut cursor = *place;
     let mut guess = *lengths;
     let mut count = 0;
     cursor.expect(b"[\"")?;
     loop {
         // The cursor stands at the price's first byte.
-        let place = side.get_mut(count)?;
-        if let Some((price, qty)) = guessed_level(cursor, guess) {
-            *place = grid_level(price, qty, &tick, &lot)?;
-        } else if let Some(measured) = measure(cursor).filter(|measured| *measured != guess) {
+        let level = side.get_mut(count)?;
+        if let Some((price, qty)) = guessed_level(&mut cursor, guess) {
+            *level = grid_level(price, qty, &tick, &lot)?;
+        } else if let Some(measured) = measure(&cursor).filter(|measured| *measured != guess) {
             guess = measured;
             continue;
         } else {
-            *place = any_level(cursor, &tick, &lot)?;
+            (cursor, *level) = any_level(cursor, &tick, &lot)?;
         }
         count += 1;
         if !cursor.take(b",[\"") {
             *lengths = guess;
             cursor.expect(b"]")?;
+            *place = cursor;
             return Some(count);
         }
     }
@@ -141,16 +144,23 @@ fn measure(cursor: &Cursor<'_>) -> Option<Lengths> {
     Some(Lengths { price, qty })
 }
 
-/// One level whose price begins here, number by number.
-pub(super) fn any_level(cursor: &mut Cursor<'_>, tick: &Grid, lot: &Grid) -> Option<Level> {
+/// One level whose price begins here, number by number, and the place behind it. By value: a cursor whose address is
+/// given away lives in memory.
+#[inline(never)]
+pub(super) fn any_level<'m>(
+    mut cursor: Cursor<'m>,
+    tick: &Grid,
+    lot: &Grid,
+) -> Option<(Cursor<'m>, Level)> {
     let price = cursor.decimal(tick)?;
     cursor.expect(b",\"")?;
     let qty = cursor.decimal(lot)?;
     cursor.expect(b"]")?;
-    (price != 0).then_some(Level {
+    let level = Level {
         price: Ticks(price),
         qty: Lots(qty),
-    })
+    };
+    (price != 0).then_some((cursor, level))
 }
 
 /// A level from 1e-8 units, if both are on their grids and the price is not zero.

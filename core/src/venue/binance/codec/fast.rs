@@ -20,7 +20,7 @@ use crate::wire::json::pairs::{Lengths, PairReader};
 use crate::wire::json::raw::Raw;
 
 /// Decodes one message if it is exactly of the usual form; levels go to `levels`.
-#[inline]
+#[inline(always)]
 pub(super) fn decode(
     payload: &Payload<'_>,
     context: &mut Context,
@@ -58,6 +58,7 @@ struct Reader<'r, 'm> {
 
 impl<'m> Reader<'_, 'm> {
     /// After `{"stream":"`.
+    #[inline(always)]
     fn combined(mut self) -> Option<Message> {
         let key = symbol(&mut self.cursor, b'@')?;
         let instrument = self.context.symbols.by_lower(&key)?;
@@ -97,7 +98,8 @@ impl<'m> Reader<'_, 'm> {
         Some(message)
     }
 
-    /// A payload without its stream's name.
+    /// A payload without its stream's name: what a connection to one stream alone gets.
+    #[inline(never)]
     fn raw(mut self) -> Option<Message> {
         let message = if self.cursor.take(b"{\"e\":\"depthUpdate\",\"E\":") {
             self.depth(None)?
@@ -330,9 +332,12 @@ fn sides<const N: usize>(
     let Grids { tick, lot } = context.grids(instrument);
     let grids = (tick, lot);
     let lengths = &mut context.habits[instrument.as_usize()].levels;
-    levels.bid_count = pairs.read(cursor, grids, lengths, &mut levels.bids)?;
-    cursor.expect(between)?;
-    levels.ask_count = pairs.read(cursor, grids, lengths, &mut levels.asks)?;
+    // A copy: a cursor whose address is given away lives in memory.
+    let mut at = *cursor;
+    levels.bid_count = pairs.read(&mut at, grids, lengths, &mut levels.bids)?;
+    at.expect(between)?;
+    levels.ask_count = pairs.read(&mut at, grids, lengths, &mut levels.asks)?;
+    *cursor = at;
     Some(())
 }
 
