@@ -256,9 +256,13 @@ pub const ORDERS_PER_ANSWER_MAX: usize = MESSAGE_BYTES_MAX / 512;
 /// start, more in an answer are a fault.
 pub const ORDER_WINDOWS_MAX: usize = 4;
 
-/// Messages of ours on one orders link in any second. The venue counts 300,000 requests of an address in five
-/// minutes, a thousand a second; half is left to other links and programs. Beyond, orders and queries wait.
+/// Messages of ours on all orders links in any [`ORDER_MESSAGES_WINDOW`]. The venue counts 300,000 requests of an
+/// address in five minutes, a thousand a second; half is left to other links and programs. Queries stop at 80 %, new
+/// orders at 90 %, where they are refused as `venue_rate_budget`; what waits goes as the window moves on, cancels first.
 pub const ORDER_MESSAGES_PER_SECOND_MAX: usize = 500;
+
+/// The window of [`ORDER_MESSAGES_PER_SECOND_MAX`].
+pub const ORDER_MESSAGES_WINDOW: Nanos = Nanos::from_secs(1);
 
 const _: () = assert!(OWN_TRADES_MAX <= u16::MAX as usize);
 

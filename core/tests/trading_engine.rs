@@ -5,6 +5,8 @@
 mod allocations;
 #[path = "trading_engine/bad_input.rs"]
 mod bad_input;
+#[path = "trading_engine/budgets.rs"]
+mod budgets;
 #[path = "trading_engine/commands.rs"]
 mod commands;
 #[path = "trading_engine/desk.rs"]

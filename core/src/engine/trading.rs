@@ -35,7 +35,9 @@ use crate::config::TradingConfig;
 use crate::deadlines::{Deadlines, Timer};
 use crate::event::LinkId;
 use crate::instrument::{Assets, InstrumentIndex, Instruments, Symbol};
-use crate::limits::{ACTIONS_PER_LOOK_MAX, LINKS_MAX, ORDER_NEWS_MAX, ORDERS_OPEN_MAX};
+use crate::limits::{
+    ACTIONS_PER_LOOK_MAX, LINKS_MAX, ORDER_MESSAGES_WINDOW, ORDER_NEWS_MAX, ORDERS_OPEN_MAX,
+};
 use crate::oms::{Ask, Oms};
 use crate::order::{OrderId, Origin};
 use crate::outbox::Outbox;
@@ -47,7 +49,7 @@ use crate::telemetry::records::{HaltCause, RecordBody, TradingPhase};
 use crate::units::{E8, Nanos, VenueMillis};
 use crate::venue::binance;
 use crate::venue::binance::order_entry::{ClientOrderIds, Credentials, OrderEntry, RequestKind};
-use crate::venue::binance::rate::{OrderBudget, Purpose, RequestBudget};
+use crate::venue::binance::rate::{MessagePace, OrderBudget, Purpose, RequestBudget};
 use crate::venue::binance::session::{Notice, Session};
 
 use super::brain::Market;
@@ -89,6 +91,8 @@ pub(super) struct Trading<T> {
     requests: OrderRequests,
     /// New orders that the venue still takes.
     pub(super) order_budget: OrderBudget,
+    /// Messages that we sent on order links, whichever: the venue counts an address.
+    pace: Box<MessagePace>,
     reconcile: Reconcile,
     /// What the session told of order links.
     pub(super) notices: Vec<Notice>,
@@ -169,6 +173,7 @@ impl<T: Strategy> Trading<T> {
             entry,
             requests: OrderRequests::new(),
             order_budget: OrderBudget::new(&config.order_limits),
+            pace: Box::new(MessagePace::new(ORDER_MESSAGES_WINDOW)),
             reconcile: Reconcile::default(),
             notices: Vec::with_capacity(4 * LINKS_MAX),
             questions: VecDeque::with_capacity(2 * ORDERS_OPEN_MAX),
@@ -322,16 +327,17 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
     /// Whether the venue's budgets hold one more request.
     #[inline]
     pub(super) fn budget_takes(&self, kind: RequestKind, weight: u32) -> bool {
-        self.budget
-            .ready_at_for(self.now, budget_purpose(kind), weight)
-            <= self.now
+        let purpose = budget_purpose(kind);
+        self.budget.ready_at_for(self.now, purpose, weight) <= self.now
+            && self.trading.pace.ready_at(purpose) <= self.now
             && (!kind.counts_as_order() || self.trading.order_budget.ready_at(self.now) <= self.now)
     }
 
-    /// Takes what a request costs out of the budgets; whether they held it.
+    /// Takes what a request costs out of the budgets; whether they held it. It is one more message in any case.
     #[must_use = "a refused request must not be sent"]
     pub(super) fn spend(&mut self, kind: RequestKind, weight: u32) -> bool {
         let purpose = budget_purpose(kind);
+        self.trading.pace.note(self.now);
         self.budget.try_spend_for(self.now, purpose, weight)
             && (!kind.counts_as_order() || self.trading.order_budget.try_spend(self.now))
     }

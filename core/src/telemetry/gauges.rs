@@ -75,6 +75,8 @@ labelled! {
         OrdersHeadroom = "orders_headroom",
         /// Orders that may still be placed on this day of the venue.
         OrdersDayHeadroom = "orders_day_headroom",
+        /// Messages that may still be sent on order links in this second.
+        MessagesHeadroom = "messages_headroom",
     }
 }
 
@@ -297,7 +299,8 @@ pub fn gauges(instrument_count: usize) -> (GaugeWriter, GaugeReader) {
             | Gauge::UnrealizedTotal
             | Gauge::WeightHeadroom
             | Gauge::OrdersHeadroom
-            | Gauge::OrdersDayHeadroom => AtomicI64::new(0),
+            | Gauge::OrdersDayHeadroom
+            | Gauge::MessagesHeadroom => AtomicI64::new(0),
         })),
         links_up: CachePadded::new(std::array::from_fn(|_| AtomicI64::new(0))),
     });

@@ -67,6 +67,7 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
         let exposure = portfolio.exposure();
         let left = |used: Use| i64::from(used.limit.saturating_sub(used.used));
         let weight = left(self.budget.usage(now));
+        let messages = left(trading.pace.usage(now));
         // The shortest window and the longest: ten seconds and a day.
         let mut windows: [Option<(Nanos, i64)>; 2] = [None; 2];
         for (window, used) in trading.order_budget.usage(now) {
@@ -115,6 +116,7 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
         gauges.set(Gauge::WeightHeadroom, weight);
         gauges.set(Gauge::OrdersHeadroom, shortest);
         gauges.set(Gauge::OrdersDayHeadroom, longest);
+        gauges.set(Gauge::MessagesHeadroom, messages);
         gauges.account(AccountGauges {
             restored: portfolio.to_save(),
         });

@@ -13,6 +13,7 @@ use crate::telemetry::counters::Counter;
 use crate::telemetry::records::{HaltCause, TradingPhase};
 use crate::units::Nanos;
 use crate::venue::binance::order_entry::{RequestKind, TradesQuery};
+use crate::venue::binance::rate::Purpose as BudgetPurpose;
 use crate::venue::binance::session::Notice;
 
 use super::account::PUBLISH_EVERY;
@@ -51,11 +52,27 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
         }
         self.keep_busy_link();
         if !(cancels_go && steps_go && questions_go) {
-            self.deadlines
-                .set_earlier(Timer::Orders, self.now.plus(NO_ROOM_WAIT));
+            let waits_for = if cancels_go {
+                BudgetPurpose::Query
+            } else {
+                BudgetPurpose::Cancel
+            };
+            let again = self.try_again_at(waits_for);
+            self.deadlines.set_earlier(Timer::Orders, again);
         }
         let due = self.due();
         self.deadlines.set_earlier(Timer::Orders, due);
+    }
+
+    /// When something that could not go now is tried again: as soon as the pace of messages allows it, and after
+    /// [`NO_ROOM_WAIT`] where something else held it up.
+    fn try_again_at(&self, purpose: BudgetPurpose) -> Nanos {
+        let paced = self.trading.pace.ready_at(purpose);
+        if paced > self.now {
+            paced
+        } else {
+            self.now.plus(NO_ROOM_WAIT)
+        }
     }
 
     /// When something comes due by itself.

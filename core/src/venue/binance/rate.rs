@@ -67,7 +67,7 @@ impl Use {
     }
 }
 
-/// Messages that we send on one orders link, in any second.
+/// Messages that we send on all orders links of a run, in any second.
 pub type MessagePace = Pace<ORDER_MESSAGES_PER_SECOND_MAX>;
 
 /// Seconds on either side of a window's edge that count into both windows: room for clock error

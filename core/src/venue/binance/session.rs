@@ -24,8 +24,9 @@
 //! ourselves name a generation that no slot holds, and are ignored.
 //!
 //! Invariants: at most [`crate::limits::STREAMS_PER_SUBSCRIBE_MAX`] names a message and three
-//! messages a second and connection, which leaves two of the venue's five to pongs; at most
-//! [`crate::limits::CONNECTS_ASKED_MAX`] connections in 5 minutes; no two links ever share a generation.
+//! messages a second and market connection ([`SUBSCRIBE_INTERVAL`]; nothing else is sent on one), which
+//! leaves two of the venue's five to pongs; at most [`crate::limits::CONNECTS_ASKED_MAX`] connections in
+//! 5 minutes; no two links ever share a generation. What order links may send is trading's business.
 
 mod acts;
 pub mod attempts;
