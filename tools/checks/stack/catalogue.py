@@ -36,6 +36,7 @@ class Catalogue:
     labels: dict = field(default_factory=dict)
     values: dict = field(default_factory=dict)
     expected: dict = field(default_factory=dict)
+    expected_values: dict = field(default_factory=dict)
     used_expected: set = field(default_factory=set)
     paged: bool = False
 
@@ -66,6 +67,9 @@ class Catalogue:
             if label not in labels:
                 return f"{use.metric} has no label {label}; it has {', '.join(sorted(labels))}"
             seen = self.values.get((use.metric, label))
+            if value in self.expected_values.get((use.metric, label), ()):
+                self.used_expected.add(f"{use.metric}{{{label}={value}}}")
+                continue
             if operator == "Equal" and label in CLOSED and seen is not None and value not in seen:
                 return f'{use.metric} is never shown with {label}="{value}"; it is with {", ".join(sorted(seen))}'
         return None
@@ -124,7 +128,16 @@ def build(pages):
         cells = line.split("\t")
         if len(cells) != 3:
             raise Problem(EXPECTED, number, "expected name, type and labels, separated by tabs")
-        wanted.add(cells[0], cells[1], [label for label in cells[2].split(",") if label])
+        name, kind, labels = cells[0], cells[1], [label for label in cells[2].split(",") if label]
+        # label=a|b: a metric that exists, and will show these values too.
+        coming = dict(label.split("=") for label in labels if "=" in label)
+        if coming:
+            for label, values in coming.items():
+                for series in (name, f"{name}_bucket", f"{name}_sum", f"{name}_count"):
+                    if catalogue.paged:
+                        catalogue.expected_values[series, label] = set(values.split("|")) - catalogue.values.get((series, label), set())
+        else:
+            wanted.add(name, kind, labels)
     catalogue.expected = wanted.labels
     return catalogue
 
