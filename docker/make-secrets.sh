@@ -35,7 +35,26 @@ secret pagerduty_service_key "${PAGERDUTY_SERVICE_KEY:-}" unset
 secret pagerduty_trading_key "${PAGERDUTY_TRADING_KEY:-}" unset
 secret pagerduty_risk_key "${PAGERDUTY_RISK_KEY:-}" unset
 secret opsgenie_api_key "${OPSGENIE_API_KEY:-}" unset
+random() {
+  od -An -N32 -tx1 /dev/urandom | tr -d ' \n'
+}
 if [ ! -e "$dir/scrape_token" ]; then
-  write scrape_token "$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n')"
+  write scrape_token "$(random)"
   echo "$dir/scrape_token: made up"
 fi
+# The engine reads a secret only where nobody else can: its files belong to the image's user.
+own() { # NAME VALUE
+  write "$1" "$2"
+  chmod 400 "$dir/$1"
+  if [ "$(id -u)" = 0 ]; then
+    chown 10001:10001 "$dir/$1"
+  else
+    echo "$dir/$1: belongs to you and not to user 10001, so the engine will refuse it: run this as root" >&2
+  fi
+}
+if [ ! -e "$dir/veloz_admin_password" ]; then
+  own veloz_admin_password "$(random)"
+  echo "$dir/veloz_admin_password: made up; the first user is admin with this password"
+fi
+rm -f "$dir/veloz_scrape_token"
+own veloz_scrape_token "$(cat "$dir/scrape_token")"
