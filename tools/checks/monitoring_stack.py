@@ -1,0 +1,63 @@
+#!/usr/bin/env python3
+"""Do the files of the monitoring stack and of the deployment hold together?
+
+Reads the rules, their tests, the routes, dashboards, runbooks, log pipelines, containers and units with the tools that
+will read them, takes every metric and label out of every expression with a PromQL parser, and compares them with the
+engine's catalogue (exporter/METRICS.md), or with pages scraped from a running engine (--page, repeatable). Each problem
+is one line: FILE:LINE: SENTENCE.
+
+Usage: monitoring_stack.py [--page FILE]... [--only NAME]...
+"""
+
+import argparse
+import importlib
+import sys
+from pathlib import Path
+
+from stack import catalogue, rules
+from stack.located import Problem
+
+# Name, module, whether its check takes the catalogue.
+CHECKS = [
+    ("rules", "rules", True),
+    ("routing", "routing", False),
+    ("dashboards", "dashboards", True),
+    ("runbooks", "runbooks", True),
+    ("logs", "logs", False),
+    ("files", "files", False),
+]
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--page", action="append", default=[], type=Path)
+    parser.add_argument("--only", action="append", default=[], choices=[name for name, _, _ in CHECKS])
+    arguments = parser.parse_args()
+    failed = passed = 0
+    try:
+        series = catalogue.build(arguments.page)
+        rules.learn(series)
+    except Problem as problem:
+        print(problem, file=sys.stderr)
+        return 1
+    for name, module, with_series in CHECKS:
+        if arguments.only and name not in arguments.only:
+            continue
+        check = importlib.import_module(f"stack.{module}").check
+        try:
+            problems = check(series) if with_series else check()
+        except Problem as problem:
+            problems = [problem]
+        for problem in problems:
+            print(problem, file=sys.stderr)
+        print(f"{name}: {'ok' if not problems else f'{len(problems)} problems'}", flush=True)
+        failed += bool(problems)
+        passed += not problems
+    if series.used_expected:
+        print("used and not in the engine's catalogue yet:", " ".join(sorted(series.used_expected)))
+    print(f"{passed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
