@@ -9,13 +9,14 @@ repository. In the copies that they read only addresses and files differ, and ev
   those that it will have (expected_metrics.tsv), which are named;
 - every query of every dashboard has data, but for those;
 - the commands of the runbooks run; each alert's runbook is served where its runbook_url says; log lines fit the pipelines;
-- an engine that is stopped (SIGSTOP) makes VeloZGatewayDown reach PagerDuty, and its end resolves it; the information that
-  it was started reaches Slack, the watchdog its heartbeat.
+- that it was started reaches Slack, the watchdog its heartbeat; a killed venue, a parked core thread and a stopped process
+  each page as the alert that is theirs, and their end resolves it.
 
 Owns: main. Does not: test routes one by one (routing.py) or thresholds (promtool).
 Usage: python -m stack.chain PATH_OF_VELOZ (in tools/checks)
 """
 
+import ctypes
 import json
 import os
 import re
@@ -39,6 +40,8 @@ DURATION = re.compile(r"(?<=\[)(\d+)([smhd])(?=\])|(?<=\bfor: )(\d+)([smhd])|(?<
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 # Of a dashboard's queries: those that show faults have no data while there is none.
 SILENT = re.compile(r"> 0$|ALERTS")
+# The name of the core thread.
+CORE = re.compile(r"core")
 # Nothing that is waited for takes this long.
 STACK_WAIT_S = 90
 
@@ -126,10 +129,33 @@ def chain(case, running, veloz, folder):
     engine_port, prometheus_port, alertmanager_port = (delivery.free_port() for _ in range(3))
     engine, prometheus = f"http://127.0.0.1:{engine_port}", f"http://127.0.0.1:{prometheus_port}"
 
+    # A venue of its own process, so that it can be killed; the engine trades on it with an account.
+    venue_port = delivery.free_port()
+
+    def start_venue():
+        command = [veloz, "venue", "--port=0", f"--plain-port={venue_port}", f"--key-dir={folder}/keys"]
+        venue = running.start(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        next(line for line in venue.stdout if line.startswith("plain"))
+        threading.Thread(target=lambda: [None for _ in venue.stdout], daemon=True).start()
+        return venue
+
+    venue = start_venue()
     log = folder / "veloz.log"
+    settings = {
+        "http.port": engine_port,
+        "log.format": "json",
+        "venue.source": "binance",
+        "venue.execution_mode": "binance_testnet_spot",
+        "venue.market_url": f"ws://localhost:{venue_port}/stream",
+        "venue.api_url": f"ws://localhost:{venue_port}/ws-api/v3",
+        "venue.private_key_file": f"{folder}/keys/ed25519.pem",
+        "state.dir": f"{folder}/state",
+        "strategy.kind": "market_maker",
+    }
     with log.open("w") as out:
         core = running.start(
-            [veloz, "run", "--no-status", "--set", f"http.port={engine_port}", "--set", "log.format=json"],
+            [veloz, "run", "--no-status", *[f"--set={key}={value}" for key, value in settings.items()]],
+            env=dict(os.environ, VELOZ_BINANCE_API_KEY_FILE=f"{folder}/keys/api_key"),
             stdout=out, stderr=subprocess.STDOUT,
         )  # fmt: skip
 
@@ -238,21 +264,62 @@ def chain(case, running, veloz, folder):
             missing.append(url)
     case("Prometheus serves the runbook of every alert", not missing, missing[:3])
 
-    # What fires, and a fault.
+    # What fires, and faults.
     slack = lambda path, _, body: path == "/slack" and "VeloZRestarted" in body
     heartbeat = lambda path, _, __: path == "/heartbeats/veloz/ping"
     case("the start of the engine reaches Slack", sink.arrived("start", slack, STACK_WAIT_S))
     case("the watchdog reaches its heartbeat", sink.arrived("watchdog", heartbeat, STACK_WAIT_S))
-    down = delivery.pagerduty("key-critical", "VeloZGatewayDown")
-    case("a running engine pages nobody as down", sink.arrived("nothing", down, 0) is None)
+    def resolved(page):
+        key = json.loads(page[2])["dedup_key"]
+        end = lambda path, _, body: path == "/pagerduty" and key in body and '"event_action":"resolve"' in body
+        return sink.arrived("end", end, STACK_WAIT_S)
+
+    page_of = lambda name: delivery.pagerduty("key-critical", name)
+    for name in ("VeloZGatewayDown", "VeloZEngineDown", "NoBookLive"):
+        case(f"a running engine does not page {name}", sink.arrived("nothing", page_of(name), 0) is None)
+
+    venue.kill()
+    venue.wait()
+    paged = sink.arrived("books", page_of("NoBookLive"), STACK_WAIT_S)
+    case("a killed venue pages as NoBookLive", paged)
+    warned = lambda path, _, body: path == "/opsgenie/v2/alerts" and "VeloZWebSocketDisconnected" in body
+    case("and warns as VeloZWebSocketDisconnected", sink.arrived("websocket", warned, STACK_WAIT_S))
+    start_venue()
+    case("a venue that is back resolves it", paged and resolved(paged))
+
+    parked = Parked(core.pid)
+    paged = sink.arrived("core", page_of("VeloZEngineDown"), STACK_WAIT_S)
+    parked.release()
+    case("a parked core pages as VeloZEngineDown", paged)
+    case("a core that turns again resolves it", paged and resolved(paged))
+
     core.send_signal(signal.SIGSTOP)
-    paged = sink.arrived("down", down, STACK_WAIT_S)
+    paged = sink.arrived("down", page_of("VeloZGatewayDown"), STACK_WAIT_S)
     core.send_signal(signal.SIGCONT)
     case("a stopped engine pages as VeloZGatewayDown", paged)
-    if paged:
-        key = json.loads(paged[2])["dedup_key"]
-        up = lambda path, _, body: path == "/pagerduty" and key in body and '"event_action":"resolve"' in body
-        case("an engine that goes on resolves it", sink.arrived("up", up, STACK_WAIT_S))
+    case("an engine that goes on resolves it", paged and resolved(paged))
+
+
+class Parked:
+    """The core thread, held by ptrace while every other thread of the process goes on."""
+
+    SEIZE, INTERRUPT, DETACH, WALL = 0x4206, 0x4207, 17, 0x40000000
+
+    def __init__(self, process):
+        tasks = Path(f"/proc/{process}/task")
+        (self.thread,) = [int(task.name) for task in tasks.iterdir() if CORE.search((task / "comm").read_text().strip())]
+        self.libc = ctypes.CDLL(None, use_errno=True)
+        self._ptrace(self.SEIZE)
+        self._ptrace(self.INTERRUPT)
+        os.waitpid(self.thread, self.WALL)
+
+    def _ptrace(self, request):
+        if self.libc.ptrace(request, self.thread, None, None) != 0:
+            raise OSError(ctypes.get_errno(), "ptrace")
+
+    def release(self):
+        """Lets it go on."""
+        self._ptrace(self.DETACH)
 
 
 def _coming(series, use):
