@@ -81,7 +81,7 @@ class BrokenFiles(unittest.TestCase):
     def found(self, check):
         done = subprocess.run(
             [sys.executable, str(ROOT / "tools/checks/monitoring_stack.py"), "--only", check],
-            env=dict(os.environ, VELOZ_STACK_ROOT=str(self.folder)),
+            env=dict(os.environ, STACK_ROOT=str(self.folder)),
             capture_output=True,
             text=True,
             check=False,

@@ -223,7 +223,7 @@ def chain(case, running, veloz, folder):
     page.write_text(get(f"{engine}/metrics"))
     series = catalogue.build([page])
     rules.learn(series)
-    os.environ["VELOZ_STACK_ENGINE"] = engine
+    os.environ["STACK_ENGINE"] = engine
     for name, check in (
         ("rules", lambda: [p for p in _expressions(series)]),
         ("dashboards", lambda: dashboards.check(series)),

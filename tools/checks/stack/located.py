@@ -12,7 +12,7 @@ from pathlib import Path
 import yaml
 
 # Another folder for the tests of these checks, which break copies of the files.
-ROOT = Path(os.environ.get("VELOZ_STACK_ROOT") or Path(__file__).resolve().parents[3]).resolve()
+ROOT = Path(os.environ.get("STACK_ROOT") or Path(__file__).resolve().parents[3]).resolve()
 
 
 @dataclass
