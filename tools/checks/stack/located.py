@@ -12,7 +12,7 @@ from pathlib import Path
 import yaml
 
 # Another folder for the tests of these checks, which break copies of the files.
-ROOT = Path(os.environ.get("VELOZ_STACK_ROOT") or Path(__file__).resolve().parents[3]).resolve()
+ROOT = Path(os.environ.get("STACK_ROOT") or Path(__file__).resolve().parents[3]).resolve()
 
 
 @dataclass
@@ -49,10 +49,14 @@ def _built(node, loader):
     if isinstance(node, yaml.MappingNode):
         out = Map()
         out.line, out.lines = line, {}
+        own = [key.value for key, _ in node.value]
+        for key_node, _ in node.value:
+            if own.count(key_node.value) > 1:
+                raise yaml.MarkedYAMLError(problem=f"key {key_node.value!r} is there twice", problem_mark=key_node.start_mark)
+        # What `<<` brings in comes first, so that a mapping's own keys stand.
+        loader.flatten_mapping(node)
         for key_node, value_node in node.value:
             key = loader.construct_object(key_node, deep=True)
-            if key in out:
-                raise yaml.MarkedYAMLError(problem=f"key {key!r} is there twice", problem_mark=key_node.start_mark)
             out[key] = _built(value_node, loader)
             out.lines[key] = value_node.start_mark.line + 1
         return out

@@ -68,7 +68,7 @@ def check():
         if fault:
             problems.append(Problem(path, line, f"no LogQL {fault}: {query}"))
     problems += _pipelines()
-    log = os.environ.get("VELOZ_STACK_LOG")
+    log = os.environ.get("STACK_LOG")
     if log:
         problems += follow(log)
     return problems

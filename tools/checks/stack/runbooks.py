@@ -1,6 +1,6 @@
 """The runbooks: one for each alert, its parts, its queries, and its commands run against an engine.
 
-Owns: check. VELOZ_STACK_ENGINE names a running engine; without it commands are not run. A command about a metric that
+Owns: check. STACK_ENGINE names a running engine; without it commands are not run. A command about a metric that
 the engine does not have yet (expected_metrics.tsv) is left out and counted.
 """
 
@@ -24,7 +24,7 @@ def check(catalogue):
     for name in sorted(alerts.keys() - pages.keys()):
         problems.append(Problem(*alerts[name], f"{name}: no runbook {FOLDER.name}/{name}.md"))
     index = (FOLDER / "README.md").read_text()
-    engine, ran, left_out = os.environ.get("VELOZ_STACK_ENGINE"), 0, 0
+    engine, ran, left_out = os.environ.get("STACK_ENGINE"), 0, 0
     for name, path in pages.items():
         if name not in alerts:
             problems.append(Problem(path, 1, f"no alert is named {name}"))

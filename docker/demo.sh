@@ -1,0 +1,93 @@
+#!/bin/sh
+# A demo without Docker: the engine on its simulated venue, and Debian's Prometheus and Alertmanager with the configuration of
+# this repository, all on loopback. Prints where to look; Ctrl-C ends all three.
+# Needs: cargo build --release; apt-get install --no-install-recommends prometheus prometheus-alertmanager
+# Usage: docker/demo.sh [FOLDER for data; default: a new one, removed at the end]
+# PROGRAM names another build of the engine. Ports: ENGINE_DEMO_PORT (8080), PROMETHEUS_DEMO_PORT (9090), ALERTMANAGER_DEMO_PORT (9093).
+# Alerts are delivered as far as the guide's variables are set (SLACK_WEBHOOK_URL and so on); Alertmanager shows them anyway.
+set -eu
+
+here=$(cd "$(dirname "$0")" && pwd)
+veloz=${PROGRAM:-$here/../target/release/veloz}
+engine=${ENGINE_DEMO_PORT:-8080}
+prometheus=${PROMETHEUS_DEMO_PORT:-9090}
+alertmanager=${ALERTMANAGER_DEMO_PORT:-9093}
+
+for program in prometheus prometheus-alertmanager; do
+  if ! command -v "$program" >/dev/null; then
+    echo "demo.sh: $program is not installed; apt-get install --no-install-recommends prometheus prometheus-alertmanager" >&2
+    exit 69
+  fi
+done
+if [ ! -x "$veloz" ]; then
+  echo "demo.sh: $veloz is not there; build it with: cargo build --release" >&2
+  exit 69
+fi
+
+started=
+remove=
+stop() {
+  trap - EXIT INT TERM
+  # Each by its id; the engine cancels what is open and says so.
+  for process in $started; do kill "$process" 2>/dev/null || true; done
+  for process in $started; do wait "$process" 2>/dev/null || true; done
+  if [ -n "$remove" ]; then rm -rf "$remove"; fi
+}
+trap stop EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+if [ $# -gt 0 ]; then
+  mkdir -p "$1"
+  work=$(cd "$1" && pwd)
+else
+  work=$(mktemp -d)
+  remove=$work
+fi
+sh "$here/make-secrets.sh" "$work/secrets" >"$work/secrets.log" 2>&1
+mkdir -p "$work/assets"
+ln -sfn "$here/runbooks" "$work/assets/runbooks"
+sed -e "s#/etc/prometheus/alerts#$here/prometheus/alerts#" -e "s#/run/secrets#$work/secrets#" \
+  -e "s#veloz-gateway:8080#127.0.0.1:$engine#" -e "s#localhost:9090#127.0.0.1:$prometheus#" \
+  -e "s#alertmanager:9093#127.0.0.1:$alertmanager#" "$here/prometheus/prometheus.yml" >"$work/prometheus.yml"
+sed -e "s#/run/secrets#$work/secrets#" -e "s#/etc/alertmanager/templates#$here/alertmanager/templates#" \
+  "$here/alertmanager/alertmanager.yml" >"$work/alertmanager.yml"
+
+"$veloz" run --no-status --set http.port="$engine" >"$work/veloz.log" 2>&1 &
+core=$!
+started=$core
+SECRETS_DIR=$work/secrets ALERTMANAGER_CONFIG=$work/alertmanager.yml ALERTMANAGER_RENDERED=$work/alertmanager-rendered.yml \
+  ALERTMANAGER_BIN=prometheus-alertmanager sh "$here/alertmanager/start.sh" --storage.path="$work/alertmanager" \
+  --web.listen-address="127.0.0.1:$alertmanager" --cluster.listen-address= >"$work/alertmanager.log" 2>&1 &
+started="$started $!"
+prometheus --config.file="$work/prometheus.yml" --storage.tsdb.path="$work/prometheus" \
+  --web.listen-address="127.0.0.1:$prometheus" --web.external-url="http://localhost:$prometheus" \
+  --web.user-assets="$work/assets" --web.enable-lifecycle --enable-feature=exemplar-storage >"$work/prometheus.log" 2>&1 &
+started="$started $!"
+
+answers() { # URL
+  python3 -c 'import sys, urllib.request; urllib.request.urlopen(sys.argv[1], timeout=2)' "$1" 2>/dev/null
+}
+for url in "http://127.0.0.1:$engine/health/live" "http://127.0.0.1:$prometheus/-/ready" "http://127.0.0.1:$alertmanager/-/ready"; do
+  tries=60
+  until answers "$url"; do
+    tries=$((tries - 1))
+    if [ "$tries" = 0 ]; then
+      echo "demo.sh: $url does not answer; the last lines of the logs:" >&2
+      tail -n 5 "$work"/*.log >&2
+      exit 1
+    fi
+    sleep 0.5
+  done
+done
+
+cat <<TEXT
+engine        http://localhost:$engine/health   http://localhost:$engine/metrics
+Prometheus    http://localhost:$prometheus/alerts   http://localhost:$prometheus/targets
+  try         http://localhost:$prometheus/graph?g0.expr=sum%20by%20(type)%20(rate(veloz_market_updates_total%5B1m%5D))&g0.tab=0
+runbooks      http://localhost:$prometheus/user/runbooks/README.md
+Alertmanager  http://localhost:$alertmanager
+logs, data    $work
+Ctrl-C ends all three.
+TEXT
+wait "$core"

@@ -1,0 +1,354 @@
+"""Does the stack see a running engine?
+
+Starts the engine, the real Alertmanager and the real Prometheus, all on loopback, with the configuration of this
+repository. In the copies that they read only addresses and files differ, and every duration of the rules is divided
+(DIVISOR), which is proven: multiplied again they are the originals. Then:
+
+- Prometheus scrapes the engine and evaluates every rule without a fault;
+- the page that the engine shows has every metric, label and closed value that rules, dashboards and runbooks use, but for
+  those that it will have (expected_metrics.tsv), which are named;
+- every query of every dashboard has data, but for those;
+- the commands of the runbooks run; each alert's runbook is served where its runbook_url says; log lines fit the pipelines;
+- that it was started reaches Slack, the watchdog its heartbeat; a killed venue, a parked core thread and a stopped process
+  each page as the alert that is theirs, and their end resolves it.
+
+Owns: main. Does not: test routes one by one (routing.py) or thresholds (promtool).
+Usage: python -m stack.chain PATH_OF_VELOZ (in tools/checks)
+"""
+
+import ctypes
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from pathlib import Path
+
+from . import catalogue, dashboards, delivery, logs, promql, rules, runbooks
+from .located import ROOT, Problem
+
+# Every duration in rules is divided by it: 5 minutes become 10 seconds.
+DIVISOR = 30
+DURATION = re.compile(r"(?<=\[)(\d+)([smhd])(?=\])|(?<=\bfor: )(\d+)([smhd])|(?<=\binterval: )(\d+)([smhd])")
+SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+# Of a dashboard's queries: those that show faults have no data while there is none.
+SILENT = re.compile(r"> 0$|ALERTS")
+# The name of the core thread.
+CORE = re.compile(r"core")
+# Nothing that is waited for takes this long.
+STACK_WAIT_S = 90
+
+
+def divided(text):
+    """The rules with every duration divided, at least a millisecond."""
+
+    def shorter(match):
+        number, unit = next((match.group(i), match.group(i + 1)) for i in (1, 3, 5) if match.group(i))
+        return f"{int(number) * SECONDS[unit] * 1000 // DIVISOR}ms"
+
+    return DURATION.sub(shorter, text)
+
+
+def proven(original, short):
+    """Whether nothing but durations differs: both without them are equal, and each is the other's DIVISOR-th part."""
+    milliseconds = re.compile(r"(?<=\[)(\d+)ms(?=\])|(?<=\bfor: )(\d+)ms|(?<=\binterval: )(\d+)ms")
+    of_original = [m.group(0) for m in DURATION.finditer(original)]
+    of_short = [m.group(0) for m in milliseconds.finditer(short)]
+    same = DURATION.sub("", original) == milliseconds.sub("", short)
+    in_ms = [int(text[:-1]) * SECONDS[text[-1]] * 1000 for text in of_original]
+    return same and [value // DIVISOR for value in in_ms] == [int(text[:-2]) for text in of_short]
+
+
+class Running:
+    """Processes that are ended by their handles, whatever happens."""
+
+    def __init__(self):
+        self.processes = []
+
+    def start(self, command, **more):
+        process = subprocess.Popen([str(part) for part in command], **more)
+        self.processes.append(process)
+        return process
+
+    def end(self):
+        for process in reversed(self.processes):
+            if process.poll() is None:
+                process.send_signal(signal.SIGCONT)
+                process.terminate()
+        for process in self.processes:
+            try:
+                process.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+def get(url):
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        return answer.read().decode()
+
+
+def waited(url, seconds=30):
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            return get(url)
+        except (urllib.error.URLError, OSError):
+            if time.monotonic() > end:
+                raise SystemExit(f"{url} does not answer") from None
+            time.sleep(0.2)
+
+
+def main():
+    veloz = Path(sys.argv[1]).resolve()
+    failed = passed = 0
+
+    def case(name, good, why=""):
+        nonlocal failed, passed
+        print(f"{'ok' if good else 'FAILED'}: {name}{'' if good else ': ' + str(why)}", flush=True)
+        passed += bool(good)
+        failed += not good
+
+    running = Running()
+    with tempfile.TemporaryDirectory() as temporary:
+        try:
+            chain(case, running, veloz, Path(temporary))
+        finally:
+            running.end()
+    print(f"{passed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+def chain(case, running, veloz, folder):
+    engine_port, prometheus_port, alertmanager_port = (delivery.free_port() for _ in range(3))
+    engine, prometheus = f"http://127.0.0.1:{engine_port}", f"http://127.0.0.1:{prometheus_port}"
+
+    # A venue of its own process, so that it can be killed; the engine trades on it with an account.
+    venue_port = delivery.free_port()
+
+    def start_venue():
+        command = [veloz, "venue", "--port=0", f"--plain-port={venue_port}", f"--key-dir={folder}/keys"]
+        venue = running.start(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        next(line for line in venue.stdout if line.startswith("plain"))
+        threading.Thread(target=lambda: [None for _ in venue.stdout], daemon=True).start()
+        return venue
+
+    venue = start_venue()
+    log = folder / "veloz.log"
+    settings = {
+        "http.port": engine_port,
+        "log.format": "json",
+        "venue.source": "binance",
+        "venue.execution_mode": "binance_testnet_spot",
+        "venue.market_url": f"ws://localhost:{venue_port}/stream",
+        "venue.api_url": f"ws://localhost:{venue_port}/ws-api/v3",
+        "venue.private_key_file": f"{folder}/keys/ed25519.pem",
+        "state.dir": f"{folder}/state",
+        "strategy.kind": "market_maker",
+    }
+    with log.open("w") as out:
+        core = running.start(
+            [veloz, "run", "--no-status", *[f"--set={key}={value}" for key, value in settings.items()]],
+            env=dict(os.environ, VELOZ_BINANCE_API_KEY_FILE=f"{folder}/keys/api_key"),
+            stdout=out, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+
+    # Alertmanager, as in delivery.py.
+    sink = delivery.Sink()
+    variables = dict(
+        os.environ,
+        SLACK_WEBHOOK_URL=f"http://127.0.0.1:{sink.http.server_port}/slack",
+        PAGERDUTY_SERVICE_KEY="key-critical",
+        OPSGENIE_API_KEY="key-opsgenie",
+    )
+    make = ["sh", str(ROOT / "docker" / "make-secrets.sh"), str(folder / "secrets")]
+    subprocess.run(make, env=variables, check=True, capture_output=True)
+    config = delivery.rendered(folder, sink)
+    alertmanager = delivery.start(folder, config, alertmanager_port)
+    running.processes.append(alertmanager)
+    threading.Thread(target=lambda: [None for _ in alertmanager.stdout], daemon=True).start()
+
+    # Prometheus: the copy of its configuration, the divided rules, the runbooks.
+    (folder / "prometheus").mkdir()
+    config = rules.rendered_config(folder / "prometheus")
+    text = config.read_text()
+    for old, new in (
+        ("veloz-gateway:8080", f"127.0.0.1:{engine_port}"),
+        ("alertmanager:9093", f"127.0.0.1:{alertmanager_port}"),
+        ("localhost:9090", f"127.0.0.1:{prometheus_port}"),
+        ("scrape_interval: 15s", "scrape_interval: 500ms"),
+        ("scrape_interval: 5s", "scrape_interval: 500ms"),
+        ("evaluation_interval: 15s", "evaluation_interval: 500ms"),
+    ):
+        assert old in text, old
+        text = text.replace(old, new)
+    config.write_text(text)
+    all_proven = True
+    for path in rules.files():
+        short = divided(path.read_text())
+        all_proven = all_proven and proven(path.read_text(), short)
+        (folder / "prometheus" / "alerts" / path.name).write_text(short)
+    case(f"the rules with durations divided by {DIVISOR} differ in nothing else", all_proven)
+    assets = folder / "assets"
+    assets.mkdir()
+    (assets / "runbooks").symlink_to(ROOT / "docker" / "runbooks")
+    waited(f"{engine}/health/live")
+    running.start(
+        [
+            "prometheus", f"--config.file={config}", f"--storage.tsdb.path={folder}/data",
+            f"--web.listen-address=127.0.0.1:{prometheus_port}", f"--web.external-url={prometheus}",
+            f"--web.user-assets={assets}", "--web.enable-lifecycle", "--enable-feature=exemplar-storage", "--log.level=warn",
+        ],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    waited(f"{prometheus}/-/ready")
+
+    def ask(expression):
+        query = urllib.parse.urlencode({"query": expression})
+        return json.loads(get(f"{prometheus}/api/v1/query?{query}"))["data"]["result"]
+
+    # The engine alone, by its own page.
+    end = time.monotonic() + STACK_WAIT_S
+    while not any(float(found["value"][1]) for found in ask('up{job="veloz-gateway"}')) and time.monotonic() < end:
+        time.sleep(0.5)
+    case("Prometheus scrapes the engine", ask('up{job="veloz-gateway"} == 1'))
+    time.sleep(10)
+    page = folder / "page.txt"
+    page.write_text(get(f"{engine}/metrics"))
+    series = catalogue.build([page])
+    rules.learn(series)
+    os.environ["STACK_ENGINE"] = engine
+    for name, check in (
+        ("rules", lambda: [p for p in _expressions(series)]),
+        ("dashboards", lambda: dashboards.check(series)),
+        ("runbooks, their commands among it", lambda: runbooks.check(series)),
+        ("log lines", lambda: list(logs.follow(log))),
+    ):
+        problems = check()
+        case(f"{name} fit what the engine shows", not problems, "; ".join(map(str, problems[:5])))
+    for name in sorted(series.used_expected):
+        print(f"not yet shown by the engine: {name}")
+
+    groups = json.loads(get(f"{prometheus}/api/v1/rules"))["data"]["groups"]
+    evaluated = [rule for group in groups for rule in group["rules"]]
+    broken = [f"{rule['name']}: {rule.get('lastError')}" for rule in evaluated if rule["health"] == "err"]
+    case(f"{len(evaluated)} rules are evaluated without a fault", evaluated and not broken, broken[:3])
+
+    # Dashboards: data for whatever is about series that exist.
+    empty, asked, left_out = [], 0, 0
+    waiting = _waiting(series)
+    for path, line, expression in dashboards.queries("prometheus"):
+        uses = promql.read(expression).selectors
+        if any(_coming(series, use) or use.metric in waiting for use in uses):
+            left_out += 1
+        elif not SILENT.search(expression):
+            asked += 1
+            short = DURATION.sub(lambda match: f"{max(int(match.group(1)) * SECONDS[match.group(2)] // DIVISOR, 3)}s", expression)
+            if not ask(short):
+                empty.append(str(Problem(path, line, expression)))
+    case(f"{asked} queries of dashboards have data ({left_out} wait for metrics)", not empty, "; ".join(empty[:5]))
+
+    missing = []
+    for _, _, rule in rules.alerts():
+        url = rule["annotations"]["runbook_url"].replace("{{ $externalURL }}", prometheus)
+        try:
+            if f"# {rule['alert']}" not in get(url):
+                missing.append(url)
+        except urllib.error.URLError:
+            missing.append(url)
+    case("Prometheus serves the runbook of every alert", not missing, missing[:3])
+
+    # What fires, and faults.
+    slack = lambda path, _, body: path == "/slack" and "VeloZRestarted" in body
+    heartbeat = lambda path, _, __: path == "/heartbeats/veloz/ping"
+    case("the start of the engine reaches Slack", sink.arrived("start", slack, STACK_WAIT_S))
+    case("the watchdog reaches its heartbeat", sink.arrived("watchdog", heartbeat, STACK_WAIT_S))
+    def resolved(page):
+        key = json.loads(page[2])["dedup_key"]
+        end = lambda path, _, body: path == "/pagerduty" and key in body and '"event_action":"resolve"' in body
+        return sink.arrived("end", end, STACK_WAIT_S)
+
+    page_of = lambda name: delivery.pagerduty("key-critical", name)
+    for name in ("VeloZGatewayDown", "VeloZEngineDown", "NoBookLive"):
+        case(f"a running engine does not page {name}", sink.arrived("nothing", page_of(name), 0) is None)
+
+    venue.kill()
+    venue.wait()
+    paged = sink.arrived("books", page_of("NoBookLive"), STACK_WAIT_S)
+    case("a killed venue pages as NoBookLive", paged)
+    warned = lambda path, _, body: path == "/opsgenie/v2/alerts" and "VeloZWebSocketDisconnected" in body
+    case("and warns as VeloZWebSocketDisconnected", sink.arrived("websocket", warned, STACK_WAIT_S))
+    start_venue()
+    case("a venue that is back resolves it", paged and resolved(paged))
+
+    parked = Parked(core.pid)
+    paged = sink.arrived("core", page_of("VeloZEngineDown"), STACK_WAIT_S)
+    parked.release()
+    case("a parked core pages as VeloZEngineDown", paged)
+    case("a core that turns again resolves it", paged and resolved(paged))
+
+    core.send_signal(signal.SIGSTOP)
+    paged = sink.arrived("down", page_of("VeloZGatewayDown"), STACK_WAIT_S)
+    core.send_signal(signal.SIGCONT)
+    case("a stopped engine pages as VeloZGatewayDown", paged)
+    case("an engine that goes on resolves it", paged and resolved(paged))
+
+
+class Parked:
+    """The core thread, held by ptrace while every other thread of the process goes on."""
+
+    SEIZE, INTERRUPT, DETACH, WALL = 0x4206, 0x4207, 17, 0x40000000
+
+    def __init__(self, process):
+        tasks = Path(f"/proc/{process}/task")
+        (self.thread,) = [int(task.name) for task in tasks.iterdir() if CORE.search((task / "comm").read_text().strip())]
+        self.libc = ctypes.CDLL(None, use_errno=True)
+        self._ptrace(self.SEIZE)
+        self._ptrace(self.INTERRUPT)
+        os.waitpid(self.thread, self.WALL)
+
+    def _ptrace(self, request):
+        if self.libc.ptrace(request, self.thread, None, None) != 0:
+            raise OSError(ctypes.get_errno(), "ptrace")
+
+    def release(self):
+        """Lets it go on."""
+        self._ptrace(self.DETACH)
+
+
+def _coming(series, use):
+    if use.metric in series.expected and use.metric not in series.labels:
+        return True
+    return any(value in series.expected_values.get((use.metric, label), ()) for label, _, value in use.matchers) or any(
+        operator == "Re" and set(value.split("|")) & series.expected_values.get((use.metric, label), set())
+        for label, operator, value in use.matchers
+    )
+
+
+def _waiting(series):
+    """Recordings that are made of what the engine does not show yet, directly or through others."""
+    waiting = set()
+    while True:
+        before = len(waiting)
+        for _, _, rule in rules.rules():
+            uses = promql.read(rule["expr"]).selectors
+            if "record" in rule and any(_coming(series, use) or use.metric in waiting for use in uses):
+                waiting.add(rule["record"])
+        if len(waiting) == before:
+            return waiting
+
+
+def _expressions(series):
+    for path, _, rule in rules.rules():
+        for sentence in catalogue.check_expression(series, promql.read(rule["expr"])):
+            yield Problem(path, rule.lines["expr"], sentence)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,182 @@
+"""Files of deployment, each read by the tool that it is for, or by its schema where that tool is not to be had here.
+
+Owns: check. Does not: run the engine in its image (image.sh).
+"""
+
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from .located import ROOT, Problem, load, load_all
+
+DOCKER = ROOT / "docker"
+SYSTEMD = ROOT / "systemd"
+# Tenths of systemd-analyze's exposure.
+EXPOSURE_MAX = 15
+BIN = Path(sys.executable).parent
+
+
+def _run(path, *command, silent=False):
+    """A problem when the command fails, or says anything though it should be silent."""
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
+    output = (done.stdout + done.stderr).strip()
+    if done.returncode == 0 and not (silent and output):
+        return []
+    problems = []
+    for line in output.splitlines() or [f"exit {done.returncode}"]:
+        place = re.search(r":(\d+)(?::\d+)?:?\s", line)
+        problems.append(Problem(path, int(place.group(1)) if place else 1, f"{Path(str(command[0])).name}: {line}"))
+    return problems
+
+
+def check():
+    """Problems of all of them."""
+    problems = []
+    yamls = [ROOT / "docker-compose.yml", *sorted(DOCKER.rglob("*.yml")), *sorted(DOCKER.rglob("*.yaml"))]
+    for path in yamls:
+        load_all(path)
+    lint = ["-f", "parsable", "-c", ROOT / "tools" / "checks" / "yamllint.yaml"]
+    for path in yamls:
+        problems += _run(path, BIN / "yamllint", *lint, path)
+    scripts = [*DOCKER.rglob("*.sh"), *SYSTEMD.glob("*.sh"), *(ROOT / "tools" / "checks").glob("*.sh")]
+    for path in sorted(scripts):
+        problems += _run(path, "shellcheck", "-f", "gcc", path)
+    problems += _compose()
+    problems += _run(DOCKER / "Dockerfile", BIN / "hadolint", DOCKER / "Dockerfile")
+    for path in sorted((DOCKER / "kubernetes").glob("*.yaml")):
+        if path.name != "kustomization.yaml":
+            problems += _run(path, BIN / "kubernetes-validate", "-k", "1.35", "--strict", "--quiet", path)
+    problems += _kubernetes()
+    problems += _units()
+    return problems
+
+
+def _compose():
+    path = DOCKER / "docker-compose.yml"
+    problems = []
+    for file in (ROOT / "docker-compose.yml", path):
+        problems += _run(file, BIN / "check-jsonschema", "--builtin-schema", "vendor.compose-spec", file)
+    compose = load(path)
+    for name, service in compose["services"].items():
+        line = service.line
+        tag = service["image"].rpartition(":")[2]
+        if tag in ("latest", service["image"]):
+            problems.append(Problem(path, line, f"{name}: the image's version is not pinned"))
+        if not service.get("deploy", {}).get("resources", {}).get("limits"):
+            problems.append(Problem(path, line, f"{name}: no limits of resources"))
+        for port in service.get("ports", []):
+            if not port.startswith("127.0.0.1:"):
+                problems.append(Problem(path, line, f"{name}: port {port} is open to other machines"))
+        for secret in service.get("secrets", []):
+            if secret not in compose["secrets"]:
+                problems.append(Problem(path, line, f"{name}: no secret {secret}"))
+        for volume in service.get("volumes", []):
+            source = volume.split(":")[0] if isinstance(volume, str) else ""
+            if source.startswith("./") and not (ROOT / source).exists():
+                problems.append(Problem(path, line, f"{name}: {source} does not exist"))
+            if source and not source.startswith((".", "/")) and source not in compose["volumes"]:
+                problems.append(Problem(path, line, f"{name}: no volume {source}"))
+    # Every secret that a service insists on, or that a configuration names, is one that make-secrets.sh writes.
+    with tempfile.TemporaryDirectory() as folder:
+        made = _run(DOCKER / "make-secrets.sh", "sh", DOCKER / "make-secrets.sh", folder)
+        problems += made
+        written = {entry.name for entry in Path(folder).iterdir()}
+    for name, secret in compose["secrets"].items():
+        if name not in written or secret["file"] != f"./docker/secrets/{name}":
+            problems.append(Problem(path, secret.line, f"{name} is not what make-secrets.sh writes"))
+    for file in (DOCKER / "alertmanager" / "alertmanager.yml", DOCKER / "prometheus" / "prometheus.yml", path):
+        for number, line in enumerate(file.read_text().splitlines(), 1):
+            for name in re.findall(r"/run/secrets/([a-z_]+)", line):
+                if name not in written:
+                    problems.append(Problem(file, number, f"no secret {name}"))
+    # A service that is asked for by another's configuration exists.
+    for file in (DOCKER / "prometheus" / "prometheus.yml", DOCKER / "grafana/provisioning/datasources/datasources.yml"):
+        for number, line in enumerate(file.read_text().splitlines(), 1):
+            for host in re.findall(r"(?:http://|\[')([a-z-]+):\d+", line):
+                if host not in compose["services"] and host != "localhost":
+                    problems.append(Problem(file, number, f"no service {host} in docker-compose.yml"))
+    return problems
+
+
+def _kubernetes():
+    """What a schema does not see: that the manifests fit each other."""
+    folder = DOCKER / "kubernetes"
+    listed = load(folder / "kustomization.yaml")["resources"]
+    for path in folder.glob("*.yaml"):
+        if path.name != "kustomization.yaml" and path.name not in listed:
+            yield Problem(folder / "kustomization.yaml", 1, f"{path.name} is not listed")
+    path = folder / "statefulset.yaml"
+    template = load(path)["spec"]["template"]
+    (container,) = template["spec"]["containers"]
+    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+    scraped = template["metadata"]["annotations"]["prometheus.io/port"]
+    if scraped != str(ports["metrics"]):
+        yield Problem(path, template["metadata"].line, f"prometheus.io/port is {scraped}, the metrics port is {ports['metrics']}")
+    for probe in ("livenessProbe", "readinessProbe", "startupProbe"):
+        if container[probe]["httpGet"]["port"] not in ports:
+            yield Problem(path, container[probe].line, f"{probe}: no such port")
+    labels = template["metadata"]["labels"]
+    for name in ("networkpolicy.yaml", "poddisruptionbudget.yaml", "service.yaml"):
+        document = load(folder / name)
+        selector = document["spec"].get("podSelector", document["spec"].get("selector"))
+        wanted = selector.get("matchLabels", selector)
+        if not wanted.items() <= labels.items():
+            yield Problem(folder / name, selector.line, f"selects {dict(wanted)}, the pod has {dict(labels)}")
+
+
+def _unit(path):
+    """Settings of a unit as (section, key, value), comments left out."""
+    section = None
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        line = line.strip()
+        if not line or line.startswith(("#", ";")):
+            continue
+        if line.startswith("["):
+            section = line
+        else:
+            key, _, value = line.partition("=")
+            yield number, section, key, value
+
+
+def _units():
+    problems = []
+    with tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder)
+        for source, name in (("veloz.service", "veloz.service"), ("veloz@.service", "veloz@3.service"), ("veloz.slice", "veloz.slice")):
+            path = SYSTEMD / source
+            text = path.read_text()
+            # Of the programs that a unit names, the engine's need not be installed here.
+            (folder / name).write_text(text.replace("/usr/bin/veloz", "/bin/true"))
+            problems += _run(path, "systemd-analyze", "verify", "--man=no", folder / name, silent=True)
+            if name.endswith(".service"):
+                problems += _run(
+                    path, "systemd-analyze", "security", "--no-pager", "--offline=true", f"--threshold={EXPOSURE_MAX}", folder / name
+                )
+        drop_in = folder / "veloz.service.d"
+        drop_in.mkdir()
+        (drop_in / "account.conf").write_text((SYSTEMD / "account.conf").read_text())
+        problems += _run(SYSTEMD / "account.conf", "systemd-analyze", "verify", "--man=no", folder / "veloz.service", silent=True)
+        # Installed under another root, and taken away again: nothing stays but what is kept on purpose.
+        root = folder / "root"
+        program = folder / "program"
+        program.write_text("#!/bin/sh\n")
+        program.chmod(0o755)
+        for script, *arguments in (("install.sh", "--account", "--instance", "3", program), ("uninstall.sh", "--purge")):
+            problems += _run(SYSTEMD / script, "env", f"DESTDIR={root}", SYSTEMD / script, *arguments)
+            if script == "install.sh":
+                # systemd-sysusers falls back to the machine's own files without these.
+                problems += _run(SYSTEMD / "veloz.sysusers", "systemd-sysusers", "--dry-run", root / "etc/sysusers.d/veloz.conf")
+        left = [path for path in root.rglob("*") if path.is_file()]
+        if left:
+            problems.append(Problem(SYSTEMD / "uninstall.sh", 1, f"leaves {left}"))
+    # The two services differ in what an instance needs, and in nothing else.
+    may_differ = {"Description", "Environment", "EnvironmentFile", "CPUAffinity", "StateDirectory", "LogsDirectory"}
+    one, many = (
+        [(section, key, value) for _, section, key, value in _unit(SYSTEMD / name) if key not in may_differ]
+        for name in ("veloz.service", "veloz@.service")
+    )
+    for difference in set(one) ^ set(many):
+        problems.append(Problem(SYSTEMD / "veloz@.service", 1, f"differs from veloz.service in {difference[1]}={difference[2]}"))
+    return problems

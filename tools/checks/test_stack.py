@@ -1,0 +1,121 @@
+#!/usr/bin/env python3
+"""Are broken files of the stack found, with file and line?
+
+Each case breaks one copy of a file in one place and runs the check that must see it.
+
+Usage: python -m unittest test_stack (in tools/checks)
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+ALERTS = "docker/prometheus/alerts/veloz-alerts.yml"
+RECORDINGS = "docker/prometheus/alerts/veloz-slo-recording.yml"
+TRADING = "docker/grafana/provisioning/dashboards/json/veloz-trading.json"
+LOGS = "docker/grafana/provisioning/dashboards/json/veloz-logs.json"
+
+# What is broken: the check, the file, text in it, what takes its place, and what is said after FILE:LINE.
+CASES = {
+    "a metric that does not exist": ("rules", ALERTS, "expr: veloz_engine_running == 0", "expr: veloz_engine_runs == 0", "no series is named veloz_engine_runs"),
+    "a label that does not exist": ("rules", ALERTS, 'veloz_trading_state{state="HALTED"}', 'veloz_trading_state{status="HALTED"}', "has no label status"),
+    "an expression that does not parse": ("rules", ALERTS, "expr: veloz_sse_clients > 100", "expr: veloz_sse_clients > (100", "no PromQL: unclosed left parenthesis"),
+    "a grouping by a label that nothing has": ("rules", RECORDINGS, "sum by (job, instance) (rate(veloz_fills_total", "sum by (job, instant) (rate(veloz_fills_total", "nothing in the expression has the label instant"),
+    "an unknown severity": ("rules", ALERTS, "severity: info", "severity: informational", "severity is 'informational'"),
+    "a runbook of another name": ("rules", ALERTS, "runbooks/HighAPILatency.md", "runbooks/SlowAPI.md", "runbook_url is expected"),
+    "YAML that does not parse": ("rules", ALERTS, "  - name: veloz-latency", "  - name: [veloz-latency", "no YAML"),
+    "a key twice": ("rules", ALERTS, "        for: 30s\n", "        for: 30s\n        for: 1m\n", "is there twice"),
+    "an alert without a test": ("rules", ALERTS, "alert: HighSSEClients", "alert: ManySSEClients", "ManySSEClients: no test in which it fires"),
+    "a recording without a test": ("rules", RECORDINGS, "record: veloz:fills:rate_5m", "record: veloz:fills:rate_5min", "veloz:fills:rate_5min: no test of its value"),
+    "an alert without a route's line": ("routing", ALERTS, "alert: HighSSEClients", "alert: ManySSEClients", ""),
+    "a variable in Alertmanager's configuration": ("routing", "docker/alertmanager/alertmanager.yml", "#veloz-alerts", "${CHANNEL}", "never expands variables"),
+    "a template that is not defined": ("routing", "docker/alertmanager/alertmanager.yml", 'template "opsgenie.veloz.message"', 'template "opsgenie.veloz.massage"', 'not defined'),
+    "a receiver that does not exist": ("routing", "docker/alertmanager/alertmanager.yml", "receiver: 'slack-info'", "receiver: 'slack-inform'", "undefined receiver"),
+    "a route that is not taken": ("routing", "docker/alertmanager/tests/routes.tsv", "HighRiskUtilization\twarning\trisk\trisk-alerts,opsgenie-warning", "HighRiskUtilization\twarning\trisk\topsgenie-warning", "WARNING: Expected receivers did not match"),
+    "JSON that does not parse": ("dashboards", TRADING, '"refresh": "5s",', '"refresh": "5s"', "no JSON"),
+    "a panel that asks for a series that does not exist": ("dashboards", TRADING, "veloz_system_uptime{", "veloz_uptime{", "no series is named veloz_uptime"),
+    "a panel over another": ("dashboards", TRADING, '"x": 6,', '"x": 3,', "lies over System Uptime"),
+    "a panel without a unit": ("dashboards", TRADING, '"unit": "s",', '"unit": "",', "no unit"),
+    "a variable that is not defined": ("dashboards", TRADING, '"veloz_event_loop_pending_tasks{instance=~\\"$instance\\"}"', '"veloz_event_loop_pending_tasks{instance=~\\"$machine\\"}"', "the variable $machine is not defined"),
+    "a data source that does not exist": ("dashboards", "docker/grafana/provisioning/datasources/datasources.yml", "uid: veloz-prometheus", "uid: prometheus", ""),
+    "a dashboard changed by hand": ("dashboards", TRADING, '"title": "System Uptime"', '"title": "Uptime of System"', "the guide's panel System Uptime is missing"),
+    "LogQL that does not parse": ("logs", LOGS, '| json | level = \\"ERROR\\" [$__range]', '| json | level = [$__range]', "no LogQL"),
+    "pipelines that differ": ("logs", "docker/alloy/config.alloy", 'trace_id  = "trace_id",', 'trace_id  = "trace",', "takes no trace_id out of a line"),
+    "a runbook without a part": ("runbooks", "docker/runbooks/HighSSEClients.md", "## Escalate", "## Who", "its parts are"),
+    "a runbook that asks for a series that does not exist": ("runbooks", "docker/runbooks/HighSSEClients.md", "\nveloz_sse_clients\n", "\nveloz_sse_readers\n", "no series is named veloz_sse_readers"),
+    "a version that is not pinned": ("files", "docker/docker-compose.yml", "image: grafana/loki:2.9.2", "image: grafana/loki:latest", "loki: the image's version is not pinned"),
+    "a port open to everybody": ("files", "docker/docker-compose.yml", '"127.0.0.1:3000:3000"', '"3000:3000"', "grafana: port 3000:3000 is open to other machines"),
+    "a key that compose does not know": ("files", "docker/docker-compose.yml", "    stop_grace_period: 90s", "    stop_grace: 90s", "check-jsonschema"),
+    "a secret that nobody writes": ("files", "docker/prometheus/prometheus.yml", "/run/secrets/scrape_token", "/run/secrets/token", "no secret token"),
+    "a setting that systemd does not know": ("files", "systemd/veloz.service", "WatchdogSec=10", "WatchdogSecs=10", "Unknown key"),
+    "a unit that is open wide": ("files", "systemd/veloz.service", "CapabilityBoundingSet=\n", "", "xposure level"),
+    "instances that are less protected": ("files", "systemd/veloz@.service", "ProtectClock=yes", "ProtectClock=no", "differs from veloz.service in ProtectClock"),
+    "a probe at a port that is not there": ("files", "docker/kubernetes/statefulset.yaml", "path: /health/ready\n              port: metrics", "path: /health/ready\n              port: http", "readinessProbe: no such port"),
+    "a field that Kubernetes does not know": ("files", "docker/kubernetes/networkpolicy.yaml", "policyTypes:", "policyType:", "kubernetes-validate"),
+    "an unpinned base image": ("files", "docker/Dockerfile", "rust:1.95.0-slim-bookworm", "rust", "DL3006"),
+    "a broken script": ("files", "docker/make-secrets.sh", 'printf \'%s\' "$2"', "printf $2", "shellcheck"),
+}  # fmt: skip
+
+
+class BrokenFiles(unittest.TestCase):
+    """One test a case."""
+
+    def setUp(self):
+        self.folder = Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, self.folder)
+        for name in ("docker", "systemd", "config", "tools/checks"):
+            shutil.copytree(ROOT / name, self.folder / name, ignore=shutil.ignore_patterns("secrets", "__pycache__"))
+        (self.folder / "exporter").mkdir()
+        for name in ("exporter/METRICS.md", "README.md", "docker-compose.yml"):
+            shutil.copy(ROOT / name, self.folder / name)
+        # The grammar of LogQL is installed once.
+        if (ROOT / "target" / "logql").is_dir():
+            (self.folder / "target").mkdir()
+            (self.folder / "target" / "logql").symlink_to(ROOT / "target" / "logql")
+
+    def found(self, check):
+        done = subprocess.run(
+            [sys.executable, str(ROOT / "tools/checks/monitoring_stack.py"), "--only", check],
+            env=dict(os.environ, STACK_ROOT=str(self.folder)),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        self.assertNotIn("Traceback", done.stderr)
+        return done.returncode, done.stderr
+
+
+def _case(check, name, old, new, said):
+    def run(self):
+        path = self.folder / name
+        text = path.read_text()
+        self.assertIn(old, text)
+        path.write_text(text.replace(old, new, 1))
+        line = text[: text.index(old)].count("\n") + 1
+        code, output = self.found(check)
+        self.assertEqual(code, 1, output)
+        rows = [row for row in output.splitlines() if said in row]
+        self.assertTrue(rows, output)
+        # A file and a line, where the fault lies or where it shows.
+        self.assertRegex(rows[0], r"^[\w/.@-]+:\d+: ")
+        place = [row.split(":", 2)[:2] for row in rows]
+        near = [int(at) for file, at in place if file == name and abs(int(at) - line) <= 12]
+        by_tool = said in ("", "no test", "check-jsonschema", "xposure level", "not defined", "kubernetes-validate") or "no test" in said
+        by_whole = "differs" in said or "its parts" in said or "takes no" in said or "panel" in said or "lies over" in said or "undefined" in said
+        self.assertTrue(near or by_tool or by_whole, f"line {line} of {name} is not named:\n{output}")
+
+    return run
+
+
+for _number, (_name, _broken) in enumerate(CASES.items()):
+    _test = _case(*_broken)
+    _test.__doc__ = _name
+    setattr(BrokenFiles, f"test_{_number:02}_{_name.replace(' ', '_').replace(chr(39), '')}", _test)
+
+if __name__ == "__main__":
+    unittest.main()
