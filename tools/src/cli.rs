@@ -76,6 +76,8 @@ pub enum Command {
     Export(ExportArgs),
     /// Say what this machine and this configuration lack, and what to do about it
     Check(CheckArgs),
+    /// Receive alerts on loopback and print them, to rehearse where Alertmanager sends what
+    AlertSink(AlertSinkArgs),
     /// Work with the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -125,6 +127,18 @@ pub struct RecordArgs {
     /// Stop by itself after this many seconds
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
     pub seconds: Option<u64>,
+}
+
+/// Arguments of `alert-sink`.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct AlertSinkArgs {
+    /// Port on 127.0.0.1
+    #[arg(long, value_name = "PORT", default_value_t = 9099)]
+    pub port: u16,
+
+    /// End after this many deliveries
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub count: Option<u64>,
 }
 
 /// How market data in text form is read.

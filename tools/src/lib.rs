@@ -1,6 +1,7 @@
 //! The `veloz` command as a library: the simulated venue, captures, configuration, and the wiring
 //! of the engine's threads. The binary only parses arguments and calls into it.
 
+pub mod alert_sink;
 pub mod audit;
 pub mod cancel_all;
 pub mod canceller;

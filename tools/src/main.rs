@@ -4,7 +4,8 @@ use clap::Parser as _;
 use std::process::ExitCode;
 use veloz::cli::{Cli, Command, ConfigCommand, EXIT_FAILURE, EXIT_OK, EXIT_USAGE};
 use veloz::{
-    audit, cancel_all, config, machine_check, record, replay, run, simulation, user, venue,
+    alert_sink, audit, cancel_all, config, machine_check, record, replay, run, simulation, user,
+    venue,
 };
 
 fn main() -> ExitCode {
@@ -34,6 +35,9 @@ fn command() -> u8 {
     }
     if let Command::Simulate(arguments) = command {
         return simulation::command::run(&arguments);
+    }
+    if let Command::AlertSink(arguments) = &command {
+        return alert_sink::alert_sink(arguments);
     }
     if let Command::Record(arguments) = &command {
         // The user's own flags stay on top.
@@ -72,7 +76,7 @@ fn command() -> u8 {
         Command::Check(arguments) => machine_check::check(&loaded, arguments.json),
         Command::Audit(command) => audit::audit(&loaded.config, &command),
         Command::User(command) => user::user(&loaded.config, &command),
-        Command::Venue(_) | Command::Simulate(_) => {
+        Command::Venue(_) | Command::Simulate(_) | Command::AlertSink(_) => {
             unreachable!("served above, without a configuration")
         }
         Command::Config(_) => {

@@ -29,6 +29,7 @@ mod boot;
 mod dead_man;
 pub mod ends;
 mod keeper;
+mod notify;
 mod reload;
 mod session;
 mod settings;
@@ -43,6 +44,7 @@ use crate::config::{ConfigError, Loaded};
 use crate::logging::{self, Logging};
 use crate::status::{self, Screen};
 use ends::Signals;
+use notify::Notifier;
 use reload::reload_limits;
 use std::fs::File;
 use std::io::{self, IsTerminal as _};
@@ -156,18 +158,24 @@ pub fn observe<T>(
         "running; open the addresses to look inside, Ctrl-C ends it"
     );
     let live = live && std::io::stdout().is_terminal();
+    let mut notifier = Notifier::from_environment();
     let until = seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds));
     let end = session.watch(
         || asked() || until.is_some_and(|until| Instant::now() >= until),
         |session| {
+            if !live && !notifier.listens() {
+                return;
+            }
+            let status = session.sidecar().status();
+            notifier.look(Instant::now(), &status);
             if live {
-                let status = session.sidecar().status();
                 let frame = status::render(&status, title, url, status::terminal_size());
                 // A terminal that is gone ends the process by a signal, not by this.
                 let _ = screen.draw(&frame);
             }
         },
     );
+    notifier.stopping();
     if live {
         let _ = screen.draw("");
     }

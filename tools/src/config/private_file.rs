@@ -12,6 +12,8 @@ use zeroize::Zeroizing;
 const FILE_BYTES_MAX: u64 = 16 << 10;
 /// Permissions of the group and of everybody else.
 const OTHERS: u32 = 0o077;
+/// The group may read.
+const GROUP_READS: u32 = 0o040;
 
 /// Why a file is not read for a secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -58,6 +60,9 @@ pub enum PrivateFileFault {
 
 /// The content of a file of which the owner is this user or root, and that nobody else may touch.
 ///
+/// A file of root's may be read by its group when this user is not root: that is how systemd and Kubernetes hand
+/// credentials over, and root, who chose the group, could read it anyway.
+///
 /// # Errors
 /// [`PrivateFileFault`], which shows nothing of the content.
 pub fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, PrivateFileFault> {
@@ -92,7 +97,9 @@ fn check(path: &Path, mode: u32, owner: u32, user: u32) -> Result<(), PrivateFil
             user,
         });
     }
-    if mode & OTHERS != 0 {
+    let handed_over = owner == 0 && user != 0;
+    let allowed = if handed_over { GROUP_READS } else { 0 };
+    if mode & OTHERS & !allowed != 0 {
         return Err(PrivateFileFault::Exposed {
             path: path.to_owned(),
             mode: mode & 0o777,
@@ -113,6 +120,10 @@ mod tests {
         for mode in [0o100600, 0o100400, 0o600, 0o700] {
             assert_eq!(check(path, mode, 7, 7), Ok(()), "{mode:o}");
             assert_eq!(check(path, mode, 0, 7), Ok(()), "{mode:o}");
+        }
+        assert_eq!(check(path, 0o100440, 0, 7), Ok(()), "handed over by root");
+        for (mode, user) in [(0o444, 7), (0o460, 7), (0o440, 0)] {
+            check(path, mode, 0, user).expect_err("exposed");
         }
         for mode in [0o100640, 0o604, 0o610, 0o602, 0o777] {
             let fault = check(path, mode, 7, 7).expect_err("exposed");

@@ -1,0 +1,138 @@
+//! What a service manager is told: that the engine is ready, that its core turns, and that it ends.
+//!
+//! Owns: [`Notifier`]. Does not: decide whether the core turns. Invariant: the watchdog is fed only while the core's
+//! heartbeat is young, so a process whose core stands still is ended by the service manager. The protocol is
+//! sd_notify(3); without `NOTIFY_SOCKET` nothing is sent.
+
+use sd_notify::NotifyState;
+use std::time::{Duration, Instant};
+use veloz_core::event::LinkRole;
+use veloz_exporter::status::Status;
+
+/// One word to the service manager.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Word {
+    /// It serves and follows the market.
+    Ready,
+    /// Its core turns.
+    Alive,
+    /// It ends.
+    Stopping,
+}
+
+/// Speaks to the service manager.
+pub(super) struct Notifier {
+    listens: bool,
+    /// How often the watchdog is fed: half of what it allows, so that one late turn is forgiven.
+    feed_every: Option<Duration>,
+    fed: Option<Instant>,
+    ready: bool,
+}
+
+impl Notifier {
+    /// As the environment says: `NOTIFY_SOCKET`, `WATCHDOG_USEC`, `WATCHDOG_PID`.
+    pub(super) fn from_environment() -> Self {
+        let listens = std::env::var_os("NOTIFY_SOCKET").is_some();
+        let allowed = sd_notify::watchdog_enabled().filter(|_| listens);
+        Self::new(listens, allowed)
+    }
+
+    fn new(listens: bool, watchdog: Option<Duration>) -> Self {
+        Self {
+            listens,
+            feed_every: watchdog.map(|allowed| allowed / 2),
+            fed: None,
+            ready: false,
+        }
+    }
+
+    /// Whether anybody listens: who does not ask for a status for nothing.
+    pub(super) fn listens(&self) -> bool {
+        self.listens
+    }
+
+    /// Tells what is due.
+    pub(super) fn look(&mut self, now: Instant, status: &Status) {
+        let follows = status.links_up[LinkRole::Market as usize] > 0;
+        for word in self.due(now, status.running, follows) {
+            say(word);
+        }
+    }
+
+    /// Tells that the end has begun.
+    pub(super) fn stopping(&self) {
+        if self.listens {
+            say(Word::Stopping);
+        }
+    }
+
+    fn due(&mut self, now: Instant, turns: bool, follows: bool) -> impl Iterator<Item = Word> {
+        let ready = self.listens && !self.ready && turns && follows;
+        self.ready |= ready;
+        let hungry = self.feed_every.is_some_and(|every| {
+            self.fed
+                .is_none_or(|fed| now.saturating_duration_since(fed) >= every)
+        });
+        let feed = hungry && turns;
+        if feed {
+            self.fed = Some(now);
+        }
+        let ready = ready.then_some(Word::Ready);
+        ready.into_iter().chain(feed.then_some(Word::Alive))
+    }
+}
+
+fn say(word: Word) {
+    let state = match word {
+        Word::Ready => NotifyState::Ready,
+        Word::Alive => NotifyState::Watchdog,
+        Word::Stopping => NotifyState::Stopping,
+    };
+    if let Err(error) = sd_notify::notify(&[state]) {
+        tracing::warn!(
+            component = "core",
+            event_type = "notify_failed",
+            "the service manager was not told {word:?}: {error}"
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(notifier: &mut Notifier, at: Instant, turns: bool, follows: bool) -> Vec<Word> {
+        notifier.due(at, turns, follows).collect()
+    }
+
+    #[test]
+    fn readiness_is_told_once_when_the_core_turns_and_follows_the_market() {
+        let mut notifier = Notifier::new(true, None);
+        let start = Instant::now();
+        assert_eq!(words(&mut notifier, start, false, true), []);
+        assert_eq!(words(&mut notifier, start, true, false), []);
+        assert_eq!(words(&mut notifier, start, true, true), [Word::Ready]);
+        assert_eq!(words(&mut notifier, start, true, true), []);
+    }
+
+    #[test]
+    fn the_watchdog_starves_while_the_core_stands_still() {
+        let mut notifier = Notifier::new(true, Some(Duration::from_secs(10)));
+        let start = Instant::now();
+        let after = |seconds| start + Duration::from_secs(seconds);
+        assert_eq!(
+            words(&mut notifier, start, true, true),
+            [Word::Ready, Word::Alive]
+        );
+        assert_eq!(words(&mut notifier, after(4), true, true), []);
+        assert_eq!(words(&mut notifier, after(5), true, true), [Word::Alive]);
+        assert_eq!(words(&mut notifier, after(60), false, true), []);
+        assert_eq!(words(&mut notifier, after(61), true, true), [Word::Alive]);
+    }
+
+    #[test]
+    fn nobody_is_told_anything_when_nobody_listens() {
+        let mut notifier = Notifier::new(false, None);
+        assert_eq!(words(&mut notifier, Instant::now(), true, true), []);
+    }
+}
