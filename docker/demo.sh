@@ -5,6 +5,8 @@
 # Usage: docker/demo.sh [FOLDER for data; default: a new one, removed at the end]
 # PROGRAM names another build of the engine. Ports: ENGINE_DEMO_PORT (8080), PROMETHEUS_DEMO_PORT (9090), ALERTMANAGER_DEMO_PORT (9093).
 # Alerts are delivered as far as the guide's variables are set (SLACK_WEBHOOK_URL and so on); Alertmanager shows them anyway.
+# With ALERT_SINK_DEMO_PORT=9099 nobody is told: every receiver but the mail is `veloz alert-sink` on that port, and what it
+# prints is in deliveries.jsonl beside the logs.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -12,6 +14,7 @@ veloz=${PROGRAM:-$here/../target/release/veloz}
 engine=${ENGINE_DEMO_PORT:-8080}
 prometheus=${PROMETHEUS_DEMO_PORT:-9090}
 alertmanager=${ALERTMANAGER_DEMO_PORT:-9093}
+sink=${ALERT_SINK_DEMO_PORT:-}
 
 for program in prometheus prometheus-alertmanager; do
   if ! command -v "$program" >/dev/null; then
@@ -44,6 +47,10 @@ else
   work=$(mktemp -d)
   remove=$work
 fi
+if [ -n "$sink" ]; then
+  SLACK_WEBHOOK_URL=http://127.0.0.1:$sink/slack
+  export SLACK_WEBHOOK_URL
+fi
 sh "$here/make-secrets.sh" "$work/secrets" >"$work/secrets.log" 2>&1
 mkdir -p "$work/assets"
 ln -sfn "$here/runbooks" "$work/assets/runbooks"
@@ -52,10 +59,18 @@ sed -e "s#/etc/prometheus/alerts#$here/prometheus/alerts#" -e "s#/run/secrets#$w
   -e "s#alertmanager:9093#127.0.0.1:$alertmanager#" "$here/prometheus/prometheus.yml" >"$work/prometheus.yml"
 sed -e "s#/run/secrets#$work/secrets#" -e "s#/etc/alertmanager/templates#$here/alertmanager/templates#" \
   "$here/alertmanager/alertmanager.yml" >"$work/alertmanager.yml"
+if [ -n "$sink" ]; then
+  sed -i -e "s#https://events.pagerduty.com/#http://127.0.0.1:$sink/#" -e "s#https://api.opsgenie.com/#http://127.0.0.1:$sink/#" \
+    "$work/alertmanager.yml"
+  # Grouped alerts go out at once, so that a rehearsal takes no minutes.
+  sed -i -e 's#group_wait: .*#group_wait: 1s#' -e 's#group_interval: .*#group_interval: 5s#' "$work/alertmanager.yml"
+  "$veloz" alert-sink --port "$sink" >"$work/deliveries.jsonl" 2>"$work/alert-sink.log" &
+  started=$!
+fi
 
 "$veloz" run --no-status --set http.port="$engine" >"$work/veloz.log" 2>&1 &
 core=$!
-started=$core
+started="$started $core"
 SECRETS_DIR=$work/secrets ALERTMANAGER_CONFIG=$work/alertmanager.yml ALERTMANAGER_RENDERED=$work/alertmanager-rendered.yml \
   ALERTMANAGER_BIN=prometheus-alertmanager sh "$here/alertmanager/start.sh" --storage.path="$work/alertmanager" \
   --web.listen-address="127.0.0.1:$alertmanager" --cluster.listen-address= >"$work/alertmanager.log" 2>&1 &
@@ -88,6 +103,7 @@ Prometheus    http://localhost:$prometheus/alerts   http://localhost:$prometheus
 runbooks      http://localhost:$prometheus/user/runbooks/README.md
 Alertmanager  http://localhost:$alertmanager
 logs, data    $work
-Ctrl-C ends all three.
+${sink:+deliveries    $work/deliveries.jsonl
+}Ctrl-C ends all of them.
 TEXT
 wait "$core"

@@ -30,6 +30,7 @@ CHECKS = [
     ("image", "files", "image", False),
     ("kubernetes", "files", "kubernetes", False),
     ("units", "files", "units", False),
+    ("conformance", "conformance", "check", False),
 ]
 
 

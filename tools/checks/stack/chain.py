@@ -9,6 +9,7 @@ repository. In the copies that they read only addresses and files differ, and ev
   those that it will have (expected_metrics.tsv), which are named;
 - every query of every dashboard has data, but for those;
 - the commands of the runbooks run; each alert's runbook is served where its runbook_url says; log lines fit the pipelines;
+- the commands and queries of the monitoring guide work (conformance.tsv has them), and its scripts, where the guide is there;
 - that it was started reaches Slack, the watchdog its heartbeat; a killed venue, a parked core thread and a stopped process
   each page as the alert that is theirs, and their end resolves it.
 
@@ -31,7 +32,7 @@ import urllib.parse
 import urllib.request
 from pathlib import Path
 
-from . import catalogue, dashboards, delivery, logs, promql, rules, runbooks
+from . import catalogue, conformance, dashboards, delivery, logs, promql, rules, runbooks
 from .located import ROOT, Problem
 
 # Every duration in rules is divided by it: 5 minutes become 10 seconds.
@@ -155,21 +156,20 @@ def chain(case, running, veloz, folder):
     with log.open("w") as out:
         core = running.start(
             [veloz, "run", "--no-status", *[f"--set={key}={value}" for key, value in settings.items()]],
-            env=dict(os.environ, VELOZ_BINANCE_API_KEY_FILE=f"{folder}/keys/api_key"),
+            env=dict(
+                os.environ,
+                VELOZ_BINANCE_API_KEY_FILE=f"{folder}/keys/api_key",
+                VELOZ_AUDIT_LOG_ENABLED="true",
+                VELOZ_AUDIT_LOG_FILE=f"{folder}/audit/audit.log",
+            ),
             stdout=out, stderr=subprocess.STDOUT,
         )  # fmt: skip
 
     # Alertmanager, as in delivery.py.
     sink = delivery.Sink()
-    variables = dict(
-        os.environ,
-        SLACK_WEBHOOK_URL=f"http://127.0.0.1:{sink.http.server_port}/slack",
-        PAGERDUTY_SERVICE_KEY="key-critical",
-        OPSGENIE_API_KEY="key-opsgenie",
-    )
-    make = ["sh", str(ROOT / "docker" / "make-secrets.sh"), str(folder / "secrets")]
-    subprocess.run(make, env=variables, check=True, capture_output=True)
-    config = delivery.rendered(folder, sink)
+    sink_url = f"http://127.0.0.1:{sink.http.server_port}"
+    delivery.make_secrets(folder, sink_url)
+    config = delivery.rendered(folder, sink_url, sink.mail.server_address[1])
     alertmanager = delivery.start(folder, config, alertmanager_port)
     running.processes.append(alertmanager)
     threading.Thread(target=lambda: [None for _ in alertmanager.stdout], daemon=True).start()
@@ -264,6 +264,15 @@ def chain(case, running, veloz, folder):
             missing.append(url)
     case("Prometheus serves the runbook of every alert", not missing, missing[:3])
 
+    ports = {
+        "127.0.0.1:8080": f"127.0.0.1:{engine_port}",
+        "localhost:9090": f"127.0.0.1:{prometheus_port}",
+        "localhost:9093": f"127.0.0.1:{alertmanager_port}",
+    }
+    guide_commands(case, ports)
+    guide_queries(case, series, ask)
+    guide_scripts(case, ports)
+
     # What fires, and faults.
     slack = lambda path, _, body: path == "/slack" and "VeloZRestarted" in body
     heartbeat = lambda path, _, __: path == "/heartbeats/veloz/ping"
@@ -298,6 +307,71 @@ def chain(case, running, veloz, folder):
     core.send_signal(signal.SIGCONT)
     case("a stopped engine pages as VeloZGatewayDown", paged)
     case("an engine that goes on resolves it", paged and resolved(paged))
+
+
+def _here(text, ports):
+    """The guide's text with the addresses of this test."""
+    for old, new in ports.items():
+        text = text.replace(old, new)
+    return text
+
+
+def guide_commands(case, ports):
+    """Runs the guide's commands that are about the engine, Prometheus or Alertmanager: each answers, and with something."""
+    failed, ran = [], 0
+    for _, row in conformance.answers():
+        if row["kind"] != "command" or "chain.py::guide_commands" not in row["proof"]:
+            continue
+        command = row["item"].split(" / ", 2)[2]
+        # The stream has no end; everything else has one, and no error.
+        stream = "curl -N" in command
+        short = command.replace("curl ", "curl --silent --show-error --fail --max-time 3 ", 1)
+        done = subprocess.run(["bash", "-c", _here(short, ports)], capture_output=True, text=True, check=False)
+        ran += 1
+        if done.returncode not in ((28,) if stream else (0,)) or not done.stdout.strip():
+            failed.append(f"{command}: exit {done.returncode}, {(done.stderr or done.stdout).strip()}")
+    case(f"{ran} commands of the guide answer", ran and not failed, "; ".join(failed))
+
+
+def guide_queries(case, series, ask):
+    """Asks the guide's PromQL as it stands; those of what the engine shows have data, but for a rate of server errors."""
+    waiting = _waiting(series)
+    failed, asked, left_out = [], 0, 0
+    for _, row in conformance.answers():
+        if row["kind"] != "query" or "chain.py::guide_queries" not in row["proof"]:
+            continue
+        query = row["item"].split(" / ", 2)[2]
+        uses = promql.read(query).selectors
+        if any(_coming(series, use) or use.metric in waiting for use in uses):
+            left_out += 1
+            continue
+        asked += 1
+        try:
+            found = ask(query)
+        except urllib.error.HTTPError as fault:
+            failed.append(f"{query}: {fault.read().decode()}")
+            continue
+        if not found and "5.." not in query:
+            failed.append(f"{query}: no data")
+    case(f"{asked} queries of the guide have data ({left_out} wait for metrics)", asked and not failed, "; ".join(failed))
+
+
+def guide_scripts(case, ports):
+    """Runs the scripts of the guide, where it lies beside the project: each says every few seconds what it should."""
+    guide = conformance.guide()
+    if guide is None:
+        print("the guide's scripts are not run: the guide is not here (VELOZ_GUIDE)")
+        return
+    said = {"health_monitor.sh": r"\[[-0-9: ]+\] OK\n", "market data latency": r"Market data latency: -?\d+ms\n"}
+    scripts = re.findall(r"```bash\n(#!/bin/bash\n.*?)```", guide.read_text(), re.S)
+    for name, wanted in said.items():
+        (script,) = [text for text in scripts if name in text]
+        try:
+            subprocess.run(["bash", "-c", _here(script, ports)], capture_output=True, text=True, timeout=4, check=False)
+            output = "it ended by itself"
+        except subprocess.TimeoutExpired as stopped:
+            output = (stopped.stdout or b"").decode()
+        case(f"the guide's script {name} works", re.fullmatch(f"(?:{wanted})+", output), output)
 
 
 class Parked:

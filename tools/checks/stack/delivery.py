@@ -4,13 +4,16 @@ Starts it on loopback with docker/alertmanager/alertmanager.yml and its template
 secrets and the waits are replaced, and a receiver that records what arrives. Then: a critical alert pages, a warning
 reaches Opsgenie, trading and risk alerts reach both their receivers, information reaches Slack, the watchdog its
 heartbeat, mail goes out; a page is resolved; critical inhibits warning, by name and by topic; a dead gateway and a dead
-engine inhibit what they explain, and only on their instance. And: a missing secret ends the start with a sentence.
+engine inhibit what they explain, and only on their instance. And: a missing secret ends the start with a sentence, and
+an operator who rehearses with `veloz alert-sink` sees the same deliveries, and no key.
 
 Owns: main. Prints one line a case.
+Usage: python -m stack.delivery [PATH_OF_VELOZ] (in tools/checks); without the program nothing is rehearsed with it
 """
 
 import json
 import os
+import queue
 import re
 import socket
 import socketserver
@@ -112,15 +115,14 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def rendered(folder, sink):
+def rendered(folder, http, mail_port):
     """The configuration with loopback addresses and short waits; everything else stays."""
-    http = f"http://127.0.0.1:{sink.http.server_port}"
     text = (FOLDER / "alertmanager.yml").read_text()
     for old, new in (
         ("https://events.pagerduty.com/v2/enqueue", f"{http}/pagerduty"),
         ("https://api.opsgenie.com/v2/heartbeats", f"{http}/heartbeats"),
         ("https://api.opsgenie.com/", f"{http}/opsgenie/"),
-        ("smtp.example.com:587", f"127.0.0.1:{sink.mail.server_address[1]}"),
+        ("smtp.example.com:587", f"127.0.0.1:{mail_port}"),
         ("/run/secrets/", f"{folder}/secrets/"),
         ("/etc/alertmanager/templates/", f"{FOLDER}/templates/"),
         # Loopback has no TLS.
@@ -133,6 +135,36 @@ def rendered(folder, sink):
     path = folder / "alertmanager.yml"
     path.write_text(text)
     return path
+
+
+def make_secrets(folder, http):
+    """Every secret of the stack, each with a value that tells it from the others."""
+    variables = dict(
+        os.environ,
+        SMTP_USERNAME="mailer@example.org",
+        SMTP_PASSWORD="mail-secret",
+        SLACK_WEBHOOK_URL=f"{http}/slack",
+        PAGERDUTY_SERVICE_KEY="key-critical",
+        PAGERDUTY_TRADING_KEY="key-trading",
+        PAGERDUTY_RISK_KEY="key-risk",
+        OPSGENIE_API_KEY="key-opsgenie",
+    )
+    make = ["sh", str(ROOT / "docker" / "make-secrets.sh"), str(folder / "secrets")]
+    subprocess.run(make, env=variables, check=True, stdout=subprocess.DEVNULL)
+
+
+def ready(running, port):
+    """Waits until Alertmanager serves; what it says is read meanwhile and afterwards, so that it never waits for a reader."""
+    threading.Thread(target=lambda: [None for _ in running.stdout], daemon=True).start()
+    until = time.monotonic() + 30
+    while True:
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/-/ready", timeout=2).read()
+            return
+        except (urllib.error.URLError, OSError):
+            if time.monotonic() > until or running.poll() is not None:
+                raise SystemExit("Alertmanager does not start") from None
+            time.sleep(0.2)
 
 
 def start(folder, config, port):
@@ -185,19 +217,8 @@ def main():
         folder = Path(temporary)
         sink = Sink()
         http = f"http://127.0.0.1:{sink.http.server_port}"
-        variables = dict(
-            os.environ,
-            SMTP_USERNAME="mailer@example.org",
-            SMTP_PASSWORD="mail-secret",
-            SLACK_WEBHOOK_URL=f"{http}/slack",
-            PAGERDUTY_SERVICE_KEY="key-critical",
-            PAGERDUTY_TRADING_KEY="key-trading",
-            PAGERDUTY_RISK_KEY="key-risk",
-            OPSGENIE_API_KEY="key-opsgenie",
-        )
-        make = ["sh", str(ROOT / "docker" / "make-secrets.sh"), str(folder / "secrets")]
-        subprocess.run(make, env=variables, check=True, stdout=subprocess.DEVNULL)
-        config = rendered(folder, sink)
+        make_secrets(folder, http)
+        config = rendered(folder, http, sink.mail.server_address[1])
         port = free_port()
 
         # A missing secret: one sentence, before anything starts.
@@ -213,23 +234,69 @@ def main():
         hidden.write_text(kept)
 
         running = start(folder, config, port)
-        threading.Thread(target=lambda: [None for _ in running.stdout], daemon=True).start()
         try:
-            until = time.monotonic() + 30
-            while True:
-                try:
-                    urllib.request.urlopen(f"http://127.0.0.1:{port}/-/ready", timeout=2).read()
-                    break
-                except (urllib.error.URLError, OSError):
-                    if time.monotonic() > until or running.poll() is not None:
-                        raise SystemExit("Alertmanager does not start") from None
-                    time.sleep(0.2)
+            ready(running, port)
             cases(case, sink, port)
         finally:
             running.terminate()
             running.wait(timeout=20)
+    if len(sys.argv) > 1:
+        with tempfile.TemporaryDirectory() as temporary:
+            rehearsal(case, Path(sys.argv[1]).resolve(), Path(temporary))
+    else:
+        print("not rehearsed with veloz alert-sink: no PATH_OF_VELOZ")
     print(f"{passed} passed, {failed} failed")
     return 1 if failed else 0
+
+
+def rehearsal(case, veloz, folder):
+    """What docker/README.md tells an operator to do: another Alertmanager, with the program as every receiver."""
+    port, sink_port = free_port(), free_port()
+    sink = subprocess.Popen([str(veloz), "alert-sink", f"--port={sink_port}"], stdout=subprocess.PIPE, text=True)
+    running = None
+    lines, seen = queue.Queue(), []
+
+    def read():
+        for line in sink.stdout:
+            lines.put(line)
+
+    def told(**wanted):
+        """Whether a line with these values comes; each value is equal, or for `text` a part."""
+        end = time.monotonic() + ARRIVES_S
+        fits = lambda line: all(
+            value in (line.get(key) or "") if key == "text" else line.get(key) == value for key, value in wanted.items()
+        )
+        while not any(fits(line) for line in seen):
+            try:
+                seen.append(json.loads(lines.get(timeout=max(end - time.monotonic(), 0))))
+            except queue.Empty:
+                return False
+        return True
+
+    try:
+        threading.Thread(target=read, daemon=True).start()
+        case("veloz alert-sink says where it listens", told(listening=f"http://127.0.0.1:{sink_port}"))
+        make_secrets(folder, f"http://127.0.0.1:{sink_port}")
+        # No mail in a rehearsal: nobody listens there.
+        running = start(folder, rendered(folder, f"http://127.0.0.1:{sink_port}", free_port()), port)
+        ready(running, port)
+        post(port, [alert("PageX", "critical", "engine")])
+        case("it tells a page", told(kind="pagerduty", status="firing", text="summary of PageX"))
+        post(port, [alert("WarnX", "warning", "gateway"), alert("InfoX", "info", "engine"), alert("Watchdog", "none", "monitoring")])
+        case("a warning", told(kind="opsgenie", status="firing", text="WarnX"))
+        case("information in Slack", told(kind="slack", text="InfoX"))
+        case("and the watchdog's heartbeat", told(kind="webhook", status="firing", alerts=["Watchdog"]))
+        past = datetime.now(timezone.utc)
+        post(port, [alert("PageX", "critical", "engine", ends=past), alert("WarnX", "warning", "gateway", ends=past)])
+        case("the end of the page", told(kind="pagerduty", status="resolved", text="PageX"))
+        case("and of the warning", told(kind="opsgenie", status="resolved"))
+        strange = [line for line in seen if line.get("kind") == "unknown"]
+        case("it knows everything that came, and shows no key", not strange and "key-" not in json.dumps(seen))
+    finally:
+        for process in (running, sink):
+            if process is not None:
+                process.terminate()
+                process.wait(timeout=20)
 
 
 def pagerduty(key, name, action="trigger"):
