@@ -9,7 +9,7 @@
 //! | from | to | when |
 //! | --- | --- | --- |
 //! | `Starting` | `Reconciling` | an order link is logged on and hears user data |
-//! | `Reconciling` | `Ready` | open orders and balances were told, and no order is unresolved |
+//! | `Reconciling` | `Ready` | open orders, balances and missed trades were told, and no order is unresolved |
 //! | `Reconciling`, `Ready` | `Starting` | the last order link is gone |
 //! | any | `Stopping` | [`Command::Stop`](crate::event::Command::Stop) |
 //! | `Stopping` | `Stopped` | no order of ours is open |
@@ -23,6 +23,7 @@ mod answers;
 mod commands;
 mod conditions;
 mod looks;
+mod missed;
 mod orders;
 mod reconcile;
 mod reports;
@@ -57,6 +58,7 @@ use super::{EngineError, Stopwatch};
 pub(super) use looks::Look;
 
 use conditions::Pair;
+use missed::MissedTrades;
 use reconcile::Reconcile;
 use requests::OrderRequests;
 
@@ -94,6 +96,7 @@ pub(super) struct Trading<T> {
     /// Messages that we sent on order links, whichever: the venue counts an address.
     pace: Box<MessagePace>,
     reconcile: Reconcile,
+    missed: MissedTrades,
     /// What the session told of order links.
     pub(super) notices: Vec<Notice>,
     /// Questions to the venue, oldest first; an order stands in it once.
@@ -175,6 +178,7 @@ impl<T: Strategy> Trading<T> {
             order_budget: OrderBudget::new(&config.order_limits),
             pace: Box::new(MessagePace::new(ORDER_MESSAGES_WINDOW)),
             reconcile: Reconcile::default(),
+            missed: MissedTrades::new(instruments, &config.trades_known),
             notices: Vec::with_capacity(4 * LINKS_MAX),
             questions: VecDeque::with_capacity(2 * ORDERS_OPEN_MAX),
             cancels: VecDeque::with_capacity(ORDERS_OPEN_MAX),

@@ -118,6 +118,8 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
             OrderOutcome::Status(status) => {
                 if let Purpose::Status(order) = request.purpose {
                     self.status(order, &status, request.sent_at);
+                } else if let Purpose::Owner(_, venue_order_id) = request.purpose {
+                    self.owner_told(venue_order_id, &status, request.sent_at);
                 }
             }
             OrderOutcome::Account {
@@ -126,6 +128,10 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
                 can_trade,
             } => self.account_answered(balances, updated, can_trade),
             OrderOutcome::Trades(trades) => {
+                if let Purpose::Missed(instrument) = request.purpose {
+                    self.missed_told(instrument, trades);
+                    return;
+                }
                 for trade in trades {
                     self.own_trade(trade);
                 }
@@ -158,6 +164,8 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
             | Purpose::Subscribe
             | Purpose::Status(_)
             | Purpose::Trades(..)
+            | Purpose::Missed(_)
+            | Purpose::Owner(..)
             | Purpose::OpenOrders
             | Purpose::Account => (Stage::QueryRoundTrip, request.sent_at),
         };
@@ -191,6 +199,8 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
             | Purpose::Amend(_)
             | Purpose::Status(_)
             | Purpose::Trades(..)
+            | Purpose::Missed(_)
+            | Purpose::Owner(..)
             | Purpose::OpenOrders
             | Purpose::Account => self.telemetry.counters.increment(Counter::Ignored),
         }
@@ -318,7 +328,12 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
             Purpose::Subscribe if refusal.kind == ErrorKind::AlreadySubscribed => {
                 self.subscribed(request.link);
             }
-            Purpose::LogOn | Purpose::Subscribe | Purpose::OpenOrders | Purpose::Account => {
+            Purpose::LogOn
+            | Purpose::Subscribe
+            | Purpose::Missed(_)
+            | Purpose::Owner(..)
+            | Purpose::OpenOrders
+            | Purpose::Account => {
                 self.telemetry.records.push(
                     self.now,
                     RecordBody::RequestRefused {
@@ -327,8 +342,29 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
                         code: i64::from(refusal.code),
                     },
                 );
-                if matches!(request.purpose, Purpose::LogOn | Purpose::Subscribe) {
-                    self.fail_link(request.link);
+                match request.purpose {
+                    Purpose::LogOn | Purpose::Subscribe => self.fail_link(request.link),
+                    Purpose::Missed(instrument) => self.missed_refused(instrument),
+                    Purpose::Owner(_, venue_order_id) => {
+                        let never = match refusal.kind.answer() {
+                            OnError::Refuse | OnError::CarryOn => true,
+                            OnError::Ask
+                            | OnError::ResyncClock
+                            | OnError::Wait
+                            | OnError::Halt
+                            | OnError::Reconnect
+                            | OnError::Stop => false,
+                        };
+                        self.owner_refused(venue_order_id, never);
+                    }
+                    Purpose::Place(_)
+                    | Purpose::Cancel(_)
+                    | Purpose::Replace { .. }
+                    | Purpose::Amend(_)
+                    | Purpose::Status(_)
+                    | Purpose::Trades(..)
+                    | Purpose::OpenOrders
+                    | Purpose::Account => {}
                 }
             }
         }

@@ -1,7 +1,7 @@
 //! What the venue holds of us, asked when a link comes up and from time to time.
 //!
-//! Owns: [`Reconcile`], the steps of one round: open orders, then balances, then every question that these
-//! raised. Does not: judge an order; the machine does. Invariants: trading is not ready before a round is over and no
+//! Owns: [`Reconcile`], the steps of one round: open orders, then balances, in the first round of a run then the trades
+//! that were missed (`missed`), then every question that these raised. Does not: judge an order; the machine does. Invariants: trading is not ready before a round is over and no
 //! order is unresolved; a round that is not answered takes its link down, and the next link starts another.
 
 use crate::oms::Input;
@@ -25,6 +25,8 @@ enum Step {
     OpenOrders,
     /// Balances are to be asked for, or asked for.
     Account,
+    /// Trades that happened while nothing ran are asked for and told; once in a run.
+    Missed,
     /// Orders are still unresolved.
     Settling,
 }
@@ -60,7 +62,7 @@ impl Reconcile {
         match self.step {
             Step::Idle => self.next_at,
             // Waits for an answer, or is moved by one.
-            Step::OpenOrders | Step::Account | Step::Settling => Nanos::MAX,
+            Step::OpenOrders | Step::Account | Step::Missed | Step::Settling => Nanos::MAX,
         }
     }
 }
@@ -89,6 +91,14 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
             Step::Account => {
                 let asked = |purpose| purpose == Purpose::Account;
                 self.trading.requests.any(asked) || self.ask(Purpose::Account)
+            }
+            Step::Missed => {
+                let went = self.serve_missed();
+                if self.trading.missed.is_over() {
+                    self.trading.reconcile.step = Step::Settling;
+                    self.wake();
+                }
+                went
             }
             Step::Settling => {
                 self.finish_reconcile();
@@ -123,18 +133,19 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
     /// The venue's list of balances.
     pub(super) fn account_told(&mut self, balances: &[Balance], as_of: VenueMillis) {
         self.balances(balances, as_of);
-        if !self.trading.portfolio.is_started() {
-            self.trading.portfolio.start(as_of);
-            self.tell_baselines();
-        }
+        self.balances_listed(as_of);
         if self.trading.reconcile.step == Step::Account {
-            self.trading.reconcile.step = Step::Settling;
+            self.trading.reconcile.step = if self.trading.missed.is_over() {
+                Step::Settling
+            } else {
+                Step::Missed
+            };
         }
         self.wake();
     }
 
     /// Tells what of each asset is no position, so that the next run knows it too.
-    fn tell_baselines(&mut self) {
+    pub(super) fn tell_baselines(&mut self) {
         for (asset, _) in self.trading.assets.iter() {
             if let Some(amount) = self.trading.portfolio.baseline(asset) {
                 self.telemetry
@@ -154,6 +165,7 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
         if first && self.unresolved_count() > 0 {
             return;
         }
+        self.tell_settled();
         self.trading.reconcile.step = Step::Idle;
         self.trading.reconcile.done = true;
         self.trading.reconcile.next_at = self.now.plus(self.trading.config.reconcile_every);

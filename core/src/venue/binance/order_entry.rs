@@ -62,6 +62,8 @@ pub enum TradesQuery {
         /// The venue's id of it.
         venue_order_id: u64,
     },
+    /// The newest one of the instrument.
+    Newest,
     /// Those from one trade id on, oldest first.
     From {
         /// The first id that is of interest.
@@ -249,6 +251,10 @@ impl OrderEntry {
                 let order = ("orderId", Value::Number(venue_order_id));
                 let params = [limit, order, recv_window, symbol, timestamp];
                 self.signed(RequestKind::Trades, 5, &params)
+            }
+            TradesQuery::Newest => {
+                let params = [("limit", Value::Number(1)), recv_window, symbol, timestamp];
+                self.signed(RequestKind::Trades, 20, &params)
             }
             TradesQuery::From { trade_id, limit } => {
                 let from = ("fromId", Value::Number(trade_id));
