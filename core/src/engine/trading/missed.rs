@@ -93,10 +93,13 @@ pub(super) struct MissedTrades {
     /// The list that is being told, and how far.
     page: Vec<OwnTrade>,
     next: usize,
+    /// The instrument whose turn it is.
     turn: usize,
     want: Want,
     pages_left: u32,
     tries: u8,
+    /// Everything is told, and the portfolio has started.
+    is_over: bool,
     /// Nothing is asked before this.
     not_before: Nanos,
     /// Instruments of which more was traded than a start asks for.
@@ -131,6 +134,7 @@ impl MissedTrades {
             want: Want::First,
             pages_left: MISSED_PAGES_MAX,
             tries: 0,
+            is_over: false,
             not_before: Nanos::ZERO,
             cut_short: Vec::with_capacity(instruments.count()),
         }
@@ -138,7 +142,7 @@ impl MissedTrades {
 
     /// Whether everything that was missed is told.
     pub(super) fn is_over(&self) -> bool {
-        self.turn == self.known.len()
+        self.is_over
     }
 
     /// A trade was heard of.
@@ -218,7 +222,8 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
                 self.tell(order, Input::Trade(&trade));
                 continue;
             }
-            if missed.is_over() {
+            if missed.turn == missed.known.len() {
+                missed.is_over = true;
                 self.start_portfolio();
                 self.tell_caught_up();
                 return true;
