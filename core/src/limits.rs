@@ -229,6 +229,10 @@ pub const ORDER_NEWS_MAX: usize = 2 * ORDERS_OPEN_MAX;
 /// Rounds in which a strategy may answer news of its own orders before the next event is read.
 pub const NEWS_ROUNDS_MAX: usize = 64;
 
+/// Times that one order's cancel is sent again because the venue had refused it for its rate or for our clock. Then it is
+/// refused for good, unless trading ends or the kill switch is latched: then it is sent until the order is gone.
+pub const CANCEL_TRIES_MAX: u8 = 3;
+
 /// Fills of earlier runs' orders that wait until the portfolio starts, so that what they closed is known. Those beyond
 /// are booked after its start, each by itself: quantities are the same, what they realized is not exact.
 pub const MISSED_FILLS_MAX: usize = 256;

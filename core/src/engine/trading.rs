@@ -12,7 +12,7 @@
 //! | `Reconciling` | `Ready` | open orders, balances and missed trades were told, and no order is unresolved |
 //! | `Reconciling`, `Ready` | `Starting` | the last order link is gone |
 //! | any | `Stopping` | [`Command::Stop`](crate::event::Command::Stop) |
-//! | `Stopping` | `Stopped` | no order of ours is open |
+//! | `Stopping` | `Stopped` | open orders were told once in this run, and none of ours is open |
 //!
 //! Invariants: an order is in the table before its bytes are in the outbox; what was sent and not answered when
 //! its link goes is unresolved; cancels go before everything else that waits; a strategy is called only while
@@ -79,6 +79,16 @@ struct News {
     update: OrderUpdate,
 }
 
+/// An order whose cancel the venue refused for its rate or for our clock.
+#[derive(Clone, Copy)]
+struct CancelAgain {
+    order: OrderId,
+    /// How often it was sent again, or is about to be.
+    tries: u8,
+    /// Whether the clock is measured first.
+    awaits_clock: bool,
+}
+
 /// See the module's text.
 pub(super) struct Trading<T> {
     config: TradingConfig,
@@ -105,6 +115,8 @@ pub(super) struct Trading<T> {
     cancels: VecDeque<OrderId>,
     /// Orders to be sent again when the clock is right.
     awaiting_clock: Vec<OrderId>,
+    /// Orders whose cancel the venue refused though it could be carried out.
+    cancelled_again: Vec<CancelAgain>,
     /// The venue's clock was measured since those were last looked at.
     pub(super) clock_is_fresh: bool,
     /// Order links whose unsent bytes would delay a new order.
@@ -183,6 +195,7 @@ impl<T: Strategy> Trading<T> {
             questions: VecDeque::with_capacity(2 * ORDERS_OPEN_MAX),
             cancels: VecDeque::with_capacity(ORDERS_OPEN_MAX),
             awaiting_clock: Vec::with_capacity(ORDERS_OPEN_MAX),
+            cancelled_again: Vec::with_capacity(ORDERS_OPEN_MAX),
             clock_is_fresh: false,
             blocked: Vec::with_capacity(LINKS_MAX),
             news: VecDeque::with_capacity(ORDER_NEWS_MAX),
@@ -257,6 +270,11 @@ impl<T: Strategy> Trading<T> {
     /// The counts from signal to fill.
     pub(super) fn funnel(&self) -> &Funnel {
         &self.funnel
+    }
+
+    /// Whether the venue listed our open orders in this run.
+    pub(super) fn has_listed_orders(&self) -> bool {
+        self.reconcile.has_listed()
     }
 
     /// How far trading has come.

@@ -6,7 +6,8 @@
 
 use crate::deadlines::Timer;
 use crate::event::{LinkDown, LinkId, LinkRole};
-use crate::oms::Input;
+use crate::limits::{CANCEL_TRIES_MAX, ORDERS_OPEN_MAX};
+use crate::oms::{Input, Order};
 use crate::order::OrderId;
 use crate::risk::TradingState;
 use crate::strategy::Strategy;
@@ -21,7 +22,7 @@ use crate::venue::binance::order_entry::RequestId;
 use crate::venue::binance::order_error::{ErrorKind, OnError, Refusal};
 
 use super::requests::{OrderRequest, Purpose};
-use super::{Desk, Stopwatch};
+use super::{CancelAgain, Desk, Stopwatch};
 
 impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
     /// One message of an order link.
@@ -286,6 +287,7 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
                         Input::CancelUnknown
                     },
                 );
+                self.cancel_again(order, refusal.kind);
             }
             Purpose::Amend(order) => {
                 self.tell_refusal(order, OrderRequestKind::Amend, refusal);
@@ -389,8 +391,58 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
         true
     }
 
-    /// The venue's clock was measured: orders that waited for it go once more.
+    /// Sends a cancel again, a few times, that could be carried out but for the venue's rate or our clock: when the
+    /// venue takes requests again (the budget knows), or when its clock was measured. Until then the order is what it
+    /// is: open, without a cancel under way.
+    fn cancel_again(&mut self, order: OrderId, kind: ErrorKind) {
+        let awaits_clock = match kind {
+            ErrorKind::Clock => true,
+            ErrorKind::RateLimited | ErrorKind::Banned => false,
+            ErrorKind::Rejected
+            | ErrorKind::BadRequest
+            | ErrorKind::Unknown
+            | ErrorKind::OrderCount
+            | ErrorKind::UnknownOrder
+            | ErrorKind::SessionRevoked
+            | ErrorKind::BadCredentials
+            | ErrorKind::Overloaded
+            | ErrorKind::LinkUnusable
+            | ErrorKind::AlreadySubscribed => return,
+        };
+        let trading = &mut *self.trading;
+        let waits = trading.oms.order(order).is_some_and(Order::is_cancellable);
+        let list = &mut trading.cancelled_again;
+        let known = list.iter().position(|again| again.order == order);
+        match known {
+            Some(position) if waits && list[position].tries < CANCEL_TRIES_MAX => {
+                list[position].tries += 1;
+                list[position].awaits_clock = awaits_clock;
+            }
+            None if waits && list.len() < ORDERS_OPEN_MAX => list.push(CancelAgain {
+                order,
+                tries: 1,
+                awaits_clock,
+            }),
+            Some(_) | None => return,
+        }
+        if awaits_clock {
+            // The refusal has the clock measured, and that comes back here.
+            return;
+        }
+        // Nothing goes before the venue's time; then this goes first.
+        let _ = self.cancel(order);
+    }
+
+    /// The venue's clock was measured: orders and cancels that waited for it go once more.
     pub(super) fn clock_measured(&mut self) {
+        for position in 0..self.trading.cancelled_again.len() {
+            let again = &mut self.trading.cancelled_again[position];
+            if std::mem::take(&mut again.awaits_clock) {
+                let order = again.order;
+                // One that ended or is being taken back needs none.
+                let _ = self.cancel(order);
+            }
+        }
         while let Some(order) = self.trading.awaiting_clock.pop() {
             let waits = self
                 .trading

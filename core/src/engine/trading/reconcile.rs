@@ -39,6 +39,8 @@ pub(super) struct Reconcile {
     next_at: Nanos,
     /// Whether a round was ever over.
     done: bool,
+    /// Whether the venue ever listed our open orders.
+    listed: bool,
 }
 
 impl Reconcile {
@@ -55,6 +57,11 @@ impl Reconcile {
     /// Whether a round was over and none is under way.
     pub(super) fn is_over(&self) -> bool {
         self.done && self.step == Step::Idle
+    }
+
+    /// Whether orders of an earlier run would be known by now.
+    pub(super) fn has_listed(&self) -> bool {
+        self.listed
     }
 
     /// When the next step is due.
@@ -124,6 +131,7 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
             .oms
             .end_of_open_orders(self.now, None, asked_at);
         self.serve_overdue();
+        self.trading.reconcile.listed = true;
         if self.trading.reconcile.step == Step::OpenOrders {
             self.trading.reconcile.step = Step::Account;
         }

@@ -184,6 +184,9 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
             if to.is_done() {
                 self.trading.cancels.retain(|waiting| *waiting != id);
                 self.trading.awaiting_clock.retain(|waiting| *waiting != id);
+                self.trading
+                    .cancelled_again
+                    .retain(|waiting| waiting.order != id);
             }
         }
         self.trading.refresh_exposure(instrument);

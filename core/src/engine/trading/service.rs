@@ -395,9 +395,13 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
         self.session.keep_retiring(kept);
     }
 
-    /// Ends trading when it was asked to and no order is left.
+    /// Ends trading when it was asked to and no order is left. What an earlier run left is not known before the venue
+    /// has listed it: until then this is not the end, however early it was asked for.
     fn serve_stop(&mut self) {
-        if self.trading.phase == TradingPhase::Stopping && self.trading.oms.open_count() == 0 {
+        if self.trading.phase == TradingPhase::Stopping
+            && self.trading.reconcile.has_listed()
+            && self.trading.oms.open_count() == 0
+        {
             self.set_phase(TradingPhase::Stopped);
         }
     }
