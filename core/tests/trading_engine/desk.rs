@@ -251,6 +251,8 @@ pub(crate) struct Setup {
     pub(crate) sizes: Sizes,
     pub(crate) order_limit: u32,
     pub(crate) kill_switch: bool,
+    /// The key signs each request instead of logging on.
+    pub(crate) hmac: bool,
     pub(crate) baselines: Vec<(Symbol, E8)>,
     pub(crate) trades_known: Vec<KnownTrades>,
     /// Called with `true` before and `false` after each event.
@@ -267,6 +269,7 @@ impl Default for Setup {
             sizes: Sizes::default(),
             order_limit: 100,
             kill_switch: false,
+            hmac: false,
             baselines: Vec::new(),
             trades_known: Vec::new(),
             measure: |_| {},
@@ -376,7 +379,11 @@ impl Desk {
             },
             credentials: Credentials {
                 api_key: ApiKey::new("key").expect("legal"),
-                signer: Signer::from_pem(PEM.as_bytes()).expect("a key"),
+                signer: if setup.hmac {
+                    Signer::hmac(b"secret").expect("a key")
+                } else {
+                    Signer::from_pem(PEM.as_bytes()).expect("a key")
+                },
             },
             strategy: Scripted(Rc::clone(&script)),
         };

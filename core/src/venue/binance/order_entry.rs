@@ -1,6 +1,6 @@
 //! Binance Spot order entry over the websocket API: requests as bytes.
 //!
-//! Owns: [`OrderEntry`], which writes every request of the orders link and numbers it, the credentials, and
+//! Owns: [`OrderEntry`], which writes every request of the orders links and numbers it, the credentials, and
 //! through [`ClientOrderIds`] the ids of our orders at the venue. Does not: decide, send, remember what is
 //! under way, or read answers ([`super::codec::orders`] does).
 //!
@@ -93,7 +93,8 @@ struct Row {
     qty_places: u32,
 }
 
-/// Writes the requests of one orders link.
+/// Writes the requests of all orders links of a run: a link and its successor share the numbers, so no answer can be
+/// taken for another's.
 pub struct OrderEntry {
     rows: Vec<Row>,
     ids: ClientOrderIds,
