@@ -267,6 +267,12 @@ impl<S: Stopwatch, T: Strategy> Engine<S, T> {
         self.brain.trading.as_ref().map(|trading| &trading.assets)
     }
 
+    /// Whether the venue listed our open orders in this run: orders of earlier runs are among ours from then on.
+    pub fn has_listed_orders(&self) -> bool {
+        let trading = self.brain.trading.as_ref();
+        trading.is_some_and(trading::Trading::has_listed_orders)
+    }
+
     /// How far trading has come.
     pub fn trading_phase(&self) -> TradingPhase {
         self.brain

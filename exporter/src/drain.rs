@@ -303,7 +303,10 @@ impl Drain {
 const fn must_be_kept(body: &RecordBody) -> bool {
     matches!(
         body,
-        RecordBody::KillSwitch { .. } | RecordBody::Baseline { .. }
+        RecordBody::KillSwitch { .. }
+            | RecordBody::Baseline { .. }
+            | RecordBody::Fill { .. }
+            | RecordBody::TradesKnown { .. }
     )
 }
 

@@ -171,6 +171,7 @@ impl Replayed {
             | RecordBody::Position { .. }
             | RecordBody::Balance { .. }
             | RecordBody::Baseline { .. }
+            | RecordBody::TradesKnown { .. }
             | RecordBody::TradingPhase { .. }
             | RecordBody::TradingState { .. }
             | RecordBody::KillSwitch { .. }

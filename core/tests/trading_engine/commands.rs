@@ -474,3 +474,112 @@ fn all_orders_go_at_once_and_orders_go_by_the_clients_id() {
     }
     desk.expect_quiet();
 }
+
+/// The venue's time after which it takes requests again, as it names it.
+fn too_many(code: i32, retry_at: u64) -> String {
+    format!(
+        r#"{{"code":{code},"msg":"Too much request weight used.","data":{{"serverTime":1,"retryAfter":{retry_at}}}}}"#
+    )
+}
+
+#[test]
+fn a_cancel_that_the_venue_has_no_time_for_goes_again_when_it_has() {
+    for (status, code) in [(429, -1003), (429, -1015), (400, -1003)] {
+        let mut desk = ready();
+        let (id, held) = desk.rest(Side::Buy, 9_990, WHOLE);
+        desk.cancel(id);
+        let asked = desk.take("order.cancel");
+        let retry_at = desk.unix_ms() + 3_000;
+        desk.refuse(&asked, status, &too_many(code, retry_at));
+        // Nothing is under way, and nothing is pretended.
+        assert_eq!(desk.state(id), OrderState::Live);
+        assert!(was_refused(&desk, id, OrderRequest::Cancel, code));
+        if code == -1015 {
+            // Of orders there may be too many, of cancels not: no such answer is known.
+            desk.advance(10_000);
+            desk.expect_quiet();
+            continue;
+        }
+        desk.advance(2_900);
+        desk.expect_quiet();
+        // The time that it named, and the guard of our clock.
+        desk.advance(2_300);
+        let asked = desk.take("order.cancel");
+        assert_eq!(desk.state(id), OrderState::CancelSent);
+        desk.answer(&asked, &held.cancelled(desk.unix_ms()));
+        assert_eq!(desk.state(id), done(DoneReason::Cancelled));
+        desk.advance(5_000);
+        desk.expect_quiet();
+    }
+}
+
+#[test]
+fn a_cancel_that_a_ban_met_goes_on_the_next_link() {
+    let mut desk = ready();
+    let (id, held) = desk.rest(Side::Buy, 9_990, WHOLE);
+    desk.cancel(id);
+    let asked = desk.take("order.cancel");
+    let retry_at = desk.unix_ms() + 60_000;
+    desk.refuse(&asked, 418, &too_many(-1003, retry_at));
+    assert_eq!(desk.state(id), OrderState::Live);
+    desk.advance(59_000);
+    desk.expect_quiet();
+    desk.advance_to_log_on();
+    let rows = format!("[{}]", held.status("NEW", desk.unix_ms()));
+    desk.introduce(&rows);
+    desk.advance(10);
+    let asked = desk.take("order.cancel");
+    desk.answer(&asked, &held.cancelled(desk.unix_ms()));
+    assert_eq!(desk.state(id), done(DoneReason::Cancelled));
+}
+
+#[test]
+fn a_cancel_at_a_wrong_time_goes_again_when_the_clock_was_asked() {
+    let mut desk = ready();
+    let (id, held) = desk.rest(Side::Buy, 9_990, WHOLE);
+    desk.cancel(id);
+    let asked = desk.take("order.cancel");
+    let times = desk.times_asked;
+    desk.refuse(&asked, 400, CLOCK);
+    assert_eq!(desk.state(id), OrderState::Live);
+    desk.expect_quiet();
+    desk.advance(1);
+    assert_eq!(desk.times_asked, times + 1);
+    let asked = desk.take("order.cancel");
+    desk.answer(&asked, &held.cancelled(desk.unix_ms()));
+    assert_eq!(desk.state(id), done(DoneReason::Cancelled));
+}
+
+#[test]
+fn a_cancel_is_sent_again_a_few_times_only() {
+    let mut desk = ready();
+    let (id, held) = desk.rest(Side::Buy, 9_990, WHOLE);
+    desk.cancel(id);
+    for _ in 0..=veloz_core::limits::CANCEL_TRIES_MAX {
+        let asked = desk.take("order.cancel");
+        desk.refuse(&asked, 400, CLOCK);
+        desk.advance(10);
+    }
+    desk.advance(60_000);
+    desk.expect_quiet();
+    assert_eq!(desk.state(id), OrderState::Live);
+    // Whoever asks anew is heard.
+    assert_eq!(desk.cancel(id).0, CommandResult::Done);
+    let asked = desk.take("order.cancel");
+    desk.answer(&asked, &held.cancelled(desk.unix_ms()));
+    assert_eq!(desk.state(id), done(DoneReason::Cancelled));
+}
+
+#[test]
+fn an_order_that_ends_meanwhile_is_not_cancelled_again() {
+    let mut desk = ready();
+    let (id, mut held) = desk.rest(Side::Buy, 9_990, WHOLE);
+    desk.cancel(id);
+    let asked = desk.take("order.cancel");
+    let retry_at = desk.unix_ms() + 3_000;
+    desk.refuse(&asked, 429, &too_many(-1003, retry_at));
+    desk.fill(&mut held, 1, WHOLE);
+    assert_eq!(desk.state(id), done(DoneReason::Filled));
+    desk.advance(10_000);
+    desk.expect_quiet();
+}

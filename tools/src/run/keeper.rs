@@ -1,7 +1,8 @@
 //! The thread that keeps the state file true while the engine runs.
 //!
-//! Owns: [`Keeper`]. Does not: decide anything; records and gauges tell it. Invariant: what a record changed is on
-//! disk before the next one is looked at; a file that cannot be written is told once a minute, and what could not be
+//! Owns: [`Keeper`]. Does not: decide anything; records and gauges tell it. Invariants: what a record changed is on
+//! disk before the next one is looked at, but for fills, which come in numbers: they are on disk [`TRADES_WITHIN`]
+//! later, and a process that dies in between books them a second time at its next start; a file that cannot be written is told once a minute, and what could not be
 //! saved is tried again with the next change.
 
 use crate::state::{EquityMarks, KillSwitch, StateError, StateStore};
@@ -18,14 +19,22 @@ use veloz_core::venue::binance;
 
 /// How often the account's marks are saved, if they changed.
 const SAVE_EVERY: Duration = Duration::from_secs(1);
+/// How soon after a fill its trade is known to the next start.
+const TRADES_WITHIN: Duration = Duration::from_millis(50);
+/// Records of trades that are saved at once.
+const TRADES_AT_ONCE_MAX: usize = 1_024;
 /// How often a failure is told.
 const TELL_EVERY: Duration = Duration::from_mins(1);
 
 /// What the thread works with.
 pub(super) struct Keeper {
     state: Arc<StateStore>,
+    instruments: Instruments,
     assets: Assets,
     gauges: GaugeReader,
+    /// Fills and what is known of trades, not on disk yet; and since when.
+    trades: Vec<RecordBody>,
+    trades_since: Option<Instant>,
     told: Option<Instant>,
 }
 
@@ -38,7 +47,10 @@ impl Keeper {
         Self {
             state,
             assets: binance::assets(instruments),
+            instruments: instruments.clone(),
             gauges,
+            trades: Vec::with_capacity(TRADES_AT_ONCE_MAX),
+            trades_since: None,
             told: None,
         }
     }
@@ -61,18 +73,40 @@ impl Keeper {
                 cpu::lower_priority();
                 let mut saved = Instant::now();
                 loop {
-                    match records.recv_timeout(SAVE_EVERY) {
+                    let wait = self.trades_since.map_or(SAVE_EVERY, |since| {
+                        TRADES_WITHIN.saturating_sub(since.elapsed())
+                    });
+                    match records.recv_timeout(wait) {
                         Ok(record) => self.record(&record.body),
                         Err(RecvTimeoutError::Timeout) => {}
                         Err(RecvTimeoutError::Disconnected) => break,
+                    }
+                    let is_due = |since: Instant| since.elapsed() >= TRADES_WITHIN;
+                    if self.trades_since.is_some_and(is_due)
+                        || self.trades.len() >= TRADES_AT_ONCE_MAX
+                    {
+                        self.save_trades();
                     }
                     if saved.elapsed() >= SAVE_EVERY {
                         saved = Instant::now();
                         self.save_marks();
                     }
                 }
+                self.save_trades();
                 self.save_marks();
             })
+    }
+
+    /// Keeps which trades are booked.
+    fn save_trades(&mut self) {
+        self.trades_since = None;
+        let saved = self.state.update(|state| {
+            for body in &self.trades {
+                state.take_trade(body, &self.instruments);
+            }
+        });
+        self.trades.clear();
+        self.tell(saved);
     }
 
     /// Keeps what one record says.
@@ -88,6 +122,11 @@ impl Keeper {
                         .baselines_e8
                         .insert(name.as_str().to_owned(), amount.0);
                 })
+            }
+            RecordBody::Fill { .. } | RecordBody::TradesKnown { .. } => {
+                self.trades.push(*body);
+                self.trades_since.get_or_insert_with(Instant::now);
+                return;
             }
             // The rest is no state of its own.
             _ => return,

@@ -35,10 +35,20 @@ const CORE_STOP_TIMEOUT: Duration = Duration::from_millis(500);
 const SIDECAR_STOP_TIMEOUT: Duration = Duration::from_millis(500);
 /// A counter that runs further off than this was not calibrated but disturbed: 100 ppm.
 const CLOCK_DRIFT_PPB_MAX: i64 = 100_000;
-/// Records that wait for the state thread: kill switches and baselines, a handful in a run.
-const KEPT_RECORDS_MAX: usize = 1_024;
+/// Records that wait for the state thread: fills above all. It takes them faster than venues make them, but for the few
+/// milliseconds of a write. Of one beyond, the next start asks the venue again and would book it a second time.
+const KEPT_RECORDS_MAX: usize = 8_192;
 /// How often the live status is drawn.
 const DRAW_EVERY: Duration = Duration::from_millis(250);
+
+/// What may still be open at the venue when a session has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Left {
+    /// Orders of ours that it did not confirm to be gone.
+    pub orders: Vec<OrderId>,
+    /// Whether there can be no others: the venue has listed what earlier runs left.
+    pub is_all: bool,
+}
 
 impl Boot {
     /// Starts the sidecar and the core.
@@ -212,8 +222,8 @@ impl<T> Session<T> {
     }
 
     /// Ends everything in order: our orders are cancelled, the core closes its links, the sidecar empties the
-    /// rings, the venue goes last. Returns the tap, and the orders that may still be open.
-    pub fn stop(self) -> (T, Vec<OrderId>) {
+    /// rings, the venue goes last. Returns the tap, and what may still be open.
+    pub fn stop(self) -> (T, Left) {
         self.stop_trading();
         let asked = Instant::now();
         while self.core.commands.send(Command::Shutdown).is_err()
@@ -237,11 +247,14 @@ impl<T> Session<T> {
         if let Some(dead_man) = self.dead_man {
             dead_man.stop();
         }
-        let left: Vec<OrderId> = engine
-            .oms()
-            .into_iter()
-            .flat_map(|oms| oms.open_all().map(Order::id))
-            .collect();
+        let left = Left {
+            orders: engine
+                .oms()
+                .into_iter()
+                .flat_map(|oms| oms.open_all().map(Order::id))
+                .collect(),
+            is_all: engine.trading_phase() == TradingPhase::Off || engine.has_listed_orders(),
+        };
         if let Err(error) = self.sidecar.stop(SIDECAR_STOP_TIMEOUT) {
             tracing::warn!(component = "gateway", "{error}");
         }

@@ -16,6 +16,7 @@ use crate::telemetry::records::RecordBody;
 use crate::units::{Lots, Nanos, Ticks};
 use crate::venue::binance::order_entry::{OrderTarget, RequestKind};
 
+use super::conditions::PLACE_WEIGHT;
 use super::requests::{OrderRequest, Purpose};
 use super::{Desk, Stopwatch};
 
@@ -153,7 +154,9 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
             self.not_encoded(id, retried);
             return;
         };
-        if !self.trading.requests.has_room() {
+        // Risk looked at the budgets a moment ago, but not for an order that is sent again.
+        let is_held_up = retried && !self.budget_takes(RequestKind::Place, PLACE_WEIGHT);
+        if is_held_up || !self.trading.requests.has_room() {
             self.not_encoded(id, retried);
             return;
         }
@@ -172,10 +175,8 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
             .histograms
             .record(Stage::AdmittedToEncoded, admitted_at, encoded);
         self.out.note_order(encoded);
-        if !self.spend(RequestKind::Place, weight) {
-            // Risk looked a moment ago; only an order that is sent again can find the budget used up.
-            debug_assert!(retried, "risk looked at the budget");
-        }
+        let spent = self.spend(RequestKind::Place, weight);
+        debug_assert!(spent, "risk looked at the budget, or we did");
         self.trading.requests.push(OrderRequest {
             id: request_id,
             link,

@@ -8,7 +8,7 @@
 
 use super::body::{
     BookState, CommandResult, EngineState, HaltCause, OrderRequest, RecordBody, ResyncCause,
-    TradingPhase,
+    TradesKnown, TradingPhase,
 };
 use super::{RECORD_BYTES, Record};
 use crate::event::{LinkDown, LinkId, LinkRole, Token};
@@ -21,7 +21,7 @@ use crate::risk::{Rejection, TradingState};
 use crate::units::{E8, Lots, Nanos, Ticks, VenueMillis};
 
 /// Version of the encoding; a journal names it in its header.
-pub const RECORD_VERSION: u16 = 2;
+pub const RECORD_VERSION: u16 = 3;
 
 /// Offsets of the encoding. All integers are little-endian; bytes not named are zero.
 mod field {
@@ -149,6 +149,7 @@ impl Record {
             | RecordBody::Position { .. }
             | RecordBody::Balance { .. }
             | RecordBody::Baseline { .. }
+            | RecordBody::TradesKnown { .. }
             | RecordBody::TradingPhase { .. }
             | RecordBody::TradingState { .. }
             | RecordBody::KillSwitch { .. }
@@ -423,6 +424,14 @@ fn write_trading(body: &RecordBody, bytes: &mut [u8; RECORD_BYTES]) -> u8 {
             fields.u16(asset.0).i64(amount.0);
             22
         }
+        RecordBody::TradesKnown {
+            instrument,
+            how,
+            through,
+        } => {
+            fields.u16(instrument.0).u8(how.index()).u64(through);
+            23
+        }
         RecordBody::LinkUp { .. }
         | RecordBody::LinkDown { .. }
         | RecordBody::BookState { .. }
@@ -618,6 +627,11 @@ fn read_trading(kind: u8, bytes: &[u8; RECORD_BYTES]) -> Result<RecordBody, Reco
             asset: AssetIndex(fields.u16()),
             amount: E8(fields.i64()),
         },
+        23 => RecordBody::TradesKnown {
+            instrument: fields.instrument(),
+            how: fields.one_of(&TradesKnown::ALL)?,
+            through: fields.u64(),
+        },
         kind => return Err(RecordError::Kind(kind)),
     })
 }
@@ -629,7 +643,7 @@ mod tests {
     use proptest::prelude::*;
 
     /// Kinds of this version, numbered from zero.
-    const KINDS: u8 = 23;
+    const KINDS: u8 = 24;
 
     #[test]
     fn the_encoding_is_pinned() {
@@ -883,6 +897,13 @@ mod tests {
                 asset: AssetIndex(asset),
                 amount: E8(amount),
             }),
+            (any::<u16>(), select(&TradesKnown::ALL[..]), any::<u64>()).prop_map(
+                |(instrument, how, through)| RecordBody::TradesKnown {
+                    instrument: InstrumentIndex(instrument),
+                    how,
+                    through,
+                }
+            ),
             (
                 select(&TradingPhase::ALL[..]),
                 select(&TradingPhase::ALL[..]),

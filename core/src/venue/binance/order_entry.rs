@@ -1,6 +1,6 @@
 //! Binance Spot order entry over the websocket API: requests as bytes.
 //!
-//! Owns: [`OrderEntry`], which writes every request of the orders link and numbers it, the credentials, and
+//! Owns: [`OrderEntry`], which writes every request of the orders links and numbers it, the credentials, and
 //! through [`ClientOrderIds`] the ids of our orders at the venue. Does not: decide, send, remember what is
 //! under way, or read answers ([`super::codec::orders`] does).
 //!
@@ -62,6 +62,8 @@ pub enum TradesQuery {
         /// The venue's id of it.
         venue_order_id: u64,
     },
+    /// The newest one of the instrument.
+    Newest,
     /// Those from one trade id on, oldest first.
     From {
         /// The first id that is of interest.
@@ -91,7 +93,8 @@ struct Row {
     qty_places: u32,
 }
 
-/// Writes the requests of one orders link.
+/// Writes the requests of all orders links of a run: a link and its successor share the numbers, so no answer can be
+/// taken for another's.
 pub struct OrderEntry {
     rows: Vec<Row>,
     ids: ClientOrderIds,
@@ -249,6 +252,10 @@ impl OrderEntry {
                 let order = ("orderId", Value::Number(venue_order_id));
                 let params = [limit, order, recv_window, symbol, timestamp];
                 self.signed(RequestKind::Trades, 5, &params)
+            }
+            TradesQuery::Newest => {
+                let params = [("limit", Value::Number(1)), recv_window, symbol, timestamp];
+                self.signed(RequestKind::Trades, 20, &params)
             }
             TradesQuery::From { trade_id, limit } => {
                 let from = ("fromId", Value::Number(trade_id));
