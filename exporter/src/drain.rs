@@ -13,6 +13,7 @@ use crate::status::{self, Rates, RingLine, Slowest};
 use crate::stream::Hub;
 use crate::stream::market::MarketEvents;
 use crate::traces::{MarketSpan, Spans, Times};
+use crate::trading::TradingView;
 use record_log::RecordLog;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
@@ -48,6 +49,7 @@ pub struct Drain {
     heartbeat_age_max: Nanos,
     log: RecordLog,
     events: MarketEvents,
+    trading: TradingView,
     spans: Spans,
     totals: LatencyTotals,
     next_sequence: u64,
@@ -104,6 +106,7 @@ impl Drain {
     ) -> (Self, Shared) {
         let published = Published::new(instruments.count());
         let shared = Shared::new(published.clone());
+        let assets = Arc::new(binance::assets(&instruments));
         let drain = Self {
             records: reader.records,
             samples: reader.samples,
@@ -111,12 +114,9 @@ impl Drain {
             at_window_start: Counts::read(&reader.counters, &instruments),
             counters: reader.counters,
             gauges: reader.gauges,
-            log: RecordLog::new(
-                exchange,
-                Arc::clone(&instruments),
-                Arc::new(binance::assets(&instruments)),
-            ),
+            log: RecordLog::new(exchange, Arc::clone(&instruments), Arc::clone(&assets)),
             events: MarketEvents::new(hub, exchange, Arc::clone(&instruments)),
+            trading: TradingView::new(Arc::clone(&instruments), assets),
             spans,
             instruments,
             heartbeat_age_max,
@@ -136,7 +136,13 @@ impl Drain {
     /// Says what Unix time it was, in nanoseconds, when the engine's clock read zero.
     pub fn set_wall_clock(&mut self, unix_ns_at_zero: i64) {
         self.events.set_wall_clock(unix_ns_at_zero);
+        self.trading.set_wall_clock(unix_ns_at_zero);
         self.spans.set_wall_clock(unix_ns_at_zero);
+    }
+
+    /// The read model of trading that this drain feeds.
+    pub fn trading(&self) -> TradingView {
+        self.trading.clone()
     }
 
     /// Empties the rings as they stand, and publishes when it is time. Returns how many elements it took.
@@ -201,6 +207,7 @@ impl Drain {
         }
         self.log.record(now, record);
         self.events.record(record);
+        self.trading.record(record);
     }
 
     fn sample(&mut self, sample: &Sample) {

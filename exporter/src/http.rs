@@ -45,6 +45,7 @@ use crate::published::Shared;
 use crate::status;
 use crate::stream::Hub;
 use crate::traces::{Spans, layer};
+use crate::trading::TradingView;
 use crate::wall::UnixMs;
 use axum::Router;
 use axum::body::HttpBody;
@@ -101,6 +102,8 @@ pub struct HttpState {
     pub gauges: GaugeReader,
     /// What the drain found.
     pub shared: Shared,
+    /// What the drain knows of trading.
+    pub trading: TradingView,
     /// The server's own counts.
     pub requests: Arc<RequestMetrics>,
     /// The process's log.

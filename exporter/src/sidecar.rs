@@ -223,6 +223,7 @@ pub fn start(
         traces.spans(),
     );
     drain.set_wall_clock(WallOffset::measure(&clock).unix_ns_at_zero);
+    let trading = drain.trading();
     let requests = Arc::new(RequestMetrics::default());
     let state = Arc::new(HttpState {
         now: Arc::new(move || clock.now()),
@@ -234,6 +235,7 @@ pub fn start(
         counters: counters.clone(),
         gauges: gauges.clone(),
         shared: shared.clone(),
+        trading,
         requests: Arc::clone(&requests),
         log,
         auth,
@@ -472,6 +474,7 @@ fn drain_until(mut drain: Drain, clock: Clock, stop: &mpsc::Receiver<()>) {
         if now >= wall_clock_due {
             wall_clock_due = now.plus(WALL_CLOCK_EVERY);
             drain.set_wall_clock(WallOffset::measure(&clock).unix_ns_at_zero);
+            let trading = drain.trading();
         }
         drain.step(now);
         match stop.recv_timeout(DRAIN_EVERY) {
