@@ -11,6 +11,9 @@ use axum::http::Method;
 use axum::routing::{MethodRouter, delete, get, post};
 use std::sync::Arc;
 
+/// What a client of the stream must be allowed, as long as it listens.
+pub(crate) const STREAM_PERMISSION: Permission = Permission::ReadMarket;
+
 /// The `endpoint` label of a path that is none of ours.
 pub const UNMATCHED: &str = "unmatched";
 
@@ -160,7 +163,7 @@ pub static ROUTES: &[Route] = &[
 
 const CONFIG: Access = Access::Needs(Permission::AdminConfig);
 const MARKET: Access = Access::Needs(Permission::ReadMarket);
-const EVENTS: Access = Access::Stream(Permission::ReadMarket);
+const EVENTS: Access = Access::Stream(STREAM_PERMISSION);
 const KEYS: Access = Access::Needs(Permission::AdminKeys);
 const USERS: Access = Access::Needs(Permission::AdminUsers);
 
