@@ -19,6 +19,7 @@ pub mod random;
 pub mod status;
 pub mod stream;
 pub mod traces;
+pub mod trading;
 pub mod wall;
 
 mod sidecar;

@@ -101,6 +101,9 @@ pub static ROUTES: &[Route] = &[
         get(pages::metrics)
     }),
     route(Verb::Get, "/health", Access::Probe, || get(pages::health)),
+    route(Verb::Get, "/api/health", Access::Probe, || {
+        get(pages::api_health)
+    }),
     route(Verb::Get, "/health/live", Access::Probe, || {
         get(pages::live)
     }),

@@ -13,7 +13,7 @@ use super::*;
 use crate::catalogue::VERSION;
 use crate::exposition::Format;
 use crate::published::Published;
-use crate::testing::{INSTRUMENTS, instruments};
+use crate::testing::{INSTRUMENTS, instruments, trading_view};
 use crate::traces::Traces;
 use axum::body::Body;
 use axum::extract::Request;
@@ -58,6 +58,8 @@ fn fixture_with(change: impl FnOnce(&mut HttpState)) -> Fixture {
         counters: reader.counters.clone(),
         gauges: reader.gauges.clone(),
         shared: Shared::new(Published::new(INSTRUMENTS)),
+        trading: trading_view(),
+        state: None,
         requests: Arc::new(RequestMetrics::default()),
         log: Arc::new(Log::none()),
         auth: None,

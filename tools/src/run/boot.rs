@@ -76,6 +76,7 @@ pub struct Boot {
     pub(super) paper: Option<PaperConfig>,
     pub(super) trading: Option<TradingSetup>,
     pub(super) shutdown_timeout: Duration,
+    pub(super) analytics_period_s: u32,
 }
 
 impl Boot {
@@ -200,6 +201,7 @@ impl Boot {
             paper,
             trading,
             shutdown_timeout: Duration::from_millis(config.orders.shutdown_timeout_ms),
+            analytics_period_s: config.analytics_period_s(),
         })
     }
 }

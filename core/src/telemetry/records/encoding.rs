@@ -140,6 +140,7 @@ impl Record {
             }
             RecordBody::OrderAdmitted { .. }
             | RecordBody::OrderAlias { .. }
+            | RecordBody::OrderAdopted { .. }
             | RecordBody::OrderState { .. }
             | RecordBody::Fill { .. }
             | RecordBody::OrderRejected { .. }
@@ -432,6 +433,16 @@ fn write_trading(body: &RecordBody, bytes: &mut [u8; RECORD_BYTES]) -> u8 {
             fields.u16(instrument.0).u8(how.index()).u64(through);
             23
         }
+        RecordBody::OrderAdopted {
+            order,
+            instrument,
+            side,
+            price,
+        } => {
+            fields.u64(order.to_bits()).u16(instrument.0);
+            fields.u8(side.index()).i64(price.0);
+            24
+        }
         RecordBody::LinkUp { .. }
         | RecordBody::LinkDown { .. }
         | RecordBody::BookState { .. }
@@ -632,6 +643,12 @@ fn read_trading(kind: u8, bytes: &[u8; RECORD_BYTES]) -> Result<RecordBody, Reco
             how: fields.one_of(&TradesKnown::ALL)?,
             through: fields.u64(),
         },
+        24 => RecordBody::OrderAdopted {
+            order: fields.order(),
+            instrument: fields.instrument(),
+            side: fields.one_of(&Side::ALL)?,
+            price: Ticks(fields.i64()),
+        },
         kind => return Err(RecordError::Kind(kind)),
     })
 }
@@ -643,7 +660,7 @@ mod tests {
     use proptest::prelude::*;
 
     /// Kinds of this version, numbered from zero.
-    const KINDS: u8 = 24;
+    const KINDS: u8 = 25;
 
     #[test]
     fn the_encoding_is_pinned() {
@@ -792,6 +809,20 @@ mod tests {
             }),
             (any_order(), any_client_id())
                 .prop_map(|(order, client_id)| RecordBody::OrderAlias { order, client_id }),
+            (
+                any_order(),
+                any::<u16>(),
+                select(&Side::ALL[..]),
+                any::<i64>()
+            )
+                .prop_map(|(order, instrument, side, price)| {
+                    RecordBody::OrderAdopted {
+                        order,
+                        instrument: InstrumentIndex(instrument),
+                        side,
+                        price: Ticks(price),
+                    }
+                }),
             (
                 (any_order(), any::<u16>(), any::<u64>()),
                 select(&OrderState::ALL[..]),
