@@ -186,8 +186,8 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
                 self.trading.awaiting_clock.retain(|waiting| *waiting != id);
             }
         }
-        self.trading.refresh_exposure(instrument);
-        // What our own request changed at once is no news to whoever asked for it.
+        // What our own request changed at once is no news to whoever asked for it, moves no quantity, and leaves
+        // nothing to be served but its time-out, which the sender sets.
         let own_step = matches!(
             transition,
             Some((
@@ -195,6 +195,10 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
                 OrderState::Sent | OrderState::CancelSent | OrderState::ReplaceSent
             ))
         );
+        if own_step && fill.is_none() {
+            return;
+        }
+        self.trading.refresh_exposure(instrument);
         if !own_step && self.trading.news.len() < ORDER_NEWS_MAX {
             self.trading.news.push_back(News {
                 instrument,
