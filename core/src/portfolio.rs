@@ -397,15 +397,15 @@ impl Portfolio {
         }
     }
 
-    /// Tells the touch of a live book; the mark is its middle.
+    /// Tells the touch of a live book; the mark is its middle. Returns whether it moved.
     ///
     /// # Panics
     /// When the prices are not above zero.
-    pub fn mark(&mut self, instrument: InstrumentIndex, bid: Ticks, ask: Ticks) {
+    pub fn mark(&mut self, instrument: InstrumentIndex, bid: Ticks, ask: Ticks) -> bool {
         let mark = Price::new(bid.0 + ask.0, self.conversion.pair(instrument).tick);
         let before = self.conversion.set_mark(instrument, mark);
         if before == Some(mark) {
-            return;
+            return false;
         }
         let is_first = before.is_none();
         if is_first {
@@ -425,6 +425,7 @@ impl Portfolio {
             }
             self.revalue_line(other);
         }
+        true
     }
 
     /// Rolls the UTC day and follows the peak; often enough for the figures that need it, at least after midnight.
@@ -508,6 +509,12 @@ impl Portfolio {
     #[inline]
     pub fn position_value(&self, instrument: InstrumentIndex) -> Option<E8> {
         self.lines[instrument.as_usize()].worth.map(Exact::to_e8)
+    }
+
+    /// Whether everything is valued in this asset.
+    #[inline]
+    pub fn is_account_currency(&self, asset: AssetIndex) -> bool {
+        asset == self.account_currency
     }
 
     /// An amount of an asset in account currency at the marks, rounded down; `None` while a mark is missing, and for an

@@ -352,7 +352,7 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
         let purpose = budget_purpose(kind);
         self.budget.ready_at_for(self.now, purpose, weight) <= self.now
             && self.trading.pace.ready_at(purpose) <= self.now
-            && (!kind.counts_as_order() || self.trading.order_budget.ready_at(self.now) <= self.now)
+            && (!kind.counts_as_order() || self.trading.order_budget.is_ready(self.now))
     }
 
     /// Takes what a request costs out of the budgets; whether they held it. It is one more message in any case.
@@ -381,8 +381,10 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
     pub(super) fn mark(&mut self, index: InstrumentIndex) {
         let touch = self.markets[index.as_usize()].touch;
         if let (Some((bid, _)), Some((ask, _))) = (touch.bid, touch.ask) {
-            self.trading.portfolio.mark(index, bid, ask);
-            self.trading.refresh_exposure(index);
+            // A touch whose middle stays where it was changes no worth.
+            if self.trading.portfolio.mark(index, bid, ask) {
+                self.trading.refresh_exposure(index);
+            }
         }
     }
 

@@ -198,8 +198,8 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
                     .retain(|waiting| waiting.order != id);
             }
         }
-        self.trading.refresh_exposure(instrument);
-        // What our own request changed at once is no news to whoever asked for it.
+        // What our own request changed at once is no news to whoever asked for it, moves no quantity, and leaves
+        // nothing to be served but its time-out, which the sender sets.
         let own_step = matches!(
             transition,
             Some((
@@ -207,6 +207,10 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
                 OrderState::Sent | OrderState::CancelSent | OrderState::ReplaceSent
             ))
         );
+        if own_step && fill.is_none() {
+            return;
+        }
+        self.trading.refresh_exposure(instrument);
         if !own_step && self.trading.news.len() < ORDER_NEWS_MAX {
             self.trading.news.push_back(News {
                 instrument,

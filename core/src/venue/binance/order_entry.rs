@@ -115,7 +115,7 @@ impl OrderEntry {
     pub fn new(
         instruments: &Instruments,
         ids: ClientOrderIds,
-        credentials: Credentials,
+        mut credentials: Credentials,
         recv_window_ms: u16,
     ) -> Result<Self, OrderEntryError> {
         if recv_window_ms == 0 || recv_window_ms > RECV_WINDOW_MS_MAX {
@@ -137,6 +137,8 @@ impl OrderEntry {
                 qty_places: places_of(step),
             });
         }
+        let mut payload = Box::new([0; size_of::<Buffer>()]);
+        credentials.know_beginning(&mut payload);
         Ok(Self {
             rows,
             ids,
@@ -145,7 +147,7 @@ impl OrderEntry {
             recv_window_ms,
             sequence: 0,
             message: Box::new([0; size_of::<Buffer>()]),
-            payload: Box::new([0; size_of::<Buffer>()]),
+            payload,
         })
     }
 
