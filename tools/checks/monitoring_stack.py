@@ -17,21 +17,26 @@ from pathlib import Path
 from stack import catalogue, rules
 from stack.located import Problem
 
-# Name, module, whether its check takes the catalogue.
+# Name, module, function, whether it takes the catalogue.
 CHECKS = [
-    ("rules", "rules", True),
-    ("routing", "routing", False),
-    ("dashboards", "dashboards", True),
-    ("runbooks", "runbooks", True),
-    ("logs", "logs", False),
-    ("files", "files", False),
+    ("rules", "rules", "check", True),
+    ("routing", "routing", "check", False),
+    ("dashboards", "dashboards", "check", True),
+    ("runbooks", "runbooks", "check", True),
+    ("logs", "logs", "check", False),
+    ("yaml", "files", "yamls", False),
+    ("scripts", "files", "scripts", False),
+    ("compose", "files", "compose", False),
+    ("image", "files", "image", False),
+    ("kubernetes", "files", "kubernetes", False),
+    ("units", "files", "units", False),
 ]
 
 
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--page", action="append", default=[], type=Path)
-    parser.add_argument("--only", action="append", default=[], choices=[name for name, _, _ in CHECKS])
+    parser.add_argument("--only", action="append", default=[], choices=[name for name, *_ in CHECKS])
     arguments = parser.parse_args()
     failed = passed = 0
     try:
@@ -40,12 +45,12 @@ def main():
     except Problem as problem:
         print(problem, file=sys.stderr)
         return 1
-    for name, module, with_series in CHECKS:
+    for name, module, function, with_series in CHECKS:
         if arguments.only and name not in arguments.only:
             continue
-        check = importlib.import_module(f"stack.{module}").check
+        check = getattr(importlib.import_module(f"stack.{module}"), function)
         try:
-            problems = check(series) if with_series else check()
+            problems = list(check(series) if with_series else check())
         except Problem as problem:
             problems = [problem]
         for problem in problems:

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import unittest
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,6 +33,8 @@ CASES = {
     "a key twice": ("rules", ALERTS, "        for: 30s\n", "        for: 30s\n        for: 1m\n", "is there twice"),
     "an alert without a test": ("rules", ALERTS, "alert: HighSSEClients", "alert: ManySSEClients", "ManySSEClients: no test in which it fires"),
     "a recording without a test": ("rules", RECORDINGS, "record: veloz:fills:rate_5m", "record: veloz:fills:rate_5min", "veloz:fills:rate_5min: no test of its value"),
+    "an alert that does not fire as its test says": ("rules", "docker/prometheus/tests/alerts-guide_test.yml", "        eval_time: 30s\n        exp_samples: []", "        eval_time: 2m\n        exp_samples: []", "promtool test rules: expr: "),
+    "a test of an alert that does not exist": ("rules", "docker/prometheus/tests/alerts-guide_test.yml", 'ALERTS{alertname="HighAPILatency"', 'ALERTS{alertname="SlowAPI"', "a test of SlowAPI, of which its files have no rule"),
     "an alert without a route's line": ("routing", ALERTS, "alert: HighSSEClients", "alert: ManySSEClients", ""),
     "a variable in Alertmanager's configuration": ("routing", "docker/alertmanager/alertmanager.yml", "#veloz-alerts", "${CHANNEL}", "never expands variables"),
     "a template that is not defined": ("routing", "docker/alertmanager/alertmanager.yml", 'template "opsgenie.veloz.message"', 'template "opsgenie.veloz.massage"', 'not defined'),
@@ -48,56 +51,62 @@ CASES = {
     "pipelines that differ": ("logs", "docker/alloy/config.alloy", 'trace_id  = "trace_id",', 'trace_id  = "trace",', "takes no trace_id out of a line"),
     "a runbook without a part": ("runbooks", "docker/runbooks/HighSSEClients.md", "## Escalate", "## Who", "its parts are"),
     "a runbook that asks for a series that does not exist": ("runbooks", "docker/runbooks/HighSSEClients.md", "\nveloz_sse_clients\n", "\nveloz_sse_readers\n", "no series is named veloz_sse_readers"),
-    "a version that is not pinned": ("files", "docker/docker-compose.yml", "image: grafana/loki:2.9.2", "image: grafana/loki:latest", "loki: the image's version is not pinned"),
-    "a port open to everybody": ("files", "docker/docker-compose.yml", '"127.0.0.1:3000:3000"', '"3000:3000"', "grafana: port 3000:3000 is open to other machines"),
-    "a key that compose does not know": ("files", "docker/docker-compose.yml", "    stop_grace_period: 90s", "    stop_grace: 90s", "check-jsonschema"),
-    "a secret that nobody writes": ("files", "docker/prometheus/prometheus.yml", "/run/secrets/scrape_token", "/run/secrets/token", "no secret token"),
-    "a setting that systemd does not know": ("files", "systemd/veloz.service", "WatchdogSec=10", "WatchdogSecs=10", "Unknown key"),
-    "a unit that is open wide": ("files", "systemd/veloz.service", "CapabilityBoundingSet=\n", "", "xposure level"),
-    "instances that are less protected": ("files", "systemd/veloz@.service", "ProtectClock=yes", "ProtectClock=no", "differs from veloz.service in ProtectClock"),
-    "a probe at a port that is not there": ("files", "docker/kubernetes/statefulset.yaml", "path: /health/ready\n              port: metrics", "path: /health/ready\n              port: http", "readinessProbe: no such port"),
-    "a field that Kubernetes does not know": ("files", "docker/kubernetes/networkpolicy.yaml", "policyTypes:", "policyType:", "kubernetes-validate"),
-    "an unpinned base image": ("files", "docker/Dockerfile", "rust:1.95.0-slim-bookworm", "rust", "DL3006"),
-    "a broken script": ("files", "docker/make-secrets.sh", 'printf \'%s\' "$2"', "printf $2", "shellcheck"),
+    "YAML that a person would misread": ("yaml", "docker/loki/loki-config.yaml", "retention_enabled: true", "retention_enabled: yes", "yamllint: "),
+    "a version that is not pinned": ("compose", "docker/docker-compose.yml", "image: grafana/loki:2.9.2", "image: grafana/loki:latest", "loki: the image's version is not pinned"),
+    "a port open to everybody": ("compose", "docker/docker-compose.yml", '"127.0.0.1:3000:3000"', '"3000:3000"', "grafana: port 3000:3000 is open to other machines"),
+    "a key that compose does not know": ("compose", "docker/docker-compose.yml", "    stop_grace_period: 90s", "    stop_grace: 90s", "check-jsonschema"),
+    "a secret that nobody writes": ("compose", "docker/prometheus/prometheus.yml", "/run/secrets/scrape_token", "/run/secrets/token", "no secret token"),
+    "a setting that systemd does not know": ("units", "systemd/veloz.service", "WatchdogSec=10", "WatchdogSecs=10", "Unknown key"),
+    "a unit that is open wide": ("units", "systemd/veloz.service", "CapabilityBoundingSet=\n", "", "xposure level"),
+    "instances that are less protected": ("units", "systemd/veloz@.service", "ProtectClock=yes", "ProtectClock=no", "differs from veloz.service in ProtectClock"),
+    "a probe at a port that is not there": ("kubernetes", "docker/kubernetes/statefulset.yaml", "path: /health/ready\n              port: metrics", "path: /health/ready\n              port: http", "readinessProbe: no such port"),
+    "a field that Kubernetes does not know": ("kubernetes", "docker/kubernetes/networkpolicy.yaml", "policyTypes:", "policyType:", "kubernetes-validate"),
+    "an unpinned base image": ("image", "docker/Dockerfile", "rust:1.95.0-slim-bookworm", "rust", "DL3006"),
+    "a broken script": ("scripts", "docker/make-secrets.sh", 'printf \'%s\' "$2"', "printf $2", "shellcheck"),
 }  # fmt: skip
 
 
-class BrokenFiles(unittest.TestCase):
-    """One test a case."""
-
-    def setUp(self):
-        self.folder = Path(tempfile.mkdtemp())
-        self.addCleanup(shutil.rmtree, self.folder)
-        for name in ("docker", "systemd", "config", "tools/checks"):
-            shutil.copytree(ROOT / name, self.folder / name, ignore=shutil.ignore_patterns("secrets", "__pycache__"))
-        (self.folder / "exporter").mkdir()
-        for name in ("exporter/METRICS.md", "README.md", "docker-compose.yml"):
-            shutil.copy(ROOT / name, self.folder / name)
+def found(check, name, old, new):
+    """What the check says of a copy in which the text is replaced, and the line of that."""
+    text = (ROOT / name).read_text()
+    if old not in text:
+        raise AssertionError(f"{name} does not have {old}")
+    with tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder)
+        for part in ("docker", "systemd", "config", "tools/checks"):
+            shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("secrets", "__pycache__"))
+        (folder / "exporter").mkdir()
+        for part in ("exporter/METRICS.md", "README.md", "docker-compose.yml"):
+            shutil.copy(ROOT / part, folder / part)
         # The grammar of LogQL is installed once.
         if (ROOT / "target" / "logql").is_dir():
-            (self.folder / "target").mkdir()
-            (self.folder / "target" / "logql").symlink_to(ROOT / "target" / "logql")
-
-    def found(self, check):
+            (folder / "target").mkdir()
+            (folder / "target" / "logql").symlink_to(ROOT / "target" / "logql")
+        (folder / name).write_text(text.replace(old, new, 1))
         done = subprocess.run(
             [sys.executable, str(ROOT / "tools/checks/monitoring_stack.py"), "--only", check],
-            env=dict(os.environ, STACK_ROOT=str(self.folder)),
+            env=dict(os.environ, STACK_ROOT=str(folder)),
             capture_output=True,
             text=True,
             check=False,
         )
-        self.assertNotIn("Traceback", done.stderr)
-        return done.returncode, done.stderr
+    return text[: text.index(old)].count("\n") + 1, done.returncode, done.stderr
 
 
-def _case(check, name, old, new, said):
+class BrokenFiles(unittest.TestCase):
+    """One test a case. All of them are started at once, as many together as there are CPUs."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.pool = ThreadPoolExecutor(os.cpu_count())
+        cls.addClassCleanup(cls.pool.shutdown)
+        cls.started = {name: cls.pool.submit(found, *broken[:4]) for name, broken in CASES.items()}
+
+
+def _case(case, check, name, old, new, said):
     def run(self):
-        path = self.folder / name
-        text = path.read_text()
-        self.assertIn(old, text)
-        path.write_text(text.replace(old, new, 1))
-        line = text[: text.index(old)].count("\n") + 1
-        code, output = self.found(check)
+        line, code, output = self.started[case].result()
+        self.assertNotIn("Traceback", output)
         self.assertEqual(code, 1, output)
         rows = [row for row in output.splitlines() if said in row]
         self.assertTrue(rows, output)
@@ -113,7 +122,7 @@ def _case(check, name, old, new, said):
 
 
 for _number, (_name, _broken) in enumerate(CASES.items()):
-    _test = _case(*_broken)
+    _test = _case(_name, *_broken)
     _test.__doc__ = _name
     setattr(BrokenFiles, f"test_{_number:02}_{_name.replace(' ', '_').replace(chr(39), '')}", _test)
 

@@ -1,6 +1,6 @@
 """Files of deployment, each read by the tool that it is for, or by its schema where that tool is not to be had here.
 
-Owns: check. Does not: run the engine in its image (image.sh).
+Owns: yamls, scripts, compose, image, kubernetes, units. Does not: run the engine in its image (image.sh).
 """
 
 import re
@@ -31,35 +31,49 @@ def _run(path, *command, silent=False):
     return problems
 
 
-def check():
-    """Problems of all of them."""
+def _all(paths, *command):
+    """Problems of one run over all of these files; those that name none of them are the first one's."""
     problems = []
-    yamls = [ROOT / "docker-compose.yml", *sorted(DOCKER.rglob("*.yml")), *sorted(DOCKER.rglob("*.yaml"))]
-    for path in yamls:
-        load_all(path)
-    lint = ["-f", "parsable", "-c", ROOT / "tools" / "checks" / "yamllint.yaml"]
-    for path in yamls:
-        problems += _run(path, BIN / "yamllint", *lint, path)
-    scripts = [*DOCKER.rglob("*.sh"), *SYSTEMD.glob("*.sh"), *(ROOT / "tools" / "checks").glob("*.sh")]
-    for path in sorted(scripts):
-        problems += _run(path, "shellcheck", "-f", "gcc", path)
-    problems += _compose()
-    problems += _run(DOCKER / "Dockerfile", BIN / "hadolint", DOCKER / "Dockerfile")
-    for path in sorted((DOCKER / "kubernetes").glob("*.yaml")):
-        if path.name != "kustomization.yaml":
-            problems += _run(path, BIN / "kubernetes-validate", "-k", "1.35", "--strict", "--quiet", path)
-    problems += _kubernetes()
-    problems += _units()
+    for problem in _run(paths[0], *command, *paths):
+        named = next((path for path in paths if str(path) in problem.text), problem.path)
+        problems.append(Problem(named, problem.line, problem.text))
     return problems
 
 
-def _compose():
+def yamls():
+    """Problems of every YAML file."""
+    paths = [ROOT / "docker-compose.yml", *sorted(DOCKER.rglob("*.yml")), *sorted(DOCKER.rglob("*.yaml"))]
+    for path in paths:
+        load_all(path)
+    return _all(paths, BIN / "yamllint", "--strict", "-f", "parsable", "-c", ROOT / "tools" / "checks" / "yamllint.yaml")
+
+
+def scripts():
+    """Problems of every shell script."""
+    return _all(
+        sorted([*DOCKER.rglob("*.sh"), *SYSTEMD.glob("*.sh"), *(ROOT / "tools" / "checks").glob("*.sh")]), "shellcheck", "-f", "gcc"
+    )
+
+
+def image():
+    """Problems of the Dockerfile."""
+    return _run(DOCKER / "Dockerfile", BIN / "hadolint", DOCKER / "Dockerfile")
+
+
+def kubernetes():
+    """Problems of the manifests."""
+    paths = [path for path in sorted((DOCKER / "kubernetes").glob("*.yaml")) if path.name != "kustomization.yaml"]
+    problems = _all(paths, BIN / "kubernetes-validate", "-k", "1.35", "--strict", "--quiet")
+    return [*problems, *_kubernetes()]
+
+
+def compose():
+    """Problems of docker-compose.yml, and of what its services and their configurations ask for."""
     path = DOCKER / "docker-compose.yml"
-    problems = []
-    for file in (ROOT / "docker-compose.yml", path):
-        problems += _run(file, BIN / "check-jsonschema", "--builtin-schema", "vendor.compose-spec", file)
-    compose = load(path)
-    for name, service in compose["services"].items():
+    schema = ["--builtin-schema", "vendor.compose-spec"]
+    problems = _all([ROOT / "docker-compose.yml", path], BIN / "check-jsonschema", *schema)
+    stack = load(path)
+    for name, service in stack["services"].items():
         line = service.line
         tag = service["image"].rpartition(":")[2]
         if tag in ("latest", service["image"]):
@@ -70,20 +84,20 @@ def _compose():
             if not port.startswith("127.0.0.1:"):
                 problems.append(Problem(path, line, f"{name}: port {port} is open to other machines"))
         for secret in service.get("secrets", []):
-            if secret not in compose["secrets"]:
+            if secret not in stack["secrets"]:
                 problems.append(Problem(path, line, f"{name}: no secret {secret}"))
         for volume in service.get("volumes", []):
             source = volume.split(":")[0] if isinstance(volume, str) else ""
             if source.startswith("./") and not (ROOT / source).exists():
                 problems.append(Problem(path, line, f"{name}: {source} does not exist"))
-            if source and not source.startswith((".", "/")) and source not in compose["volumes"]:
+            if source and not source.startswith((".", "/")) and source not in stack["volumes"]:
                 problems.append(Problem(path, line, f"{name}: no volume {source}"))
     # Every secret that a service insists on, or that a configuration names, is one that make-secrets.sh writes.
     with tempfile.TemporaryDirectory() as folder:
         made = _run(DOCKER / "make-secrets.sh", "sh", DOCKER / "make-secrets.sh", folder)
         problems += made
         written = {entry.name for entry in Path(folder).iterdir()}
-    for name, secret in compose["secrets"].items():
+    for name, secret in stack["secrets"].items():
         if name not in written or secret["file"] != f"./docker/secrets/{name}":
             problems.append(Problem(path, secret.line, f"{name} is not what make-secrets.sh writes"))
     for file in (DOCKER / "alertmanager" / "alertmanager.yml", DOCKER / "prometheus" / "prometheus.yml", path):
@@ -95,7 +109,7 @@ def _compose():
     for file in (DOCKER / "prometheus" / "prometheus.yml", DOCKER / "grafana/provisioning/datasources/datasources.yml"):
         for number, line in enumerate(file.read_text().splitlines(), 1):
             for host in re.findall(r"(?:http://|\[')([a-z-]+):\d+", line):
-                if host not in compose["services"] and host != "localhost":
+                if host not in stack["services"] and host != "localhost":
                     problems.append(Problem(file, number, f"no service {host} in docker-compose.yml"))
     return problems
 
@@ -140,7 +154,8 @@ def _unit(path):
             yield number, section, key, value
 
 
-def _units():
+def units():
+    """Problems of the units, and of their installation."""
     problems = []
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)

@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from . import promql
+from . import promql, rule_tests
 from .catalogue import check_expression
 from .located import ROOT, Problem, load
 
@@ -65,7 +65,7 @@ def check(catalogue):
         problems += [Problem(path, place, text) for text in check_expression(catalogue, expression)]
         if "alert" in rule:
             problems += _alert(path, line, rule)
-    problems += _tested()
+    problems += rule_tests.untested(rules())
     if not problems:
         problems += _promtool()
     return problems
@@ -83,31 +83,6 @@ def _alert(path, line, rule):
             yield Problem(path, line, f"{name}: the annotation {key} is missing")
     if annotations.get("runbook_url") != RUNBOOK % name:
         yield Problem(path, line, f"{name}: runbook_url is expected to be {RUNBOOK % name}")
-
-
-def _tested():
-    """Alerts without a case that fires and one that does not, and recordings without a value."""
-    fires, quiet, valued = set(), set(), set()
-    for path in sorted((PROMETHEUS / "tests").glob("*_test.yml")):
-        for group in load(path)["tests"]:
-            for case in group.get("promql_expr_test", []):
-                names = {use.metric for use in promql.read(case["expr"]).selectors}
-                if names == {"ALERTS"}:
-                    # The last case of a group says how it ends; earlier ones, that it waits.
-                    alert = re.search(r'alertname="(\w+)"', case["expr"]).group(1)
-                    ends = group["promql_expr_test"][-1] is case
-                    (fires if case["exp_samples"] else quiet if ends else set()).add(alert)
-                elif case["exp_samples"]:
-                    valued |= names
-    for path, line, rule in rules():
-        name = rule.get("alert")
-        if name and name not in fires:
-            yield Problem(path, line, f"{name}: no test in which it fires")
-        # It has no condition.
-        if name and name not in quiet and rule["expr"] != "vector(1)":
-            yield Problem(path, line, f"{name}: no test in which it stays quiet")
-        if "record" in rule and rule["record"] not in valued:
-            yield Problem(path, line, f"{rule['record']}: no test of its value")
 
 
 def _run(path, *command):
@@ -141,6 +116,5 @@ def _promtool():
     with tempfile.TemporaryDirectory() as folder:
         config = rendered_config(folder)
         problems += _run(PROMETHEUS / "prometheus.yml", "promtool", "check", "config", "--lint-fatal", str(config))
-    for path in sorted((PROMETHEUS / "tests").glob("*_test.yml")):
-        problems += _run(path, "promtool", "test", "rules", str(path))
+    problems += rule_tests.run()
     return problems
