@@ -5,6 +5,7 @@
 //! it, or [`UNMATCHED`] for all others together, whatever clients make up.
 
 use super::{HttpState, audit_routes, auth_routes, pages};
+use crate::api::{account, engine, market, orders};
 use crate::auth::permission::Permission;
 use crate::stream;
 use axum::http::Method;
@@ -149,6 +150,49 @@ pub static ROUTES: &[Route] = &[
     route(Verb::Post, "/api/audit/archive", CONFIG, || {
         post(audit_routes::archive)
     }),
+    // The engine.
+    route(Verb::Get, "/api/config", READ, || get(engine::config)),
+    route(Verb::Get, "/api/status", READ, || {
+        get(engine::engine_status)
+    }),
+    route(Verb::Get, "/api/execution/ping", READ, || get(engine::ping)),
+    route(Verb::Get, "/api/latency", READ, || get(market::latency)),
+    route(Verb::Post, "/api/start", PLACE, || post(engine::start)),
+    route(Verb::Post, "/api/stop", PLACE, || post(engine::stop)),
+    route(Verb::Post, "/api/halt", CANCEL, || post(engine::halt)),
+    route(Verb::Post, "/api/reduce-only", PLACE, || {
+        post(engine::reduce_only)
+    }),
+    route(Verb::Post, "/api/resume", PLACE, || post(engine::resume)),
+    route(Verb::Post, "/api/kill-switch/trip", CANCEL, || {
+        post(engine::trip)
+    }),
+    route(Verb::Post, "/api/kill-switch/reset", CONFIG, || {
+        post(engine::reset)
+    }),
+    // The market.
+    route(Verb::Get, "/api/market", MARKET, || get(market::market)),
+    // Orders.
+    route(Verb::Get, "/api/orders", ORDERS, || get(orders::events)),
+    route(Verb::Get, "/api/orders_state", ORDERS, || {
+        get(orders::states)
+    }),
+    route(Verb::Get, "/api/order_state", ORDERS, || get(orders::one)),
+    route(Verb::Get, "/api/trades", ORDERS, || get(orders::trades)),
+    route(Verb::Post, "/api/order", PLACE, || post(orders::place)),
+    route(Verb::Post, "/api/cancel", CANCEL, || post(orders::cancel)),
+    route(Verb::Post, "/api/cancel-all", CANCEL, || {
+        post(orders::cancel_all)
+    }),
+    route(Verb::Post, "/api/cancel-replace", PLACE, || {
+        post(orders::cancel_replace)
+    }),
+    // The account.
+    route(Verb::Get, "/api/account", ACCOUNT, || get(account::account)),
+    route(Verb::Get, "/api/positions", ACCOUNT, || get(account::list)),
+    route(Verb::Get, "/api/positions/{symbol}", ACCOUNT, || {
+        get(account::one)
+    }),
     // Events.
     route(Verb::Get, "/api/stream", EVENTS, || {
         get(stream::route::stream)
@@ -156,6 +200,11 @@ pub static ROUTES: &[Route] = &[
 ];
 
 const CONFIG: Access = Access::Needs(Permission::AdminConfig);
+const READ: Access = Access::Needs(Permission::ReadConfig);
+const ORDERS: Access = Access::Needs(Permission::ReadOrders);
+const ACCOUNT: Access = Access::Needs(Permission::ReadAccount);
+const PLACE: Access = Access::Needs(Permission::WriteOrders);
+const CANCEL: Access = Access::Needs(Permission::WriteCancel);
 const MARKET: Access = Access::Needs(Permission::ReadMarket);
 const EVENTS: Access = Access::Stream(Permission::ReadMarket);
 const KEYS: Access = Access::Needs(Permission::AdminKeys);

@@ -1,5 +1,6 @@
 //! The router without sockets; hostile peers on real ones are in `tests/attacks.rs`.
 
+mod api;
 mod attacks;
 mod audited;
 mod encrypted;
@@ -10,6 +11,7 @@ mod traced;
 use super::exchange::Peer;
 use super::routes::{Access, Verb};
 use super::*;
+use crate::api::ApiConfig;
 use crate::catalogue::VERSION;
 use crate::exposition::Format;
 use crate::published::Published;
@@ -49,6 +51,7 @@ fn fixture_with(change: impl FnOnce(&mut HttpState)) -> Fixture {
     let clock = Arc::new(AtomicU64::new(Nanos::from_secs(10).0));
     let reading = Arc::clone(&clock);
     let mut state = HttpState {
+        api: Arc::new(Api::open(ApiConfig::default()).expect("keeps nothing")),
         now: Arc::new(move || Nanos(reading.load(Ordering::Relaxed))),
         unix: Box::new(|| UnixMs(1_708_689_600_123)),
         started_at: Nanos::from_secs(3),

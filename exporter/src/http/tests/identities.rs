@@ -177,6 +177,30 @@ const CONTRACT: &[(&str, &str, &str)] = &[
     ("GET", "/api/audit/logs", "admin:config"),
     ("GET", "/api/audit/stats", "admin:config"),
     ("POST", "/api/audit/archive", "admin:config"),
+    ("GET", "/api/config", "read:config"),
+    ("GET", "/api/status", "read:config"),
+    ("GET", "/api/execution/ping", "read:config"),
+    ("GET", "/api/latency", "read:config"),
+    ("POST", "/api/start", "write:orders"),
+    ("POST", "/api/stop", "write:orders"),
+    ("POST", "/api/halt", "write:cancel"),
+    ("POST", "/api/reduce-only", "write:orders"),
+    ("POST", "/api/resume", "write:orders"),
+    ("POST", "/api/kill-switch/trip", "write:cancel"),
+    ("POST", "/api/kill-switch/reset", "admin:config"),
+    ("GET", "/api/market", "read:market"),
+    ("GET", "/api/orders", "read:orders"),
+    ("GET", "/api/orders_state", "read:orders"),
+    ("GET", "/api/order_state", "read:orders"),
+    ("GET", "/api/trades", "read:orders"),
+    ("POST", "/api/order", "write:orders"),
+    ("POST", "/api/cancel", "write:cancel"),
+    ("POST", "/api/cancel-all", "write:cancel"),
+    ("POST", "/api/cancel-replace", "write:orders"),
+    ("GET", "/api/account", "read:account"),
+    ("GET", "/api/positions", "read:account"),
+    ("GET", "/api/positions/{symbol}", "read:account"),
+    ("GET", "/api/stream", "read:market"),
 ];
 
 /// Permissions of the contract with who has them.
@@ -207,7 +231,8 @@ fn every_route_asks_each_role_for_what_the_contract_says() {
             .expect("known");
         let method = Method::from_bytes(method.as_bytes()).expect("a method");
         let status = |shown: Shown<'_>| {
-            let request = request_for(method.clone(), path, &json!({}));
+            let path = path.replace("{symbol}", "BTCUSDT");
+            let request = request_for(method.clone(), &path, &json!({}));
             guarded.ask(request, shown).status()
         };
         let let_in = |status: StatusCode| {
