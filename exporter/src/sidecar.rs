@@ -3,8 +3,7 @@
 //! Owns: [`start`], [`SidecarHandle`]. Does not: drain or serve itself. Invariants: what cannot work is
 //! found before a thread starts; a panic in a thread is told to who started it; stopping is bounded.
 
-use crate::api::client_ids::UnreadableIds;
-use crate::api::{Api, ApiConfig};
+use crate::api::{Api, ApiConfig, UnreadableState};
 use crate::audit::metrics::AuditMetrics;
 use crate::audit::store::{AuditConfig, AuditError, AuditStore};
 use crate::audit::writer::queue;
@@ -106,7 +105,7 @@ pub enum StartError {
     Audit(#[from] AuditError),
     /// What the API kept cannot be read.
     #[error(transparent)]
-    Api(#[from] UnreadableIds),
+    Api(#[from] UnreadableState),
     /// The system gave no thread or no event queue.
     #[error("cannot start the {thread} thread: {cause}")]
     Thread {

@@ -7,13 +7,14 @@
 //! The file has a line an event: `+id` when it is taken, `-id` when its order came to nothing and it is free again.
 //! It is written and not synced: it outlives the process, not a power cut in the second before it.
 
+use super::UnreadableState;
 use crate::wall::UnixMs;
 use sha2::{Digest as _, Sha256};
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use veloz_core::order::ClientId;
 
@@ -38,16 +39,6 @@ pub enum NotTaken {
     Io(io::Error),
 }
 
-/// The file of used ids is not what was written.
-#[derive(Debug, thiserror::Error)]
-#[error("{}: {cause}; without it a client order id could be used twice: restore the file, or move it away", path.display())]
-pub struct UnreadableIds {
-    /// The file.
-    pub path: PathBuf,
-    /// What is wrong with it.
-    pub cause: String,
-}
-
 /// All ids that were used.
 #[derive(Debug, Default)]
 pub struct ClientIds {
@@ -70,12 +61,9 @@ impl ClientIds {
     /// Those that a file tells of; it is made when it is not there.
     ///
     /// # Errors
-    /// [`UnreadableIds`].
-    pub fn open(path: &Path) -> Result<Self, UnreadableIds> {
-        let unreadable = |cause: String| UnreadableIds {
-            path: path.to_owned(),
-            cause,
-        };
+    /// [`UnreadableState`].
+    pub fn open(path: &Path) -> Result<Self, UnreadableState> {
+        let unreadable = |cause: String| UnreadableState::new(path, cause);
         let failed = |error: io::Error| unreadable(error.to_string());
         let text = match std::fs::metadata(path) {
             Ok(about) if about.len() > FILE_BYTES_MAX => {

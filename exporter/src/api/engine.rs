@@ -195,14 +195,14 @@ pub(crate) async fn operate(
     }
 }
 
-async fn set_state(state: &HttpState, to: TradingState) -> Result<(), Problem> {
+pub(super) async fn set_state(state: &HttpState, to: TradingState) -> Result<(), Problem> {
     operate(state, "set_trading_state", |token| {
         Command::SetTradingState { token, state: to }
     })
     .await
 }
 
-async fn run_strategy(state: &HttpState, running: bool) -> Result<(), Problem> {
+pub(super) async fn run_strategy(state: &HttpState, running: bool) -> Result<(), Problem> {
     operate(state, "run_strategy", |token| Command::RunStrategy {
         token,
         running,
@@ -210,7 +210,7 @@ async fn run_strategy(state: &HttpState, running: bool) -> Result<(), Problem> {
     .await
 }
 
-async fn cancel_everything(state: &HttpState) -> Result<(), Problem> {
+pub(super) async fn cancel_everything(state: &HttpState) -> Result<(), Problem> {
     operate(state, "cancel_all", |token| Command::CancelAll {
         token,
         instrument: None,

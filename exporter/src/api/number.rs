@@ -1,6 +1,6 @@
 //! Numbers of requests, from their text to an integer of their unit.
 //!
-//! Owns: [`decimal`], [`price`], [`qty`]. Invariants: nothing is rounded and nothing passes a float; a number that does
+//! Owns: [`decimal`], [`whole`], [`price`], [`qty`]. Invariants: nothing is rounded and nothing passes a float; a number that does
 //! not fit its unit is refused, with the field named. An exponent is legal here (`1e-05` is how Python
 //! prints a hundred-thousandth), although it stays a fault of a venue.
 
@@ -92,6 +92,18 @@ pub(crate) fn optional_decimal(fields: &Fields, name: &'static str) -> Result<Op
         .optional_number(name)?
         .map(|text| decimal(text).map_err(|bad| refusal(name, bad)))
         .transpose()
+}
+
+/// A whole number from one to `max`.
+///
+/// # Errors
+/// `bad_params` names the field.
+pub(crate) fn whole(name: &'static str, text: &str, max: u64) -> Result<u64, Problem> {
+    text.parse::<u64>()
+        .ok()
+        .filter(|number| (1..=max).contains(number))
+        .filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()))
+        .ok_or_else(|| expected(name, &format!("a whole number from 1 to {max}")))
 }
 
 /// What is wrong with a number, in words.

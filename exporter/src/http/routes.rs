@@ -5,7 +5,9 @@
 //! it, or [`UNMATCHED`] for all others together, whatever clients make up.
 
 use super::{HttpState, audit_routes, auth_routes, pages};
-use crate::api::{account, engine, market, orders};
+use crate::api::{
+    account, admin, engine, exchange_keys, limits, market, openapi, orders, settings, strategies,
+};
 use crate::auth::permission::Permission;
 use crate::stream;
 use axum::http::Method;
@@ -172,6 +174,7 @@ pub static ROUTES: &[Route] = &[
     }),
     // The market.
     route(Verb::Get, "/api/market", MARKET, || get(market::market)),
+    route(Verb::Get, "/api/book", MARKET, || get(market::book)),
     // Orders.
     route(Verb::Get, "/api/orders", ORDERS, || get(orders::events)),
     route(Verb::Get, "/api/orders_state", ORDERS, || {
@@ -193,6 +196,78 @@ pub static ROUTES: &[Route] = &[
     route(Verb::Get, "/api/positions/{symbol}", ACCOUNT, || {
         get(account::one)
     }),
+    // Strategies.
+    route(Verb::Get, "/api/strategies", READ, || get(strategies::list)),
+    route(Verb::Get, "/api/strategies/{id}", READ, || {
+        get(strategies::one)
+    }),
+    route(Verb::Post, "/api/strategies/{id}/start", PLACE, || {
+        post(strategies::start)
+    }),
+    route(Verb::Post, "/api/strategies/{id}/stop", PLACE, || {
+        post(strategies::stop)
+    }),
+    // Risk.
+    route(Verb::Get, "/api/risk/limits", READ, || get(limits::show)),
+    route(Verb::Post, "/api/risk/limits", CONFIG, || {
+        post(limits::change)
+    }),
+    route(Verb::Post, "/api/risk/limits/approve", CONFIG, || {
+        post(limits::approve)
+    }),
+    route(Verb::Post, "/api/risk/limits/withdraw", CONFIG, || {
+        post(limits::withdraw)
+    }),
+    route(Verb::Get, "/api/risk/utilization", ACCOUNT, || {
+        get(limits::utilization)
+    }),
+    // Administration.
+    route(Verb::Post, "/api/config", CONFIG, || {
+        post(admin::save_config)
+    }),
+    route(Verb::Get, "/api/settings", READ, || get(settings::show)),
+    route(Verb::Post, "/api/settings", PLACE, || post(settings::save)),
+    route(Verb::Get, "/api/settings/export", READ, || {
+        get(settings::export)
+    }),
+    route(Verb::Post, "/api/settings/import", CONFIG, || {
+        post(settings::import)
+    }),
+    route(Verb::Get, "/api/exchange-keys", READ, || {
+        get(exchange_keys::list)
+    }),
+    route(Verb::Post, "/api/exchange-keys", CONFIG, || {
+        post(exchange_keys::save)
+    }),
+    route(Verb::Delete, "/api/exchange-keys", CONFIG, || {
+        delete(exchange_keys::remove)
+    }),
+    route(Verb::Post, "/api/exchange-keys/test", CONFIG, || {
+        post(exchange_keys::test)
+    }),
+    route(Verb::Get, "/api/admin/log-level", READ, || {
+        get(admin::log_level)
+    }),
+    route(Verb::Post, "/api/admin/log-level", CONFIG, || {
+        post(admin::set_log_level)
+    }),
+    route(Verb::Post, "/api/admin/maintenance", CONFIG, || {
+        post(admin::maintenance)
+    }),
+    route(Verb::Post, "/api/admin/ready", CONFIG, || {
+        post(admin::ready)
+    }),
+    route(Verb::Post, "/api/admin/readonly", CONFIG, || {
+        post(admin::readonly)
+    }),
+    route(Verb::Post, "/api/admin/readwrite", CONFIG, || {
+        post(admin::readwrite)
+    }),
+    route(Verb::Post, "/api/admin/reload-config", CONFIG, || {
+        post(admin::reload)
+    }),
+    // The description of all this.
+    route(Verb::Get, "/api/openapi.json", READ, || get(openapi::serve)),
     // Events.
     route(Verb::Get, "/api/stream", EVENTS, || {
         get(stream::route::stream)

@@ -11,6 +11,7 @@ use super::settings::with_advice;
 use crate::dead_man::DeadMan;
 use crate::logging::Logging;
 use crate::paper::PaperFeed;
+use crate::state::{StateError, StateStore};
 use crate::venue::VenueHandle;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
@@ -63,6 +64,7 @@ impl Boot {
             ),
             None => (None, None, None),
         };
+        let kept = state.clone();
         let (to_keeper, keeper) = match state {
             Some(state) => {
                 let (to_keeper, records) = mpsc::sync_channel(KEPT_RECORDS_MAX);
@@ -97,6 +99,11 @@ impl Boot {
         let engine = Engine::with_account(self.engine, self.instruments, core_end, clock, account)
             .map_err(|error| error.to_string())?;
         let core = spawn(&self.edge, clock, engine, tap).map_err(|error| error.to_string())?;
+        let commands = core.commands.clone();
+        sidecar
+            .api()
+            .commands()
+            .connect(move |command| commands.send(command));
         let dead_man = match dead_man {
             Some(setup) => {
                 let orders = self
@@ -132,6 +139,7 @@ impl Boot {
             paper,
             venue: self.venue,
             panics,
+            state: kept,
             shutdown_timeout: self.shutdown_timeout,
         })
     }
@@ -147,6 +155,7 @@ pub struct Session<T> {
     paper: Option<PaperFeed>,
     venue: Option<Arc<VenueHandle>>,
     panics: Panics,
+    state: Option<Arc<StateStore>>,
     shutdown_timeout: Duration,
 }
 
@@ -277,6 +286,17 @@ impl<T> Session<T> {
             && asked.elapsed() < self.shutdown_timeout
         {
             std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Forgets limits that were changed while running: those of the configuration hold again, also after a restart.
+    pub(super) fn forget_changed_limits(&self) -> Result<(), StateError> {
+        match &self.state {
+            Some(state) => state.update(|state| {
+                state.global_limits = None;
+                state.instrument_limits.clear();
+            }),
+            None => Ok(()),
         }
     }
 

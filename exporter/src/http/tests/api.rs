@@ -667,3 +667,300 @@ fn orders_are_recorded_with_who_asked_and_what_came_of_it() {
     }
     let _: &Guarded = &guarded;
 }
+
+#[test]
+fn limits_are_tightened_by_one_and_loosened_by_two() {
+    use crate::audit::record::LogType;
+    let mut guarded = guarded();
+    with_account(&mut guarded.fixture);
+    let core = play(&guarded.fixture.state);
+    guarded
+        .fixture
+        .state
+        .auth
+        .as_ref()
+        .expect("there")
+        .store()
+        .update::<_, crate::auth::users::UserFault>(|document| {
+            document.give_roles("vera", &[crate::auth::permission::Role::Admin])
+        })
+        .expect("given");
+    let (admin, vera) = (guarded.key("admin"), guarded.key("vera"));
+    let (admin, vera) = (Shown::Key(&admin), Shown::Key(&vera));
+    let limits = "/api/risk/limits";
+    // What does not bind yet becomes tighter with any value.
+    let tight = json!({
+        "global": { "open_orders_max": 5, "daily_loss_max": "100.5" },
+        "instruments": { "BTCUSDT": { "order_qty_max": 0.5 } },
+    });
+    let (status, body) = guarded.post(limits, &tight, admin);
+    assert_eq!(
+        (status.as_u16(), &body["applied"]),
+        (200, &json!(true)),
+        "{body}"
+    );
+    let (_, shown) = guarded.get(limits, admin);
+    assert_eq!(shown["global"]["open_orders_max"], 5);
+    assert_eq!(shown["global"]["daily_loss_max"], "100.50000000");
+    assert_eq!(
+        shown["instruments"]["BTCUSDT"]["order_qty_max"],
+        "0.50000000"
+    );
+
+    let loose = json!({ "global": { "open_orders_max": "none" } });
+    let (status, body) = guarded.post(limits, &loose, admin);
+    assert_eq!(
+        (status.as_u16(), &body["applied"]),
+        (202, &json!(false)),
+        "{body}"
+    );
+    let proposal = json!({ "proposal_id": body["proposal_id"] });
+    assert_eq!(guarded.get(limits, admin).1["global"]["open_orders_max"], 5);
+    let approve = "/api/risk/limits/approve";
+    let (status, body) = guarded.post(approve, &proposal, admin);
+    assert_eq!(status, StatusCode::FORBIDDEN, "{body}");
+    let (status, body) = guarded.post(approve, &proposal, vera);
+    assert_eq!(status, StatusCode::OK, "{body}");
+    let (_, shown) = guarded.get(limits, admin);
+    assert_eq!(shown["global"]["open_orders_max"], json!(null));
+    assert_eq!(shown["proposals"], json!([]));
+    assert_eq!(
+        guarded.post(approve, &proposal, vera).0,
+        StatusCode::NOT_FOUND
+    );
+
+    // A proposal does not outlive a change of what it was made against.
+    let loose = json!({ "global": { "daily_loss_max": 200 } });
+    let (_, body) = guarded.post(limits, &loose, admin);
+    let stale = json!({ "proposal_id": body["proposal_id"] });
+    let tighter = json!({ "global": { "daily_loss_max": 50 } });
+    assert_eq!(guarded.post(limits, &tighter, vera).0, StatusCode::OK);
+    assert_eq!(guarded.post(approve, &stale, vera).0, StatusCode::CONFLICT);
+    let (_, body) = guarded.post(limits, &loose, admin);
+    let other = json!({ "proposal_id": body["proposal_id"] });
+    let withdraw = "/api/risk/limits/withdraw";
+    assert_eq!(guarded.post(withdraw, &other, admin).0, StatusCode::OK);
+    assert_eq!(
+        guarded.post(withdraw, &other, admin).0,
+        StatusCode::NOT_FOUND
+    );
+
+    for bad in [
+        json!({}),
+        json!({ "global": { "open_orders_max": 0 } }),
+        json!({ "global": { "open_orders_max": 1.5 } }),
+        json!({ "global": { "concentration_max_percent": 101 } }),
+        json!({ "global": { "open_order_max": 1 } }),
+        json!({ "instruments": { "NOPE": {} } }),
+        json!({ "instruments": { "BTCUSDT": { "order_qty_max": 0.000_001 } } }),
+        json!({ "instruments": { "BTCUSDT": 1 } }),
+    ] {
+        let (status, body) = guarded.post(limits, &bad, admin);
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{bad} {body}");
+    }
+    let set = core.lock().expect("one thread");
+    let made = set
+        .commands
+        .iter()
+        .filter(|command| matches!(command, Command::SetLimits { .. }));
+    assert_eq!(made.count(), 4);
+    drop(set);
+    let records = super::audited::text_of_records(&guarded);
+    assert!(
+        records.contains("\"limits_proposed\"") && records.contains("\"proposed_by\":\"admin\"")
+    );
+    assert!(records.contains(LogType::Order.label()));
+}
+
+#[test]
+fn without_identities_no_limit_is_loosened() {
+    let (fixture, _core) = trading();
+    let tight = json!({ "global": { "open_orders_max": 5 } });
+    assert_eq!(fixture.post("/api/risk/limits", &tight).0, StatusCode::OK);
+    let loose = json!({ "global": { "open_orders_max": 6 } });
+    let (status, body) = fixture.post("/api/risk/limits", &loose);
+    assert_eq!(
+        (status.as_u16(), &body["error"]),
+        (403, &json!("forbidden"))
+    );
+    let id = json!({ "proposal_id": 1 });
+    let (status, _) = fixture.post("/api/risk/limits/approve", &id);
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    let (_, body) = fixture.get("/api/risk/utilization");
+    assert_eq!(body["instruments"][1]["symbol"], "ETHUSDT");
+}
+
+#[test]
+fn an_api_that_is_read_only_takes_cancels_and_halts_alone() {
+    let (fixture, core) = trading();
+    fixture.post("/api/order", &order("before"));
+    let on = json!({ "enabled": true });
+    let (status, _) = fixture.post("/api/admin/maintenance", &on);
+    assert_eq!(status, StatusCode::OK);
+    for (path, body) in [
+        ("/api/order", order("during")),
+        ("/api/resume", json!({})),
+        ("/api/start", json!({})),
+    ] {
+        let (status, body) = fixture.post(path, &body);
+        assert_eq!(
+            (status.as_u16(), &body["error"]),
+            (409, &json!("read_only")),
+            "{path}"
+        );
+    }
+    let cancel = json!({ "client_order_id": "before" });
+    assert_eq!(fixture.post("/api/cancel", &cancel).0, StatusCode::OK);
+    assert_eq!(fixture.post("/api/halt", &json!({})).0, StatusCode::OK);
+    assert_eq!(fixture.get("/api/status").1["read_only"], true);
+    fixture.post("/api/admin/ready", &json!({}));
+    assert_eq!(
+        fixture.post("/api/order", &order("after")).0,
+        StatusCode::OK
+    );
+    fixture.post("/api/admin/readonly", &json!({}));
+    assert_eq!(
+        fixture.post("/api/order", &order("x")).0,
+        StatusCode::CONFLICT
+    );
+    fixture.post("/api/admin/readwrite", &json!({}));
+    assert_eq!(fixture.post("/api/order", &order("x")).0, StatusCode::OK);
+    assert_eq!(places(&core), 3);
+    let (status, body) = fixture.post("/api/admin/log-level", &json!({ "level": "warning" }));
+    assert_eq!((status.as_u16(), &body["level"]), (200, &json!("WARN")));
+    assert_eq!(fixture.get("/api/admin/log-level").1["level"], "WARN");
+    let (status, _) = fixture.post("/api/admin/reload-config", &json!({}));
+    assert_eq!(status, StatusCode::CONFLICT, "a sidecar alone has no files");
+}
+
+#[test]
+fn settings_are_kept_and_those_that_would_only_look_like_limits_are_not() {
+    let (fixture, _core) = trading();
+    let (_, body) = fixture.get("/api/settings");
+    assert_eq!(body["settings"]["market_source"], "sim");
+    assert_eq!(body["settings"]["general"]["language"], "en");
+    let theme = json!({ "section": "general", "data": { "theme": "dark" } });
+    let (status, body) = fixture.post("/api/settings", &theme);
+    assert_eq!(status, StatusCode::OK, "{body}");
+    assert_eq!(body["settings"]["general"]["theme"], "dark");
+    assert_eq!(body["settings"]["general"]["language"], "en");
+    for section in ["risk", "advanced", "security", "market_source"] {
+        let (status, _) = fixture.post("/api/settings", &json!({ section: { "a": 1 } }));
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{section}");
+    }
+    let large = json!({ "general": { "x": "y".repeat(20_000) } });
+    assert_eq!(
+        fixture.post("/api/settings", &large).0,
+        StatusCode::BAD_REQUEST
+    );
+    let (_, export) = fixture.get("/api/settings/export");
+    assert_eq!(export["version"], "1.0");
+    let (status, body) = fixture.post("/api/settings/import", &export);
+    assert_eq!(status, StatusCode::OK, "{body}");
+    assert_eq!(
+        body["imported"],
+        json!({ "settings": true, "exchange_keys": false })
+    );
+    assert_eq!(
+        fixture.get("/api/strategies").1,
+        json!({ "strategies": [] })
+    );
+    let (status, body) = fixture.get("/api/strategies/market_maker");
+    assert_eq!(
+        (status.as_u16(), &body["message"]),
+        (404, &json!("Strategy not found"))
+    );
+    let (status, body) = fixture.get("/api/openapi.json");
+    assert_eq!((status.as_u16(), &body["openapi"]), (200, &json!("3.1.0")));
+    for path in ["/api/marketplace/items", "/ws/market", "/ws/orders"] {
+        assert_eq!(fixture.get(path).0, StatusCode::NOT_FOUND);
+    }
+}
+
+#[test]
+fn a_book_is_read_when_somebody_asks() {
+    use veloz_core::book::{Book, Side as BookSide};
+    let (mut fixture, core) = trading();
+    let (status, body) = fixture.get("/api/book");
+    assert_eq!(status, StatusCode::CONFLICT, "never shown: {body}");
+    assert_eq!(core.lock().expect("one thread").commands.len(), 1, "asked");
+    let mut book = Book::new(1 << 10, 1 << 10);
+    for (side, price, qty) in [
+        (BookSide::Bid, 6_183_762, 3),
+        (BookSide::Bid, 6_183_760, 1),
+        (BookSide::Ask, 6_183_763, 2),
+    ] {
+        book.set(side, Ticks(price), Lots(qty)).expect("room");
+    }
+    let now = Nanos(fixture.clock.load(Ordering::Relaxed));
+    let gauges = &mut fixture.core.gauges;
+    gauges.depth(InstrumentIndex(0), now, Some((&book, 77)));
+    let text = text(fixture.ask(get_request("/api/book?symbol=BTCUSDT&depth=1")));
+    assert_eq!(
+        text,
+        r#"{"symbol":"BTCUSDT","last_update_id":77,"ts_ns":1708689600123000000,"bids":[[61837.62,0.00003]],"asks":[[61837.63,0.00002]]}"#
+    );
+    assert_eq!(
+        core.lock().expect("one thread").commands.len(),
+        1,
+        "fresh enough"
+    );
+    for depth in ["0", "101", "x"] {
+        let (status, body) = fixture.get(&format!("/api/book?depth={depth}"));
+        assert_eq!((status.as_u16(), &body["field"]), (400, &json!("depth")));
+    }
+}
+
+#[test]
+fn a_key_of_the_venue_is_written_and_never_read_back() {
+    const CANARY: &str = "canary1f6cd0secret";
+    let guarded = guarded();
+    let admin = guarded.key("admin");
+    let admin = Shown::Key(&admin);
+    let path = "/api/exchange-keys";
+    let test = json!({ "exchange": "binance" });
+    let (status, _) = guarded.post("/api/exchange-keys/test", &test, admin);
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    let key = json!({
+        "exchange": "binance", "apiKey": "public", "apiSecret": CANARY, "name": "main",
+        "permissions": ["trade"],
+    });
+    let (status, body) = guarded.post(path, &key, admin);
+    assert_eq!(
+        (status.as_u16(), &body["name"]),
+        (201, &json!("main")),
+        "{body}"
+    );
+    let mut said = body.to_string();
+    let (_, body) = guarded.get(path, admin);
+    assert_eq!(body["keys"][0]["has_secret"], true);
+    said += &body.to_string();
+    let (_, body) = guarded.get("/api/settings/export", admin);
+    assert_eq!(
+        body["exchange_keys"],
+        json!([{ "exchange": "binance", "name": "main" }])
+    );
+    said += &body.to_string();
+    let (status, body) = guarded.post("/api/exchange-keys/test", &test, admin);
+    assert_eq!(
+        status,
+        StatusCode::CONFLICT,
+        "a sidecar alone asks nobody: {body}"
+    );
+    said += &body.to_string();
+    for bad in [
+        json!({ "exchange": "okx", "api_key": "a", "api_secret": CANARY }),
+        json!({ "exchange": "binance", "api_key": "a" }),
+        json!({ "exchange": "binance", "api_key": "a\tb", "api_secret": CANARY }),
+    ] {
+        let (status, body) = guarded.post(path, &bad, admin);
+        assert_eq!(status, StatusCode::BAD_REQUEST);
+        said += &body.to_string();
+    }
+    let (status, _) = guarded.delete("/api/exchange-keys?exchange=binance", admin);
+    assert_eq!(status, StatusCode::OK);
+    let (status, _) = guarded.delete("/api/exchange-keys?exchange=binance", admin);
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    said += &super::audited::text_of_records(&guarded);
+    assert!(!said.contains(CANARY) && !said.contains("public"), "{said}");
+}
