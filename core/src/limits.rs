@@ -77,6 +77,13 @@ pub const LINKS_MAX: usize = 8;
 /// 64 messages takes about 50 us.
 pub const EVENTS_PER_TURN_MAX: u32 = 64;
 
+/// Levels a side of a book that somebody asked to see; a book that is shown costs the core a microsecond. More are
+/// left out. 3 KiB an instrument.
+pub const SHOWN_LEVELS_MAX: usize = 100;
+
+/// How often one book is shown at most; asked for sooner, the last view stays.
+pub const SHOW_BOOK_EVERY: Nanos = Nanos::from_ms(100);
+
 /// Commands that wait for the core; the sender of one more is told that the engine is busy.
 pub const COMMANDS_MAX: usize = 64;
 

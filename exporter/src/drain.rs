@@ -10,7 +10,7 @@ use crate::analytics::{Analysis, EquityFeed};
 use crate::exposition::Exemplar;
 use crate::health::{AccountHealth, Health, Heartbeat, Reported};
 use crate::latency::LatencyTotals;
-use crate::published::{Published, Shared};
+use crate::published::{LastTrade, Published, Shared};
 use crate::status::{self, Rates, RingLine, Slowest};
 use crate::stream::Hub;
 use crate::stream::market::MarketEvents;
@@ -282,10 +282,14 @@ impl Drain {
         match *sample {
             Sample::Trade {
                 instrument,
+                at,
                 price,
                 qty,
                 ..
-            } => self.published.last_trades[instrument.as_usize()] = Some((price, qty)),
+            } => {
+                let last = LastTrade { at, price, qty };
+                self.published.last_trades[instrument.as_usize()] = Some(last);
+            }
             // What the touch is now is read from the gauges; here its changes are counted.
             Sample::TopOfBook { .. } => self.touches += 1,
             Sample::Order {
@@ -498,7 +502,12 @@ mod tests {
         assert_eq!(drain.step(Nanos::from_secs(1)), 0);
         let published = shared.read();
         assert_eq!(published.engine, Some(EngineState::Ready));
-        assert_eq!(published.last_trades, [None, Some((Ticks(7), Lots(2)))]);
+        let last = LastTrade {
+            at: Nanos(1),
+            price: Ticks(7),
+            qty: Lots(2),
+        };
+        assert_eq!(published.last_trades, [None, Some(last)]);
         let samples = published.samples;
         assert_eq!((samples.used, samples.used_max), (0, 8));
         assert_eq!((samples.taken, samples.lost), (8, 2));

@@ -7,7 +7,7 @@
 //!
 //! A request passes, outermost first: compression, its span (`traces/layer.rs`), what
 //! surrounds it (`exchange.rs`), panics, its form
-//! (`admission.rs`), CORS, its rate, time, size, and then the one entry of `routes.rs` that it matches.
+//! (`admission.rs`), CORS, its rate, time, size, whether it was made before (`api/idempotency.rs`), and then the one entry of `routes.rs` that it matches.
 
 pub mod addresses;
 pub mod body;
@@ -30,6 +30,7 @@ mod auth_routes;
 mod credentials;
 mod pages;
 
+use crate::api::{Api, idempotency};
 use crate::audit::metrics::AuditMetrics;
 use crate::audit::record::{Entry, LogType};
 use crate::audit::writer::AuditLog;
@@ -84,6 +85,8 @@ const LINES: RateRule = RateRule::per_second(200, 50);
 
 /// What handlers read.
 pub struct HttpState {
+    /// What the handlers of the API share.
+    pub api: Arc<Api>,
     /// Reads the engine's clock.
     pub now: Arc<dyn Fn() -> Nanos + Send + Sync>,
     /// Reads wall time.
@@ -139,7 +142,7 @@ impl HttpState {
     }
 
     /// Gives a record of now, where records are kept.
-    fn record(&self, entry: impl FnOnce(UnixMs) -> Entry) {
+    pub(crate) fn record(&self, entry: impl FnOnce(UnixMs) -> Entry) {
         if let Some(audit) = &self.audit {
             audit.record(entry((self.unix)()));
         }
@@ -149,7 +152,7 @@ impl HttpState {
     ///
     /// # Errors
     /// `audit_unavailable`; then it must not be done.
-    async fn record_first(&self, entry: Entry) -> Result<(), Problem> {
+    pub(crate) async fn record_first(&self, entry: Entry) -> Result<(), Problem> {
         match &self.audit {
             Some(audit) => audit
                 .record_durably(entry)
@@ -277,6 +280,10 @@ fn router_of(table: &'static [Route], state: Arc<HttpState>, surface: Surface) -
                 "this path does not take that method",
             )
         })
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(&state),
+            idempotency::once,
+        ))
         .layer(RequestBodyLimitLayer::new(port.surface.body_bytes_max))
         .layer(TimeoutLayer::with_status_code(
             StatusCode::SERVICE_UNAVAILABLE,

@@ -4,6 +4,7 @@
 //! trading. Everything here runs on low-priority threads off the core's CPU; the core never waits for it.
 
 pub mod analytics;
+pub mod api;
 pub mod audit;
 pub mod auth;
 pub mod catalogue;

@@ -10,10 +10,21 @@ use crate::status::{Rates, RingLine, Slowest};
 use std::sync::{Arc, Mutex, PoisonError};
 use veloz_core::telemetry::histograms::Stage;
 use veloz_core::telemetry::records::EngineState;
-use veloz_core::units::{Lots, Ticks};
+use veloz_core::units::{Lots, Nanos, Ticks};
 
 /// Stages of the core.
 const STAGES: usize = Stage::ALL.len();
+
+/// A trade between others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LastTrade {
+    /// When we saw it, on the engine's clock.
+    pub at: Nanos,
+    /// At what price.
+    pub price: Ticks,
+    /// How much.
+    pub qty: Lots,
+}
 
 /// What the rings and swapped histograms added up to.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,7 +48,7 @@ pub struct Published {
     /// Messages of each instrument in the last second.
     pub messages_per_second: Vec<u64>,
     /// The last trade seen of each instrument.
-    pub last_trades: Vec<Option<(Ticks, Lots)>>,
+    pub last_trades: Vec<Option<LastTrade>>,
     /// The slowest message of the last second.
     pub slowest: Option<Slowest>,
     /// The engine's last word about itself.

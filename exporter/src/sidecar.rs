@@ -4,6 +4,7 @@
 //! found before a thread starts; a panic in a thread is told to who started it; stopping is bounded.
 
 use crate::analytics::EquityFeed;
+use crate::api::{Api, ApiConfig, UnreadableState};
 use crate::audit::metrics::AuditMetrics;
 use crate::audit::store::{AuditConfig, AuditError, AuditStore};
 use crate::audit::writer::queue;
@@ -54,6 +55,8 @@ pub struct ExporterConfig {
     pub auth: Option<AuthConfig>,
     /// Where audit records go; without it none are kept.
     pub audit: Option<AuditConfig>,
+    /// The REST API.
+    pub api: ApiConfig,
     /// What scrapers show, where identities count or the monitoring port is not on loopback.
     pub scrape_token: Option<SecretString>,
     /// From which age on the core's heartbeat means that it stands still.
@@ -72,6 +75,7 @@ impl Default for ExporterConfig {
             http: HttpConfig::default(),
             auth: None,
             audit: None,
+            api: ApiConfig::default(),
             scrape_token: None,
             heartbeat_age_max: Nanos::from_secs(1),
             core_cpu: None,
@@ -107,6 +111,9 @@ pub enum StartError {
     /// Nothing could be recorded.
     #[error(transparent)]
     Audit(#[from] AuditError),
+    /// What the API kept cannot be read.
+    #[error(transparent)]
+    Api(#[from] UnreadableState),
     /// The system gave no thread or no event queue.
     #[error("cannot start the {thread} thread: {cause}")]
     Thread {
@@ -146,6 +153,7 @@ pub struct SidecarHandle {
     stop_drain: mpsc::Sender<()>,
     stop_http: watch::Sender<()>,
     traces: Traces,
+    api: Arc<Api>,
     view: View,
 }
 
@@ -239,8 +247,10 @@ pub fn start(
     );
     drain.set_wall_clock(WallOffset::measure(&clock).unix_ns_at_zero);
     let trading = drain.trading();
+    let api = Arc::new(Api::open(config.api)?);
     let requests = Arc::new(RequestMetrics::default());
     let state = Arc::new(HttpState {
+        api: Arc::clone(&api),
         now: Arc::new(move || clock.now()),
         unix: Box::new(UnixMs::now),
         started_at: clock.now(),
@@ -309,6 +319,7 @@ pub fn start(
         stop_drain,
         stop_http,
         traces,
+        api,
         view: View {
             clock,
             heartbeat_age_max: config.heartbeat_age_max,
@@ -329,6 +340,11 @@ impl SidecarHandle {
     /// The same for people to open.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// What the API shares with who started it: the way to the core, above all.
+    pub fn api(&self) -> &Api {
+        &self.api
     }
 
     /// The engine as it stands now.
@@ -365,7 +381,7 @@ impl View {
             let line = &mut books[index.as_usize()];
             line.messages_per_second = published.messages_per_second[index.as_usize()];
             line.last_trade = published.last_trades[index.as_usize()]
-                .map(|(price, qty)| (instrument.price(price), instrument.qty(qty)));
+                .map(|last| (instrument.price(last.price), instrument.qty(last.qty)));
         }
         let trading = status::trading(&self.gauges);
         let latencies = Stage::ALL

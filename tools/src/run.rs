@@ -25,6 +25,7 @@
 //! code 1 and a sentence.
 
 mod account;
+mod api;
 mod boot;
 mod dead_man;
 pub mod ends;

@@ -1,11 +1,15 @@
 //! Orders placed, cancelled, replaced and made smaller by commands, and every way in which the venue answers.
 
+use veloz_core::book::Side as BookSide;
 use veloz_core::event::{Command, OrderRef};
+use veloz_core::instrument::InstrumentIndex;
+use veloz_core::limits::SHOWN_LEVELS_MAX;
 use veloz_core::order::{ClientId, DoneReason, OrderId, OrderState, Side};
 use veloz_core::risk::{Rejection, TradingState};
 use veloz_core::strategy::Stage;
+use veloz_core::telemetry::gauges::DepthGauges;
 use veloz_core::telemetry::records::{CommandResult, HaltCause, OrderRequest, RecordBody};
-use veloz_core::units::{Lots, Ticks};
+use veloz_core::units::{Level, Lots, Ticks};
 
 use crate::desk::{BTC, Desk, Held, Setup, WHOLE, limit, lots, ticks};
 
@@ -582,4 +586,45 @@ fn an_order_that_ends_meanwhile_is_not_cancelled_again() {
     assert_eq!(desk.state(id), done(DoneReason::Filled));
     desk.advance(10_000);
     desk.expect_quiet();
+}
+
+#[test]
+fn a_book_is_shown_to_who_asks_at_most_every_tenth_of_a_second() {
+    let mut desk = ready();
+    let shown = |desk: &Desk| desk.reader.gauges.depth(BTC).expect("the core turns");
+    let show = |desk: &mut Desk, instrument| {
+        desk.command(|token| Command::ShowBook { token, instrument });
+    };
+    assert_eq!(shown(&desk), DepthGauges::default(), "nobody asked");
+    show(&mut desk, BTC);
+    let first = shown(&desk);
+    let book = desk.engine.book(BTC).expect("live");
+    let levels = |side| -> Vec<Level> { book.levels(side).take(SHOWN_LEVELS_MAX).collect() };
+    assert!(first.is_live && !first.bids.is_empty());
+    assert_eq!(first.bids, levels(BookSide::Bid));
+    assert_eq!(first.asks, levels(BookSide::Ask));
+    assert_eq!(first.last_update_id, desk.engine.book_state(BTC).1);
+    show(&mut desk, BTC);
+    assert_eq!(shown(&desk), first, "too soon");
+    desk.advance(100);
+    show(&mut desk, BTC);
+    let second = shown(&desk);
+    assert!(second.at > first.at);
+    desk.break_book();
+    desk.advance(100);
+    if desk.engine.book(BTC).is_none() {
+        show(&mut desk, BTC);
+        assert!(
+            !shown(&desk).is_live,
+            "a book that is not live has no levels"
+        );
+    }
+    show(&mut desk, InstrumentIndex(999));
+    assert!(desk.recorded(|record| matches!(
+        record,
+        RecordBody::CommandDone {
+            result: CommandResult::InvalidValue,
+            ..
+        }
+    )));
 }

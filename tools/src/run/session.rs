@@ -11,6 +11,7 @@ use super::settings::with_advice;
 use crate::dead_man::DeadMan;
 use crate::logging::Logging;
 use crate::paper::PaperFeed;
+use crate::state::{StateError, StateStore};
 use crate::venue::VenueHandle;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
@@ -74,6 +75,7 @@ impl Boot {
             ),
             None => (None, None, None),
         };
+        let store = state.clone();
         let period_s = self.analytics_period_s;
         let equity = equity_feed(state.as_deref(), period_s);
         let (to_keeper, keeper, kept) = match state {
@@ -119,6 +121,11 @@ impl Boot {
         let engine = Engine::with_account(self.engine, self.instruments, core_end, clock, account)
             .map_err(|error| error.to_string())?;
         let core = spawn(&self.edge, clock, engine, tap).map_err(|error| error.to_string())?;
+        let commands = core.commands.clone();
+        sidecar
+            .api()
+            .commands()
+            .connect(move |command| commands.send(command));
         let dead_man = match dead_man {
             Some(setup) => {
                 let orders = self
@@ -154,6 +161,7 @@ impl Boot {
             paper,
             venue: self.venue,
             panics,
+            state: store,
             shutdown_timeout: self.shutdown_timeout,
         })
     }
@@ -169,6 +177,7 @@ pub struct Session<T> {
     paper: Option<PaperFeed>,
     venue: Option<Arc<VenueHandle>>,
     panics: Panics,
+    state: Option<Arc<StateStore>>,
     shutdown_timeout: Duration,
 }
 
@@ -302,6 +311,17 @@ impl<T> Session<T> {
             && asked.elapsed() < self.shutdown_timeout
         {
             std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Forgets limits that were changed while running: those of the configuration hold again, also after a restart.
+    pub(super) fn forget_changed_limits(&self) -> Result<(), StateError> {
+        match &self.state {
+            Some(state) => state.update(|state| {
+                state.global_limits = None;
+                state.instrument_limits.clear();
+            }),
+            None => Ok(()),
         }
     }
 

@@ -86,6 +86,7 @@ pub(super) fn with_advice(error: &StartError) -> String {
             PortError::NotLoopback(_) | PortError::OpenToAllPages | PortError::Tls(_),
         )
         | StartError::Audit(_)
+        | StartError::Api(_)
         | StartError::Thread { .. } => "",
     };
     format!("{error}{advice}")

@@ -266,26 +266,23 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
         missed.page.clear();
         missed.next = 0;
         missed.want = Want::Nothing;
-        match known.through {
+        if known.through.is_none() {
             // Whatever it was, it was before this instance traded.
-            None => {
-                known.through = Some(last.unwrap_or_default());
-                known.covered = known.through;
-            }
-            Some(_) => {
-                let new = trades
-                    .iter()
-                    .filter(|trade| !known.since.contains(&trade.fill.trade_id));
-                missed.page.extend(new.copied());
-                if trades.len() == OWN_TRADES_MAX
-                    && let Some(last) = last
-                {
-                    if missed.pages_left == 0 {
-                        missed.cut_short.push(index);
-                    } else {
-                        missed.pages_left -= 1;
-                        missed.want = Want::From(last.saturating_add(1));
-                    }
+            known.through = Some(last.unwrap_or_default());
+            known.covered = known.through;
+        } else {
+            let new = trades
+                .iter()
+                .filter(|trade| !known.since.contains(&trade.fill.trade_id));
+            missed.page.extend(new.copied());
+            if trades.len() == OWN_TRADES_MAX
+                && let Some(last) = last
+            {
+                if missed.pages_left == 0 {
+                    missed.cut_short.push(index);
+                } else {
+                    missed.pages_left -= 1;
+                    missed.want = Want::From(last.saturating_add(1));
                 }
             }
         }
