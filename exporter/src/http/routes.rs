@@ -77,7 +77,7 @@ impl Route {
     /// Whether the metrics port serves it too.
     pub fn is_for_monitoring(&self) -> bool {
         match self.access {
-            Access::Probe | Access::Scrape => true,
+            Access::Probe | Access::Scrape => !self.path.starts_with("/api/"),
             Access::Public | Access::Needs(_) | Access::Stream(_) => false,
         }
     }

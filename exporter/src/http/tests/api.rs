@@ -884,7 +884,7 @@ fn a_book_is_read_when_somebody_asks() {
     let (status, body) = fixture.get("/api/book");
     assert_eq!(status, StatusCode::CONFLICT, "never shown: {body}");
     assert_eq!(core.lock().expect("one thread").commands.len(), 1, "asked");
-    let mut book = Book::new(1 << 10, 1 << 10);
+    let mut book = Book::new(1 << 14, 1 << 10);
     for (side, price, qty) in [
         (BookSide::Bid, 6_183_762, 3),
         (BookSide::Bid, 6_183_760, 1),

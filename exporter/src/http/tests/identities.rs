@@ -164,6 +164,7 @@ const CONTRACT: &[(&str, &str, &str)] = &[
     ("GET", "/health/live", "-"),
     ("GET", "/health/ready", "-"),
     ("GET", "/health/startup", "-"),
+    ("GET", "/api/health", "-"),
     ("POST", "/api/auth/login", "-"),
     ("POST", "/api/auth/refresh", "-"),
     ("POST", "/api/auth/logout", "-"),
