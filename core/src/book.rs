@@ -127,6 +127,7 @@ impl Book {
     }
 
     /// All levels of a side, best first.
+    #[inline]
     pub fn levels(&self, side: Side) -> impl Iterator<Item = Level> + '_ {
         self.ladders[side as usize]
             .levels()

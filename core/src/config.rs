@@ -1,11 +1,11 @@
 //! What the engine may be told: plain values, checked elsewhere, read once at start.
 //!
-//! Owns: [`EngineConfig`] and its parts, each with unit, range and default, and [`TradingConfig`]. Does not:
+//! Owns: [`EngineConfig`] and its parts, each with unit, range and default, and [`TradingConfig`] with [`KnownTrades`]. Does not:
 //! parse files, environment or flags; know addresses, which belong to the edge.
 
 mod trading;
 
-pub use trading::TradingConfig;
+pub use trading::{KnownTrades, TradingConfig};
 
 use crate::units::Nanos;
 

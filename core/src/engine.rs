@@ -45,6 +45,7 @@ use crate::risk::{LimitsError, Risk};
 use crate::strategy::{Funnel, NoStrategy, Strategy};
 use crate::telemetry::Telemetry;
 use crate::telemetry::counters::{Counter, InstrumentCounter, MessageKind};
+use crate::telemetry::gauges::Gauge;
 use crate::telemetry::histograms::Stage;
 use crate::telemetry::records::{EngineState, RecordBody, TradingPhase};
 use crate::telemetry::samples::Sample;
@@ -193,6 +194,10 @@ impl<S: Stopwatch, T: Strategy> Engine<S, T> {
                 self.brain.backlog = above;
                 self.brain
                     .telemetry
+                    .gauges
+                    .set(Gauge::TelemetryBacklog, i64::from(above));
+                self.brain
+                    .telemetry
                     .trace
                     .push(now, TraceEvent::Backlog(above));
             }
@@ -265,6 +270,12 @@ impl<S: Stopwatch, T: Strategy> Engine<S, T> {
     /// The assets of the account; `None` for market data alone.
     pub fn assets(&self) -> Option<&Assets> {
         self.brain.trading.as_ref().map(|trading| &trading.assets)
+    }
+
+    /// Whether the venue listed our open orders in this run: orders of earlier runs are among ours from then on.
+    pub fn has_listed_orders(&self) -> bool {
+        let trading = self.brain.trading.as_ref();
+        trading.is_some_and(trading::Trading::has_listed_orders)
     }
 
     /// How far trading has come.

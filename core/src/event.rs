@@ -286,6 +286,13 @@ pub enum Command {
         /// Whether it may act.
         running: bool,
     },
+    /// Publish the best levels of a book once, for somebody who looks at it.
+    ShowBook {
+        /// Answered under this number.
+        token: Token,
+        /// Which one.
+        instrument: InstrumentIndex,
+    },
 }
 
 impl Command {
@@ -303,7 +310,8 @@ impl Command {
             | Self::ResetKillSwitch { token }
             | Self::SetLimits { token, .. }
             | Self::DeadManFired { token }
-            | Self::RunStrategy { token, .. } => Some(*token),
+            | Self::RunStrategy { token, .. }
+            | Self::ShowBook { token, .. } => Some(*token),
         }
     }
 }

@@ -77,6 +77,13 @@ pub const LINKS_MAX: usize = 8;
 /// 64 messages takes about 50 us.
 pub const EVENTS_PER_TURN_MAX: u32 = 64;
 
+/// Levels a side of a book that somebody asked to see; a book that is shown costs the core a microsecond. More are
+/// left out. 3 KiB an instrument.
+pub const SHOWN_LEVELS_MAX: usize = 100;
+
+/// How often one book is shown at most; asked for sooner, the last view stays.
+pub const SHOW_BOOK_EVERY: Nanos = Nanos::from_ms(100);
+
 /// Commands that wait for the core; the sender of one more is told that the engine is busy.
 pub const COMMANDS_MAX: usize = 64;
 
@@ -161,6 +168,10 @@ const _: () = assert!(SYNC_WINDOWS_MAX <= u8::MAX as usize);
 const _: () = assert!(BOOK_WINDOW_TICKS.is_power_of_two());
 // A resynchronised book must fit, wherever its levels fall, and leave room to grow.
 const _: () = assert!(BOOK_FAR_LEVELS_MAX >= 2 * LEVELS_PER_SIDE_MAX);
+// The portfolio's start tells every waiting fill, the positions, what is known of the trades, and the baselines.
+const _: () = assert!(MISSED_FILLS_MAX + 4 * INSTRUMENTS_MAX + 8 <= RECORDS_PER_EVENT_MAX);
+// Each may end its order, fill, and move a position.
+const _: () = assert!(3 * MISSED_TRADES_PER_EVENT_MAX <= RECORDS_PER_EVENT_MAX);
 const _: () = assert!(INSTRUMENTS_MAX * 4 <= STREAMS_PER_LINK_MAX);
 const _: () = assert!(LEVELS_PER_SIDE_MAX * 2 * 40 < MESSAGE_BYTES_MAX);
 
@@ -224,6 +235,24 @@ pub const ORDER_NEWS_MAX: usize = 2 * ORDERS_OPEN_MAX;
 
 /// Rounds in which a strategy may answer news of its own orders before the next event is read.
 pub const NEWS_ROUNDS_MAX: usize = 64;
+
+/// Times that one order's cancel is sent again because the venue had refused it for its rate or for our clock. Then it is
+/// refused for good, unless trading ends or the kill switch is latched: then it is sent until the order is gone.
+pub const CANCEL_TRIES_MAX: u8 = 3;
+
+/// Fills of earlier runs' orders that wait until the portfolio starts, so that what they closed is known. Those beyond
+/// are booked after its start, each by itself: quantities are the same, what they realized is not exact.
+pub const MISSED_FILLS_MAX: usize = 256;
+
+/// Trades of one list of trades that one event tells the order machine; the rest follows in the next turns.
+pub const MISSED_TRADES_PER_EVENT_MAX: usize = 64;
+
+/// Lists of trades that a start asks for, over all instruments, beside one each: 64,000 trades and 1,280 of weight.
+/// What happened after the last is in the balances alone, and a record says so.
+pub const MISSED_PAGES_MAX: u32 = 64;
+
+/// Times that one order of a missed trade is asked for in vain; then its trades are in the balances alone.
+pub const MISSED_TRIES_MAX: u8 = 8;
 
 /// Records of refused intents in one second. A strategy that is refused at every book update would fill the
 /// ring; the counters count them all.

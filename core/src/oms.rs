@@ -334,6 +334,12 @@ impl Oms {
         &self.totals[instrument.as_usize()]
     }
 
+    /// Whether nothing is in doubt: no order is unresolved, and every fill that was told of is booked.
+    pub fn is_settled(&self) -> bool {
+        self.open_all()
+            .all(|order| order.state != OrderState::Unresolved && order.missing() <= 0)
+    }
+
     /// The order that is unresolved for longest, and since when.
     pub fn oldest_unresolved(&self) -> Option<(OrderId, Nanos)> {
         self.open_all()

@@ -19,8 +19,11 @@
 //!
 //! **Equity** is the worth of all assets with a conversion, baselines included.
 //!
-//! **Start.** Tell the first account answer by [`Portfolio::balance`], then call [`Portfolio::start`], then take orders
-//! over and book their fills: those that the balances contain are recognised by their time.
+//! **Start.** Tell the first account answer by [`Portfolio::balance`] and [`Portfolio::listed`], then call
+//! [`Portfolio::start`], then book fills: those that the first amounts contain are recognised by their time. A contained
+//! fill that an earlier run booked is nothing new. One that no run booked, because it happened while none was there, is
+//! taken out of the initial position and booked as what it was ([`Missed`], [`Portfolio::late`]): positions are the same,
+//! and what it realized counts.
 //!
 //! Invariants: `realized + unrealized - fees` of a position is what its fills changed, to the last unit (`position`);
 //! equity and exposures are the sums of their parts, kept as the parts change.
@@ -72,6 +75,17 @@ pub enum Booked {
     },
 }
 
+/// A fill that was told before the portfolio started and that no earlier run booked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Missed {
+    /// What was traded.
+    pub instrument: InstrumentIndex,
+    /// Which way.
+    pub side: Side,
+    /// The fill.
+    pub fill: Fill,
+}
+
 /// An asset, what is held of it and what that is worth.
 #[derive(Clone, Copy, Debug, Default)]
 struct Asset {
@@ -98,6 +112,15 @@ struct Line {
     made: Results,
     /// In quote: what nothing could value yet.
     unvalued: Results,
+}
+
+/// A fill in the units of its assets.
+struct Terms {
+    price: Price,
+    /// Above zero for a buy.
+    qty: E8,
+    base_fee: E8,
+    quote_fee: E8,
 }
 
 /// The portfolio; see the module's text.
@@ -173,30 +196,49 @@ impl Portfolio {
         change
     }
 
-    /// The first account answer has been told: what is held above the baselines becomes the initial positions. Assets
-    /// that it did not list are held at zero as of `as_of`. Before the first fill, once.
+    /// The first account answer has been told: assets that it did not list are held at zero as of `as_of`.
+    pub fn listed(&mut self, as_of: VenueMillis) {
+        for asset in &mut self.assets {
+            asset.holding.set_nothing_unless_known(as_of);
+        }
+    }
+
+    /// Balances are listed: what the first amounts hold above the baselines becomes the initial positions, less the
+    /// `missed` fills that they contain; these and all others of `missed` are booked then, in their order. Their
+    /// balances were told before ([`Portfolio::moved_by`]). Before any other fill, once.
     ///
     /// # Panics
     /// When it was called before.
-    pub fn start(&mut self, as_of: VenueMillis) {
+    pub fn start(&mut self, missed: &[Missed]) {
         assert!(!self.is_started, "a portfolio starts once");
         self.is_started = true;
         for asset in &mut self.assets {
-            asset.holding.set_nothing_unless_known(as_of);
-            let held = asset.holding.total();
+            let held = asset.holding.first_total();
             asset.baseline.get_or_insert(held);
         }
         for position in 0..self.lines.len() {
             let base = self.pair(position).base;
-            let is_first = (0..position).all(|earlier| self.pair(earlier).base != base);
-            if is_first && base != self.account_currency {
+            if self.is_first_of_base(position) && base != self.account_currency {
                 let Asset {
                     holding, baseline, ..
                 } = &self.assets[base.as_usize()];
                 let baseline = baseline.expect("every asset has one by now");
-                let qty = E8(holding.total().0.saturating_sub(baseline.0));
+                let qty = E8(holding.first_total().0.saturating_sub(baseline.0));
                 self.lines[position].position = Position::held(qty);
             }
+        }
+        for missed in missed {
+            if self.is_contained(missed.instrument, &missed.fill) {
+                let change = self.base_change(missed.instrument, missed.side, &missed.fill);
+                let holder = self.holder(missed.instrument);
+                let position = &mut self.lines[holder].position;
+                *position = Position::held(E8(position.qty().0.saturating_sub(change.0)));
+            }
+        }
+        for missed in missed {
+            self.book(missed.instrument, missed.side, &missed.fill);
+        }
+        for position in 0..self.lines.len() {
             let instrument = InstrumentIndex(position as u16);
             if let Some(mark) = self.conversion.mark(instrument) {
                 self.lines[position].position.price(mark);
@@ -222,32 +264,48 @@ impl Portfolio {
     /// Before [`Portfolio::start`].
     pub fn fill(&mut self, instrument: InstrumentIndex, side: Side, fill: &Fill) -> Booked {
         assert!(self.is_started, "balances come before fills");
-        let pair = self.conversion.pair(instrument);
-        let price = Price::new(2 * fill.price.0, pair.tick);
-        let qty = E8(side.sign() * fill.qty.0 * pair.lot.0);
-        let (mut base_fee, mut quote_fee) = (E8(0), E8(0));
-        match fill.fee_asset {
-            Some(asset) if asset == pair.base => base_fee = fill.fee,
-            Some(asset) if asset == pair.quote => quote_fee = fill.fee,
-            Some(_) | None => {}
+        self.moved_by(instrument, side, fill);
+        if self.is_contained(instrument, fill) {
+            return Booked::Contained;
         }
+        self.book(instrument, side, fill)
+    }
+
+    /// Books a fill that [`Portfolio::fill`] called contained and that no earlier run booked.
+    pub fn late(&mut self, instrument: InstrumentIndex, side: Side, fill: &Fill) -> Booked {
+        self.rewind(instrument, side, fill);
+        self.book(instrument, side, fill)
+    }
+
+    /// Moves the balances by a fill that was told before [`Portfolio::start`] and after [`Portfolio::listed`]; later
+    /// [`Portfolio::fill`] does it.
+    pub fn moved_by(&mut self, instrument: InstrumentIndex, side: Side, fill: &Fill) {
+        let pair = self.conversion.pair(instrument);
+        let Terms {
+            price,
+            qty,
+            base_fee,
+            quote_fee,
+        } = self.terms(instrument, side, fill);
         let base = Exact::from_e8(E8(qty.0.saturating_sub(base_fee.0)));
         let quote = -(Exact::value(qty, price) + Exact::from_e8(quote_fee));
         let is_locked = fill.is_maker;
         self.moved(pair.base, base, is_locked && side == Side::Sell, fill.at);
         self.moved(pair.quote, quote, is_locked && side == Side::Buy, fill.at);
-        let third = fill
-            .fee_asset
-            .filter(|&asset| asset != pair.base && asset != pair.quote);
-        if let Some(asset) = third {
+        if let Some(asset) = self.third_asset(instrument, fill) {
             self.moved(asset, -Exact::from_e8(fill.fee), false, fill.at);
         }
+    }
 
-        let first_at = self.assets[pair.base.as_usize()].holding.first_at();
-        if first_at.is_some_and(|first_at| fill.at <= first_at) {
-            return Booked::Contained;
-        }
-        if let Some(asset) = third {
+    /// Books a fill into its position.
+    fn book(&mut self, instrument: InstrumentIndex, side: Side, fill: &Fill) -> Booked {
+        let Terms {
+            price,
+            qty,
+            base_fee,
+            quote_fee,
+        } = self.terms(instrument, side, fill);
+        if let Some(asset) = self.third_asset(instrument, fill) {
             self.third_fee(instrument, asset, fill.fee);
         }
         let line = &mut self.lines[instrument.as_usize()];
@@ -257,6 +315,67 @@ impl Portfolio {
         Booked::Counted {
             realized: made.realized.to_e8(),
         }
+    }
+
+    /// Takes a contained fill out of the position that holds what was there at the start.
+    #[cold]
+    fn rewind(&mut self, instrument: InstrumentIndex, side: Side, fill: &Fill) {
+        let Terms { price, .. } = self.terms(instrument, side, fill);
+        let change = self.base_change(instrument, side, fill);
+        let holder = self.holder(instrument);
+        self.lines[holder].position.rewind(change, price);
+        self.revalue_line(InstrumentIndex(holder as u16));
+    }
+
+    /// Whether the first amount of its base contains a fill.
+    fn is_contained(&self, instrument: InstrumentIndex, fill: &Fill) -> bool {
+        let base = self.conversion.pair(instrument).base;
+        let first_at = self.assets[base.as_usize()].holding.first_at();
+        first_at.is_some_and(|first_at| fill.at <= first_at)
+    }
+
+    /// The instrument whose position holds what was there of this one's base.
+    fn holder(&self, instrument: InstrumentIndex) -> usize {
+        let base = self.conversion.pair(instrument).base;
+        (0..self.lines.len())
+            .find(|position| self.pair(*position).base == base)
+            .expect("the instrument itself has it")
+    }
+
+    /// By how much a fill changes what is held of its base.
+    fn base_change(&self, instrument: InstrumentIndex, side: Side, fill: &Fill) -> E8 {
+        let terms = self.terms(instrument, side, fill);
+        E8(terms.qty.0.saturating_sub(terms.base_fee.0))
+    }
+
+    /// Whether no earlier instrument has the same base.
+    fn is_first_of_base(&self, position: usize) -> bool {
+        let base = self.pair(position).base;
+        (0..position).all(|earlier| self.pair(earlier).base != base)
+    }
+
+    fn terms(&self, instrument: InstrumentIndex, side: Side, fill: &Fill) -> Terms {
+        let pair = self.conversion.pair(instrument);
+        let fee_in = |asset| {
+            if fill.fee_asset == Some(asset) {
+                fill.fee
+            } else {
+                E8(0)
+            }
+        };
+        Terms {
+            price: Price::new(2 * fill.price.0, pair.tick),
+            qty: E8(side.sign() * fill.qty.0 * pair.lot.0),
+            base_fee: fee_in(pair.base),
+            quote_fee: fee_in(pair.quote),
+        }
+    }
+
+    /// The asset of a fill's fee, if it is neither base nor quote.
+    fn third_asset(&self, instrument: InstrumentIndex, fill: &Fill) -> Option<AssetIndex> {
+        let pair = self.conversion.pair(instrument);
+        fill.fee_asset
+            .filter(|&asset| asset != pair.base && asset != pair.quote)
     }
 
     /// A deposit, or a withdrawal below zero, that the venue announced.
@@ -278,15 +397,15 @@ impl Portfolio {
         }
     }
 
-    /// Tells the touch of a live book; the mark is its middle.
+    /// Tells the touch of a live book; the mark is its middle. Returns whether it moved.
     ///
     /// # Panics
     /// When the prices are not above zero.
-    pub fn mark(&mut self, instrument: InstrumentIndex, bid: Ticks, ask: Ticks) {
+    pub fn mark(&mut self, instrument: InstrumentIndex, bid: Ticks, ask: Ticks) -> bool {
         let mark = Price::new(bid.0 + ask.0, self.conversion.pair(instrument).tick);
         let before = self.conversion.set_mark(instrument, mark);
         if before == Some(mark) {
-            return;
+            return false;
         }
         let is_first = before.is_none();
         if is_first {
@@ -306,6 +425,7 @@ impl Portfolio {
             }
             self.revalue_line(other);
         }
+        true
     }
 
     /// Rolls the UTC day and follows the peak; often enough for the figures that need it, at least after midnight.
@@ -389,6 +509,12 @@ impl Portfolio {
     #[inline]
     pub fn position_value(&self, instrument: InstrumentIndex) -> Option<E8> {
         self.lines[instrument.as_usize()].worth.map(Exact::to_e8)
+    }
+
+    /// Whether everything is valued in this asset.
+    #[inline]
+    pub fn is_account_currency(&self, asset: AssetIndex) -> bool {
+        asset == self.account_currency
     }
 
     /// An amount of an asset in account currency at the marks, rounded down; `None` while a mark is missing, and for an

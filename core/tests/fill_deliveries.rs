@@ -114,7 +114,8 @@ impl World {
             held: [(0, 0); PAIRS.len()],
         };
         world.tell_account(BalanceChange::First);
-        world.portfolio.start(VenueMillis(world.at));
+        world.portfolio.listed(VenueMillis(world.at));
+        world.portfolio.start(&[]);
         world.at += 1;
         world
     }

@@ -143,7 +143,8 @@ fn nothing_is_allocated_for_orders_and_fills() {
         locked: E8(0),
     };
     let _ = portfolio.balance(balance, VenueMillis(1));
-    portfolio.start(VenueMillis(1));
+    portfolio.listed(VenueMillis(1));
+    portfolio.start(&[]);
     let mut oms = Oms::new(1, 2, CONFIG);
 
     let count = ORDERS_OPEN_MAX + ORDERS_REMEMBERED_MAX + FILLS_REMEMBERED_MAX;

@@ -16,6 +16,10 @@ mod desk;
 mod heap;
 #[path = "trading_engine/links.rs"]
 mod links;
+#[path = "trading_engine/mishaps.rs"]
+mod mishaps;
+#[path = "trading_engine/missed.rs"]
+mod missed;
 #[path = "trading_engine/risk.rs"]
 mod risk;
 #[path = "trading_engine/start.rs"]

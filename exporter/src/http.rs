@@ -7,7 +7,7 @@
 //!
 //! A request passes, outermost first: compression, its span (`traces/layer.rs`), what
 //! surrounds it (`exchange.rs`), panics, its form
-//! (`admission.rs`), CORS, its rate, time, size, and then the one entry of `routes.rs` that it matches.
+//! (`admission.rs`), CORS, its rate, time, size, whether it was made before (`api/idempotency.rs`), and then the one entry of `routes.rs` that it matches.
 
 pub mod addresses;
 pub mod body;
@@ -30,21 +30,23 @@ mod auth_routes;
 mod credentials;
 mod pages;
 
+use crate::api::{Api, idempotency};
 use crate::audit::metrics::AuditMetrics;
 use crate::audit::record::{Entry, LogType};
 use crate::audit::writer::AuditLog;
 use crate::auth::Auth;
 use crate::auth::digest::SecretDigest;
 use crate::auth::metrics::AuthMetrics;
-use crate::catalogue::METRICS;
+use crate::catalogue::metrics;
 use crate::exposition::Page;
-use crate::health::{Health, Heartbeat};
+use crate::health::{AccountHealth, Health, Heartbeat, Reported};
 use crate::log::Log;
 use crate::process::ProcessStats;
 use crate::published::Shared;
 use crate::status;
 use crate::stream::Hub;
 use crate::traces::{Spans, layer};
+use crate::trading::TradingView;
 use crate::wall::UnixMs;
 use axum::Router;
 use axum::body::HttpBody;
@@ -83,6 +85,8 @@ const LINES: RateRule = RateRule::per_second(200, 50);
 
 /// What handlers read.
 pub struct HttpState {
+    /// What the handlers of the API share.
+    pub api: Arc<Api>,
     /// Reads the engine's clock.
     pub now: Arc<dyn Fn() -> Nanos + Send + Sync>,
     /// Reads wall time.
@@ -101,6 +105,10 @@ pub struct HttpState {
     pub gauges: GaugeReader,
     /// What the drain found.
     pub shared: Shared,
+    /// How it is with the state that must be saved; `None` where none is.
+    pub state: Option<Reported>,
+    /// What the drain knows of trading.
+    pub trading: TradingView,
     /// The server's own counts.
     pub requests: Arc<RequestMetrics>,
     /// The process's log.
@@ -130,11 +138,11 @@ pub struct HttpState {
 impl HttpState {
     /// The page of all metrics.
     pub fn all_metrics() -> Page {
-        Page::new(METRICS)
+        Page::new(metrics())
     }
 
     /// Gives a record of now, where records are kept.
-    fn record(&self, entry: impl FnOnce(UnixMs) -> Entry) {
+    pub(crate) fn record(&self, entry: impl FnOnce(UnixMs) -> Entry) {
         if let Some(audit) = &self.audit {
             audit.record(entry((self.unix)()));
         }
@@ -144,7 +152,7 @@ impl HttpState {
     ///
     /// # Errors
     /// `audit_unavailable`; then it must not be done.
-    async fn record_first(&self, entry: Entry) -> Result<(), Problem> {
+    pub(crate) async fn record_first(&self, entry: Entry) -> Result<(), Problem> {
         match &self.audit {
             Some(audit) => audit
                 .record_durably(entry)
@@ -154,10 +162,21 @@ impl HttpState {
         }
     }
 
+    fn engine_runs(&self, now: Nanos) -> bool {
+        Heartbeat::judge(now, self.gauges.heartbeat(), self.heartbeat_age_max) == Heartbeat::Beating
+    }
+
     fn health(&self, now: Nanos) -> Health {
         let heartbeat = Heartbeat::judge(now, self.gauges.heartbeat(), self.heartbeat_age_max);
         let books = status::books(&self.instruments, &self.counters, &self.gauges);
-        Health::judge(heartbeat, self.gauges.links_up(LinkRole::Market), &books)
+        let account = AccountHealth::read(&self.gauges);
+        Health::judge(
+            heartbeat,
+            self.gauges.links_up(LinkRole::Market),
+            &books,
+            account.as_ref(),
+            self.state.as_ref(),
+        )
     }
 }
 
@@ -261,6 +280,10 @@ fn router_of(table: &'static [Route], state: Arc<HttpState>, surface: Surface) -
                 "this path does not take that method",
             )
         })
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(&state),
+            idempotency::once,
+        ))
         .layer(RequestBodyLimitLayer::new(port.surface.body_bytes_max))
         .layer(TimeoutLayer::with_status_code(
             StatusCode::SERVICE_UNAVAILABLE,

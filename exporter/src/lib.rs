@@ -4,6 +4,7 @@
 //! trading. Everything here runs on low-priority threads off the core's CPU; the core never waits for it.
 
 pub mod analytics;
+pub mod api;
 pub mod audit;
 pub mod auth;
 pub mod catalogue;
@@ -19,6 +20,7 @@ pub mod random;
 pub mod status;
 pub mod stream;
 pub mod traces;
+pub mod trading;
 pub mod wall;
 
 mod sidecar;

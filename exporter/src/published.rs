@@ -5,21 +5,34 @@
 //! never across a page, a log line or a wait, and the core does not know it.
 
 use crate::analytics::Analysis;
-use crate::latency::{Quantiles, StageBuckets};
+use crate::latency::{Exemplars, Quantiles, StageBuckets};
 use crate::status::{Rates, RingLine, Slowest};
 use std::sync::{Arc, Mutex, PoisonError};
 use veloz_core::telemetry::histograms::Stage;
 use veloz_core::telemetry::records::EngineState;
-use veloz_core::units::{Lots, Ticks};
+use veloz_core::units::{Lots, Nanos, Ticks};
 
 /// Stages of the core.
 const STAGES: usize = Stage::ALL.len();
+
+/// A trade between others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LastTrade {
+    /// When we saw it, on the engine's clock.
+    pub at: Nanos,
+    /// At what price.
+    pub price: Ticks,
+    /// How much.
+    pub qty: Lots,
+}
 
 /// What the rings and swapped histograms added up to.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Published {
     /// Exact bucket counts of each stage since the start.
     pub latencies: [StageBuckets; STAGES],
+    /// Orders that took as long as the buckets of [`Stage::OrderAck`] say, with their traces.
+    pub order_exemplars: Exemplars,
     /// Quantiles of each stage since the start.
     pub since_start: [Quantiles; STAGES],
     /// Quantiles of each stage over the last second.
@@ -35,7 +48,7 @@ pub struct Published {
     /// Messages of each instrument in the last second.
     pub messages_per_second: Vec<u64>,
     /// The last trade seen of each instrument.
-    pub last_trades: Vec<Option<(Ticks, Lots)>>,
+    pub last_trades: Vec<Option<LastTrade>>,
     /// The slowest message of the last second.
     pub slowest: Option<Slowest>,
     /// The engine's last word about itself.
@@ -59,6 +72,7 @@ impl Published {
         };
         Self {
             latencies: [StageBuckets::EMPTY; STAGES],
+            order_exemplars: Exemplars::NONE,
             since_start: [Quantiles::default(); STAGES],
             last_second: [Quantiles::default(); STAGES],
             records: ring("records"),

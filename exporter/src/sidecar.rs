@@ -3,14 +3,16 @@
 //! Owns: [`start`], [`SidecarHandle`]. Does not: drain or serve itself. Invariants: what cannot work is
 //! found before a thread starts; a panic in a thread is told to who started it; stopping is bounded.
 
+use crate::analytics::EquityFeed;
+use crate::api::{Api, ApiConfig, UnreadableState};
 use crate::audit::metrics::AuditMetrics;
 use crate::audit::store::{AuditConfig, AuditError, AuditStore};
 use crate::audit::writer::queue;
 use crate::auth::digest::SecretDigest;
 use crate::auth::metrics::AuthMetrics;
 use crate::auth::{Auth, AuthConfig, AuthStartError};
-use crate::drain::{DRAIN_EVERY, Drain};
-use crate::health::Heartbeat;
+use crate::drain::{DRAIN_EVERY, Drain, DrainConfig};
+use crate::health::{Heartbeat, Reported};
 use crate::http::HttpState;
 use crate::http::ports::{HttpConfig, PortError};
 use crate::http::rate::BucketClock;
@@ -53,6 +55,8 @@ pub struct ExporterConfig {
     pub auth: Option<AuthConfig>,
     /// Where audit records go; without it none are kept.
     pub audit: Option<AuditConfig>,
+    /// The REST API.
+    pub api: ApiConfig,
     /// What scrapers show, where identities count or the monitoring port is not on loopback.
     pub scrape_token: Option<SecretString>,
     /// From which age on the core's heartbeat means that it stands still.
@@ -61,6 +65,8 @@ pub struct ExporterConfig {
     pub core_cpu: Option<usize>,
     /// The venue's label in metrics and logs.
     pub exchange: &'static str,
+    /// The strategy's label in events and spans; `none` without one.
+    pub strategy: &'static str,
 }
 
 impl Default for ExporterConfig {
@@ -69,10 +75,12 @@ impl Default for ExporterConfig {
             http: HttpConfig::default(),
             auth: None,
             audit: None,
+            api: ApiConfig::default(),
             scrape_token: None,
             heartbeat_age_max: Nanos::from_secs(1),
             core_cpu: None,
             exchange: "binance",
+            strategy: "none",
         }
     }
 }
@@ -85,6 +93,10 @@ pub struct Outlets {
     pub traces: Traces,
     /// Gets every record that must outlive the process.
     pub keeper: Option<mpsc::SyncSender<Record>>,
+    /// How it is with the state that it keeps.
+    pub state: Option<Reported>,
+    /// Follows the account's equity, from where the last run left it.
+    pub equity: EquityFeed,
 }
 
 /// Why the sidecar does not start.
@@ -99,6 +111,9 @@ pub enum StartError {
     /// Nothing could be recorded.
     #[error(transparent)]
     Audit(#[from] AuditError),
+    /// What the API kept cannot be read.
+    #[error(transparent)]
+    Api(#[from] UnreadableState),
     /// The system gave no thread or no event queue.
     #[error("cannot start the {thread} thread: {cause}")]
     Thread {
@@ -138,6 +153,7 @@ pub struct SidecarHandle {
     stop_drain: mpsc::Sender<()>,
     stop_http: watch::Sender<()>,
     traces: Traces,
+    api: Arc<Api>,
     view: View,
 }
 
@@ -211,20 +227,30 @@ pub fn start(
         log,
         traces,
         keeper,
+        state: kept,
+        equity,
     } = outlets;
     let hub = Hub::new(UnixMs::now());
     let (mut drain, shared) = Drain::new(
         reader,
         Arc::clone(&instruments),
-        config.exchange,
-        config.heartbeat_age_max,
-        keeper,
-        hub.clone(),
-        traces.spans(),
+        DrainConfig {
+            exchange: config.exchange,
+            heartbeat_age_max: config.heartbeat_age_max,
+            keeper,
+            state: kept.clone(),
+            hub: hub.clone(),
+            spans: traces.spans(),
+            equity,
+            strategy: config.strategy,
+        },
     );
     drain.set_wall_clock(WallOffset::measure(&clock).unix_ns_at_zero);
+    let trading = drain.trading();
+    let api = Arc::new(Api::open(config.api)?);
     let requests = Arc::new(RequestMetrics::default());
     let state = Arc::new(HttpState {
+        api: Arc::clone(&api),
         now: Arc::new(move || clock.now()),
         unix: Box::new(UnixMs::now),
         started_at: clock.now(),
@@ -234,6 +260,8 @@ pub fn start(
         counters: counters.clone(),
         gauges: gauges.clone(),
         shared: shared.clone(),
+        trading,
+        state: kept,
         requests: Arc::clone(&requests),
         log,
         auth,
@@ -291,6 +319,7 @@ pub fn start(
         stop_drain,
         stop_http,
         traces,
+        api,
         view: View {
             clock,
             heartbeat_age_max: config.heartbeat_age_max,
@@ -311,6 +340,11 @@ impl SidecarHandle {
     /// The same for people to open.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// What the API shares with who started it: the way to the core, above all.
+    pub fn api(&self) -> &Api {
+        &self.api
     }
 
     /// The engine as it stands now.
@@ -347,7 +381,7 @@ impl View {
             let line = &mut books[index.as_usize()];
             line.messages_per_second = published.messages_per_second[index.as_usize()];
             line.last_trade = published.last_trades[index.as_usize()]
-                .map(|(price, qty)| (instrument.price(price), instrument.qty(qty)));
+                .map(|last| (instrument.price(last.price), instrument.qty(last.qty)));
         }
         let trading = status::trading(&self.gauges);
         let latencies = Stage::ALL
@@ -512,6 +546,11 @@ mod tests {
             log: Arc::new(Log::none()),
             traces: Traces::none(),
             keeper: None,
+            state: None,
+            equity: EquityFeed::new(
+                crate::analytics::EquityRecorder::new(1),
+                crate::analytics::FlowMeter::default(),
+            ),
         };
         let sidecar = start(
             config,

@@ -1,7 +1,10 @@
-//! Instruments for this crate's tests.
+//! Instruments, and a view of trading in them, for this crate's tests.
 
+use crate::trading::TradingView;
+use std::sync::Arc;
 use veloz_core::instrument::{Bounds, Instrument, Instruments, OrderRules, Symbol};
 use veloz_core::units::{E8, Grid};
+use veloz_core::venue::binance;
 
 /// Number of instruments in [`instruments`].
 pub(crate) const INSTRUMENTS: usize = 2;
@@ -29,4 +32,11 @@ pub(crate) fn instruments() -> Instruments {
     };
     Instruments::new(vec![instrument("BTC", 1_000), instrument("ETH", 10_000)])
         .expect("two instruments")
+}
+
+/// A view of trading that no record reached.
+pub(crate) fn trading_view() -> TradingView {
+    let instruments = Arc::new(instruments());
+    let assets = Arc::new(binance::assets(&instruments));
+    TradingView::new(instruments, assets)
 }

@@ -4,11 +4,14 @@
 //! (`veloz_core::wire::sign`), or keep anything. Invariant: no text that this module makes shows a secret.
 
 use crate::config::private_file::{self, PrivateFileFault};
+use crate::config::trading::StatePlace;
 use crate::config::{Config, ExecutionMode, VenueSection};
+use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use veloz_core::strategy::StrategyConfig;
 use veloz_core::venue::binance::order_entry::{ApiKey, ApiKeyError, Credentials};
 use veloz_core::wire::sign::{KeyError, Signer};
+use veloz_exporter::api::EXCHANGE_KEYS_ENDING;
 
 /// The configured key with what signs for it; `None` when nothing of one is configured. Each owner loads its
 /// own.
@@ -41,6 +44,50 @@ pub fn credentials(venue: &VenueSection) -> Result<Option<Credentials>, KeyFault
     Ok(Some(Credentials { api_key, signer }))
 }
 
+/// What signs with a secret: an Ed25519 key in PEM, else an HMAC secret.
+///
+/// # Errors
+/// When it is neither.
+pub fn signer(secret: &[u8]) -> Result<Signer, KeyError> {
+    if secret.starts_with(b"-----BEGIN") {
+        Signer::from_pem(secret)
+    } else {
+        Signer::hmac(secret)
+    }
+}
+
+/// The key that was written over the API, when the configuration names none.
+///
+/// # Errors
+/// [`KeyFault`]: it cannot be read or used.
+fn written_key(config: &Config) -> Result<Option<Credentials>, KeyFault> {
+    let place = config.state_place(|name| std::env::var(name).ok());
+    let Ok(StatePlace::Directory(directory)) = place else {
+        return Ok(None);
+    };
+    let file = format!("{}.{EXCHANGE_KEYS_ENDING}", config.account.instance);
+    let path = directory.join(file);
+    if !path.exists() {
+        return Ok(None);
+    }
+    #[derive(Deserialize)]
+    struct Written {
+        api_key: String,
+        api_secret: String,
+    }
+    let text = private_file::read(&path)?;
+    // The parser's words may repeat a part of the text.
+    let written: Option<Written> =
+        serde_json::from_slice(&text).map_err(|_| KeyFault::NoKeyFile(path))?;
+    let Some(written) = written else {
+        return Ok(None);
+    };
+    Ok(Some(Credentials {
+        api_key: ApiKey::new(&written.api_key).map_err(KeyFault::Key)?,
+        signer: signer(written.api_secret.as_bytes()).map_err(KeyFault::Secret)?,
+    }))
+}
+
 /// The signer of an Ed25519 key in a PEM file.
 fn signer_of_file(path: &Path) -> Result<Signer, KeyFault> {
     let text = private_file::read(path)?;
@@ -71,7 +118,12 @@ impl Account {
             ExecutionMode::SimEngine => return Ok(Self::Simulated),
             ExecutionMode::BinanceTestnetSpot | ExecutionMode::BinanceSpot => {}
         }
-        if let Some(credentials) = credentials(&config.venue)? {
+        let configured = credentials(&config.venue)?;
+        let known = match configured {
+            Some(credentials) => Some(credentials),
+            None => written_key(config)?,
+        };
+        if let Some(credentials) = known {
             return Ok(Self::Of(credentials));
         }
         match config.strategy() {
@@ -88,6 +140,9 @@ pub enum KeyFault {
     /// A file that a key names cannot be used.
     #[error(transparent)]
     File(#[from] PrivateFileFault),
+    /// The file of the key that was written over the API holds something else.
+    #[error("{}: this is no file of keys; remove it and write the key anew", .0.display())]
+    NoKeyFile(PathBuf),
     /// The PEM file holds something else.
     #[error("`venue.private_key_file` {}: {fault}", path.display())]
     Pem {

@@ -163,6 +163,7 @@ impl Replayed {
             | RecordBody::Shutdown { .. }
             | RecordBody::OrderAdmitted { .. }
             | RecordBody::OrderAlias { .. }
+            | RecordBody::OrderAdopted { .. }
             | RecordBody::OrderState { .. }
             | RecordBody::OrderRejected { .. }
             | RecordBody::VenueRefused { .. }
@@ -171,6 +172,7 @@ impl Replayed {
             | RecordBody::Position { .. }
             | RecordBody::Balance { .. }
             | RecordBody::Baseline { .. }
+            | RecordBody::TradesKnown { .. }
             | RecordBody::TradingPhase { .. }
             | RecordBody::TradingState { .. }
             | RecordBody::KillSwitch { .. }

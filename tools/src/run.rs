@@ -25,6 +25,7 @@
 //! code 1 and a sentence.
 
 mod account;
+mod api;
 mod boot;
 mod dead_man;
 pub mod ends;
@@ -35,7 +36,7 @@ mod session;
 mod settings;
 
 pub use boot::{Boot, NotStarted};
-pub use session::{End, Session};
+pub use session::{End, Left, Session};
 
 use crate::capture::tap::{BlockWriter, Drained};
 use crate::capture::writer::Totals;
@@ -53,7 +54,6 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use veloz_core::edge::core_loop::NoTap;
 use veloz_core::edge::cpu;
-use veloz_core::order::OrderId;
 
 /// How often the main thread looks around.
 const PATROL: Duration = Duration::from_millis(20);
@@ -219,18 +219,27 @@ pub fn finish(end: &End) -> u8 {
 }
 
 /// As [`finish`], and names the orders that may still be open.
-fn finish_trading(end: &End, left: &[OrderId]) -> u8 {
+fn finish_trading(end: &End, left: &Left) -> u8 {
     let code = finish(end);
-    if left.is_empty() {
+    if left.orders.is_empty() && left.is_all {
         return code;
     }
-    let ids: Vec<String> = left.iter().map(ToString::to_string).collect();
-    tracing::error!(
-        component = "core",
-        event_type = "orders_left",
-        orders = ids.join(" "),
-        "the venue did not confirm in time that these orders are gone; `veloz cancel-all` cancels what is left"
-    );
+    if !left.orders.is_empty() {
+        let ids: Vec<String> = left.orders.iter().map(ToString::to_string).collect();
+        tracing::error!(
+            component = "core",
+            event_type = "orders_left",
+            orders = ids.join(" "),
+            "the venue did not confirm in time that these orders are gone; `veloz cancel-all` cancels what is left"
+        );
+    }
+    if !left.is_all {
+        tracing::error!(
+            component = "core",
+            event_type = "orders_left",
+            "the venue did not say in time which orders an earlier run left open; `veloz cancel-all` cancels what there is"
+        );
+    }
     if code == EXIT_OK {
         EXIT_ORDERS_LEFT
     } else {

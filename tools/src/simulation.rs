@@ -167,7 +167,8 @@ pub fn simulate(config: SimulationConfig, trace: bool) -> Result<Report, Simulat
     let mut random = SmallRng::seed_from_u64(config.seed);
     let mut venue = VenueInProcess::new(venue_config(&config, &mut random), BEGINS_AT)?;
     let instruments = read_instruments(&mut venue)?;
-    let (engine, telemetry) = start_engine(&venue, &instruments, &config, 1, Vec::new())?;
+    let (engine, telemetry) =
+        start_engine(&venue, &instruments, &config, 1, Vec::new(), Vec::new())?;
     let mut world = World {
         network: Network::new(SmallRng::seed_from_u64(random.random()), config.faults),
         chaos: Chaos::new(SmallRng::seed_from_u64(random.random()), config),
@@ -279,7 +280,7 @@ impl World {
             .ok_or_else(|| SimulationError::Setup(format!("the venue has no {ACCOUNT}")))?;
         let ledger = Ledger::of(holdings);
         self.checks
-            .compare(&self.engine, &ledger, self.restarts == 0)
+            .compare(&self.engine, &ledger)
             .map_err(|what| self.violation(what).into())
     }
 
@@ -347,6 +348,7 @@ impl World {
                 .map_err(|what| self.violation(what))?;
         }
         while self.telemetry.samples.pop().is_some() {}
+        self.checks.observe(&self.engine);
         checks::state(&self.engine, &self.instruments).map_err(|what| self.violation(what))?;
         Ok(())
     }
@@ -388,6 +390,7 @@ impl World {
             &self.config,
             self.run,
             baselines,
+            self.checks.trades_known(),
         )?;
         self.engine = engine;
         self.telemetry = telemetry;

@@ -23,12 +23,18 @@ use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use veloz_core::instrument::Instrument;
+use veloz_core::config::KnownTrades;
+use veloz_core::instrument::{Instrument, Instruments, Symbol};
 use veloz_core::risk::{GlobalLimits, InstrumentLimits};
+use veloz_core::telemetry::records::RecordBody;
 use veloz_core::units::{E8, Lots, Nanos};
 
+/// Trade ids of one instrument that are kept beside the one up to which none is missing. They go with each round of
+/// questions to the venue, a minute after they came at most; when there are more, the lowest is taken for the one up to
+/// which none is missing.
+pub const TRADES_SINCE_MAX: usize = 64;
 /// Bins of equity that are kept, the newest: with one a day almost three years. The file stays below
-/// 100 kB, so that it can be written as a whole every second.
+/// 100 kB (with 256 instruments 300 kB), so that it can be written as a whole every second.
 pub const EQUITY_BINS_MAX: usize = 1_024;
 /// Characters of a kill switch's reason; the rest is cut off.
 pub const REASON_CHARS_MAX: usize = 200;
@@ -49,8 +55,88 @@ pub struct State {
     pub instrument_limits: BTreeMap<String, SavedInstrumentLimits>,
     /// What the account held of each asset when this instance first saw it.
     pub baselines_e8: BTreeMap<String, i64>,
+    /// Which trades of the account are booked, by symbol; an instrument that is missing never traded.
+    pub trades: BTreeMap<String, SavedTrades>,
     /// Equity over time.
     pub equity: EquityHistory,
+}
+
+/// Which trades of one instrument are booked.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SavedTrades {
+    /// No trade with this id or a lower one is missing.
+    pub through: u64,
+    /// Ids above it that are booked, in the order in which they came, at most [`TRADES_SINCE_MAX`].
+    pub since: VecDeque<u64>,
+}
+
+impl SavedTrades {
+    /// A trade was booked.
+    pub fn booked(&mut self, trade_id: u64) {
+        if trade_id <= self.through || self.since.contains(&trade_id) {
+            return;
+        }
+        self.since.push_back(trade_id);
+        while self.since.len() > TRADES_SINCE_MAX {
+            let lowest = self.since.iter().copied().min().expect("there are many");
+            self.known_through(lowest);
+        }
+    }
+
+    /// No trade up to this one is missing.
+    pub fn known_through(&mut self, trade_id: u64) {
+        self.through = self.through.max(trade_id);
+        let through = self.through;
+        self.since.retain(|since| *since > through);
+    }
+}
+
+impl State {
+    /// What a record says about trades; whether it says something.
+    pub fn take_trade(&mut self, body: &RecordBody, instruments: &Instruments) -> bool {
+        let symbol = |index| instruments.get(index).symbol.as_str().to_owned();
+        match *body {
+            RecordBody::Fill {
+                instrument,
+                trade_id,
+                ..
+            } => {
+                // Before the first round with the venue nobody knows what is missing below it.
+                let Some(trades) = self.trades.get_mut(&symbol(instrument)) else {
+                    return false;
+                };
+                trades.booked(trade_id);
+                true
+            }
+            RecordBody::TradesKnown {
+                instrument,
+                how: _,
+                through,
+            } => {
+                let trades = self.trades.entry(symbol(instrument)).or_default();
+                trades.known_through(through);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// What the engine is told of these instruments.
+    pub fn trades_known(&self, instruments: &Instruments) -> Vec<KnownTrades> {
+        let known = |symbol: Symbol| {
+            let saved = self.trades.get(symbol.as_str())?;
+            Some(KnownTrades {
+                symbol,
+                through: saved.through,
+                since: saved.since.iter().copied().collect(),
+            })
+        };
+        instruments
+            .iter()
+            .filter_map(|(_, instrument)| known(instrument.symbol))
+            .collect()
+    }
 }
 
 /// Why and since when nothing may be traded.
@@ -264,7 +350,7 @@ pub enum StateError {
     },
     /// The file is not what was written.
     #[error(
-        "{}: {fault}; nothing is assumed in its place: restore the file, or move it away to start anew without its kill switch, changed limits, baselines and equity",
+        "{}: {fault}; nothing is assumed in its place: restore the file, or move it away to start anew without its kill switch, changed limits, baselines, known trades and equity",
         path.display()
     )]
     Unreadable {

@@ -563,6 +563,7 @@ fn trading_config() -> TradingConfig {
         recv_window_ms: 5_000,
         account_currency: Symbol::new("USDT").expect("short"),
         baselines: Vec::new(),
+        trades_known: Vec::new(),
         global_limits: global_limits(),
         instrument_limits: vec![instrument_limits()],
         orders: OmsConfig {

@@ -30,7 +30,7 @@ pub(super) fn answers(now: Nanos, request: &str, snapshot: &str) -> Vec<String> 
         "userDataStream.subscribe" | "userDataStream.subscribe.signature" => {
             r#"{"subscriptionId":0}"#.to_owned()
         }
-        "openOrders.status" => "[]".to_owned(),
+        "openOrders.status" | "myTrades" => "[]".to_owned(),
         "account.status" => format!(
             r#"{{"makerCommission":15,"canTrade":true,"updateTime":{unix_ms},"accountType":"SPOT","balances":[{{"asset":"BTC","free":"100.00000000","locked":"0.00000000"}},{{"asset":"USDT","free":"10000000.00000000","locked":"0.00000000"}}],"permissions":["SPOT"],"uid":354937868}}"#
         ),

@@ -105,18 +105,17 @@ impl Ladder {
     }
 
     /// All levels, best first.
-    pub(super) fn levels(&self) -> impl Iterator<Item = (i64, i64)> + '_ {
-        let mut left = self.window_levels;
-        let mut key = self.best;
-        let window = std::iter::from_fn(move || {
-            left = left.checked_sub(1)?;
-            let level = (key, self.cells[self.cell(key)]);
-            if left > 0 {
-                key = self.next_worse(key);
-            }
-            Some(level)
-        });
-        window.chain(self.far.iter().rev().map(|level| (level.key, level.qty)))
+    #[inline]
+    pub(super) fn levels(&self) -> Levels<'_> {
+        let word = self.cell(self.best) / 64;
+        Levels {
+            ladder: self,
+            word,
+            // Above the best nothing stands in its word, because no word straddles the window's ends.
+            bits: self.bits[word],
+            left: self.window_levels,
+            far: self.far.len(),
+        }
     }
 
     /// Levels held.
@@ -216,15 +215,20 @@ impl Ladder {
         if below != 0 {
             return key - (cell % 64) as i64 + i64::from(below.ilog2());
         }
-        let mut block = cell / BLOCK_KEYS;
+        let word = self.word_below(word);
+        self.key_of(word * 64 + self.bits[word].ilog2() as usize)
+    }
+
+    /// The next word below that holds a level; the window must have one.
+    fn word_below(&self, word: usize) -> usize {
+        let mut block = word / 64;
         let mut words = self.blocks[block] & ((1 << (word % 64)) - 1);
         // Going down from a level, a lower one is met before the window's circle closes.
         while words == 0 {
             block = block.wrapping_sub(1) & (self.blocks.len() - 1);
             words = self.blocks[block];
         }
-        let word = block * 64 + words.ilog2() as usize;
-        self.key_of(word * 64 + self.bits[word].ilog2() as usize)
+        block * 64 + words.ilog2() as usize
     }
 
     /// Finds the new best level after the one at `key` went, and moves the window down when the
@@ -340,6 +344,42 @@ impl Ladder {
                 }
             }
         }
+    }
+}
+
+/// The levels of a ladder, best first. Not a chain of iterators, and word by word: the first few levels are what a
+/// strategy looks at with every update.
+pub(super) struct Levels<'a> {
+    ladder: &'a Ladder,
+    /// Where the next one in the window is, or one before it.
+    word: usize,
+    /// Levels of this word that are still to come.
+    bits: u64,
+    /// Levels of the window that are still to come.
+    left: usize,
+    /// Levels below the window that are still to come.
+    far: usize,
+}
+
+impl Iterator for Levels<'_> {
+    type Item = (i64, i64);
+
+    #[inline]
+    fn next(&mut self) -> Option<(i64, i64)> {
+        if self.left == 0 {
+            self.far = self.far.checked_sub(1)?;
+            let level = self.ladder.far[self.far];
+            return Some((level.key, level.qty));
+        }
+        self.left -= 1;
+        if self.bits == 0 {
+            self.word = self.ladder.word_below(self.word);
+            self.bits = self.ladder.bits[self.word];
+        }
+        let bit = self.bits.ilog2() as usize;
+        self.bits ^= 1 << bit;
+        let cell = self.word * 64 + bit;
+        Some((self.ladder.key_of(cell), self.ladder.cells[cell]))
     }
 }
 

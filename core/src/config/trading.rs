@@ -1,6 +1,6 @@
 //! What trading is told at start, beside market data.
 //!
-//! Owns: [`TradingConfig`]. Does not: read files or hold a key.
+//! Owns: [`TradingConfig`], [`KnownTrades`]. Does not: read files or hold a key.
 
 use crate::instrument::Symbol;
 use crate::oms::OmsConfig;
@@ -22,6 +22,8 @@ pub struct TradingConfig {
     pub account_currency: Symbol,
     /// What of an asset is held beside trading and is no position.
     pub baselines: Vec<(Symbol, E8)>,
+    /// What earlier runs knew of the account's trades, by instrument; of those that are not listed nothing.
+    pub trades_known: Vec<KnownTrades>,
     /// Limits over all instruments.
     pub global_limits: GlobalLimits,
     /// Limits of each instrument, in the order of their indices.
@@ -38,4 +40,15 @@ pub struct TradingConfig {
     pub restored: Option<Restored>,
     /// Whether the strategy may act as soon as trading is ready.
     pub strategy_runs: bool,
+}
+
+/// Which trades of one instrument earlier runs have booked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownTrades {
+    /// The venue's name of the instrument.
+    pub symbol: Symbol,
+    /// No trade of ours with this id or a lower one is missing.
+    pub through: u64,
+    /// Ids above it that are booked. Few: they are told in no order, but soon after one another.
+    pub since: Vec<u64>,
 }

@@ -7,18 +7,19 @@
 use crate::book::{Book, Side};
 use crate::config::{EngineConfig, SnapshotDepth};
 use crate::deadlines::{Deadlines, Timer};
-use crate::event::{LinkDown, LinkId};
+use crate::event::{LinkDown, LinkId, Token};
 use crate::instrument::{InstrumentIndex, Instruments};
 use crate::jitter::Jitter;
 use crate::limits::{
     BOOK_FAR_LEVELS_MAX, BOOK_WINDOW_TICKS, FAULT_RECORDS_PER_SECOND_MAX, NOTICES_PER_EVENT_MAX,
+    SHOW_BOOK_EVERY,
 };
 use crate::outbox::Outbox;
 use crate::strategy::Strategy;
 use crate::telemetry::Telemetry;
 use crate::telemetry::counters::InstrumentCounter;
 use crate::telemetry::gauges::{BookGauges, Gauge, Touch};
-use crate::telemetry::records::{BookState, EngineState, RecordBody, ResyncCause};
+use crate::telemetry::records::{BookState, CommandResult, EngineState, RecordBody, ResyncCause};
 use crate::telemetry::trace::TraceEvent;
 use crate::units::{Level, Nanos, VenueMillis};
 use crate::venue::binance::clock::VenueClock;
@@ -58,6 +59,8 @@ pub(super) struct Market {
     pub(super) touch: Touch,
     /// When the book was last updated.
     pub(super) updated_at: Nanos,
+    /// When its levels were last shown.
+    shown_at: Option<Nanos>,
     pub(super) ticker: LastTicker,
     pub(super) tickers: Newest,
     pub(super) trades: Newest,
@@ -79,6 +82,7 @@ impl Market {
             published: BookState::Waiting,
             touch: NO_TOUCH,
             updated_at: Nanos::ZERO,
+            shown_at: None,
             ticker: LastTicker::default(),
             tickers: Newest::default(),
             trades: Newest::default(),
@@ -231,6 +235,33 @@ impl<T: Strategy> Brain<T> {
             watch,
             out,
         })
+    }
+
+    /// Publishes the best levels of a book for somebody who looks at it, at most every [`SHOW_BOOK_EVERY`].
+    pub(super) fn show_book(&mut self, now: Nanos, token: Token, instrument: InstrumentIndex) {
+        let result = match self.markets.get_mut(instrument.as_usize()) {
+            Some(market) => {
+                let due = market
+                    .shown_at
+                    .is_none_or(|shown_at| now.since(shown_at) >= SHOW_BOOK_EVERY);
+                if due {
+                    market.shown_at = Some(now);
+                    let live = market.sync.state() == SyncState::Live;
+                    let last_update_id = market.sync.last_id();
+                    let book = live.then_some((&market.book, last_update_id));
+                    self.telemetry.gauges.depth(instrument, now, book);
+                }
+                CommandResult::Done
+            }
+            None => CommandResult::InvalidValue,
+        };
+        let answer = RecordBody::CommandDone {
+            token,
+            result,
+            reason: None,
+            order: None,
+        };
+        self.telemetry.records.push(now, answer);
     }
 
     /// Counts a fault and does what the table says about its kind.

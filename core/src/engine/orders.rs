@@ -103,6 +103,10 @@ impl<S: Stopwatch, T: Strategy> Engine<S, T> {
         let Self {
             brain, stopwatch, ..
         } = self;
+        if let Command::ShowBook { token, instrument } = *command {
+            brain.show_book(now, token, instrument);
+            return;
+        }
         if let Some(mut desk) = brain.desk(now, stopwatch, out) {
             desk.command(command);
             return;

@@ -9,10 +9,10 @@
 //! | from | to | when |
 //! | --- | --- | --- |
 //! | `Starting` | `Reconciling` | an order link is logged on and hears user data |
-//! | `Reconciling` | `Ready` | open orders and balances were told, and no order is unresolved |
+//! | `Reconciling` | `Ready` | open orders, balances and missed trades were told, and no order is unresolved |
 //! | `Reconciling`, `Ready` | `Starting` | the last order link is gone |
 //! | any | `Stopping` | [`Command::Stop`](crate::event::Command::Stop) |
-//! | `Stopping` | `Stopped` | no order of ours is open |
+//! | `Stopping` | `Stopped` | open orders were told once in this run, and none of ours is open |
 //!
 //! Invariants: an order is in the table before its bytes are in the outbox; what was sent and not answered when
 //! its link goes is unresolved; cancels go before everything else that waits; a strategy is called only while
@@ -23,6 +23,7 @@ mod answers;
 mod commands;
 mod conditions;
 mod looks;
+mod missed;
 mod orders;
 mod reconcile;
 mod reports;
@@ -57,6 +58,7 @@ use super::{EngineError, Stopwatch};
 pub(super) use looks::Look;
 
 use conditions::Pair;
+use missed::MissedTrades;
 use reconcile::Reconcile;
 use requests::OrderRequests;
 
@@ -77,6 +79,16 @@ struct News {
     update: OrderUpdate,
 }
 
+/// An order whose cancel the venue refused for its rate or for our clock.
+#[derive(Clone, Copy)]
+struct CancelAgain {
+    order: OrderId,
+    /// How often it was sent again, or is about to be.
+    tries: u8,
+    /// Whether the clock is measured first.
+    awaits_clock: bool,
+}
+
 /// See the module's text.
 pub(super) struct Trading<T> {
     config: TradingConfig,
@@ -94,6 +106,7 @@ pub(super) struct Trading<T> {
     /// Messages that we sent on order links, whichever: the venue counts an address.
     pace: Box<MessagePace>,
     reconcile: Reconcile,
+    missed: MissedTrades,
     /// What the session told of order links.
     pub(super) notices: Vec<Notice>,
     /// Questions to the venue, oldest first; an order stands in it once.
@@ -102,6 +115,8 @@ pub(super) struct Trading<T> {
     cancels: VecDeque<OrderId>,
     /// Orders to be sent again when the clock is right.
     awaiting_clock: Vec<OrderId>,
+    /// Orders whose cancel the venue refused though it could be carried out.
+    cancelled_again: Vec<CancelAgain>,
     /// The venue's clock was measured since those were last looked at.
     pub(super) clock_is_fresh: bool,
     /// Order links whose unsent bytes would delay a new order.
@@ -175,10 +190,12 @@ impl<T: Strategy> Trading<T> {
             order_budget: OrderBudget::new(&config.order_limits),
             pace: Box::new(MessagePace::new(ORDER_MESSAGES_WINDOW)),
             reconcile: Reconcile::default(),
+            missed: MissedTrades::new(instruments, &config.trades_known),
             notices: Vec::with_capacity(4 * LINKS_MAX),
             questions: VecDeque::with_capacity(2 * ORDERS_OPEN_MAX),
             cancels: VecDeque::with_capacity(ORDERS_OPEN_MAX),
             awaiting_clock: Vec::with_capacity(ORDERS_OPEN_MAX),
+            cancelled_again: Vec::with_capacity(ORDERS_OPEN_MAX),
             clock_is_fresh: false,
             blocked: Vec::with_capacity(LINKS_MAX),
             news: VecDeque::with_capacity(ORDER_NEWS_MAX),
@@ -253,6 +270,11 @@ impl<T: Strategy> Trading<T> {
     /// The counts from signal to fill.
     pub(super) fn funnel(&self) -> &Funnel {
         &self.funnel
+    }
+
+    /// Whether the venue listed our open orders in this run.
+    pub(super) fn has_listed_orders(&self) -> bool {
+        self.reconcile.has_listed()
     }
 
     /// How far trading has come.
@@ -330,7 +352,7 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
         let purpose = budget_purpose(kind);
         self.budget.ready_at_for(self.now, purpose, weight) <= self.now
             && self.trading.pace.ready_at(purpose) <= self.now
-            && (!kind.counts_as_order() || self.trading.order_budget.ready_at(self.now) <= self.now)
+            && (!kind.counts_as_order() || self.trading.order_budget.is_ready(self.now))
     }
 
     /// Takes what a request costs out of the budgets; whether they held it. It is one more message in any case.
@@ -359,8 +381,10 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
     pub(super) fn mark(&mut self, index: InstrumentIndex) {
         let touch = self.markets[index.as_usize()].touch;
         if let (Some((bid, _)), Some((ask, _))) = (touch.bid, touch.ask) {
-            self.trading.portfolio.mark(index, bid, ask);
-            self.trading.refresh_exposure(index);
+            // A touch whose middle stays where it was changes no worth.
+            if self.trading.portfolio.mark(index, bid, ask) {
+                self.trading.refresh_exposure(index);
+            }
         }
     }
 

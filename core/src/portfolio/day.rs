@@ -79,6 +79,9 @@ impl Day {
             return 0;
         };
         let below = (peak - equity).max(Exact::ZERO);
+        if below == Exact::ZERO {
+            return 0;
+        }
         // Equity is bounded by the sum of all assets, far below the range that a factor of 10,000 would leave.
         u32::try_from(below.0.saturating_mul(10_000) / peak.0).unwrap_or(u32::MAX)
     }

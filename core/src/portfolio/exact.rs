@@ -27,9 +27,30 @@ impl Exact {
     }
 
     /// Rounded down; saturates.
+    #[inline]
     pub(super) fn to_e8(self) -> E8 {
-        let whole = self.0.div_euclid(PER_E8);
-        E8(whole.clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64)
+        let magnitude = self.0.unsigned_abs();
+        if magnitude >> 64 >= PER_E8 as u128 / 2 {
+            return if self.0 < 0 {
+                E8(i64::MIN)
+            } else {
+                E8(i64::MAX)
+            };
+        }
+        // Long division by a constant, in halves of a word: a division of 128 bits is a call that knows no constant.
+        let (high, low) = ((magnitude >> 64) as u64, magnitude as u64);
+        let step = |rest: u64, half: u64| {
+            let part = rest << 32 | half;
+            (part / PER_E8 as u64, part % PER_E8 as u64)
+        };
+        let (upper, rest) = step(high, low >> 32);
+        let (lower, rest) = step(rest, low & 0xFFFF_FFFF);
+        let whole = (upper << 32 | lower) as i64;
+        if self.0 < 0 {
+            E8(-whole - i64::from(rest != 0))
+        } else {
+            E8(whole)
+        }
     }
 
     /// What of it is below one [`E8`] unit, `[0, PER_E8)`.
@@ -170,6 +191,16 @@ mod tests {
             let expected = model(cost, i128::from(part), i128::from(whole));
             prop_assert_eq!(Exact(cost).share(part, whole).0, expected);
             prop_assert_eq!(Exact(cost).share(whole, whole).0, cost);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn amounts_are_those_of_a_wide_division(amount: i128, shift in 0u32..128) {
+            let amount = amount >> shift;
+            let whole = amount.div_euclid(PER_E8);
+            let expected = whole.clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64;
+            prop_assert_eq!(Exact(amount).to_e8(), E8(expected));
         }
     }
 

@@ -46,8 +46,8 @@ pub(super) struct Holding {
     newest: VenueMillis,
     /// Time of the last absolute amount.
     absolute_at: Option<VenueMillis>,
-    /// Time of the first.
-    first_at: Option<VenueMillis>,
+    /// Time of the first, and what it said.
+    first: Option<(VenueMillis, E8)>,
     /// Fills since then that were no whole number of 1e-8 units: the venue rounds each its own way.
     inexact_fills: i64,
     /// What was taken for contained though it happened in the millisecond of the last absolute amount.
@@ -80,7 +80,12 @@ impl Holding {
 
     /// Up to when the first absolute amount holds everything; `None` while nothing was told.
     pub(super) fn first_at(&self) -> Option<VenueMillis> {
-        self.first_at
+        self.first.map(|(at, _)| at)
+    }
+
+    /// What the first absolute amount said; nothing while nothing was told.
+    pub(super) fn first_total(&self) -> E8 {
+        self.first.map_or(E8(0), |(_, total)| total)
     }
 
     /// The venue's amounts as of its time `as_of`.
@@ -104,7 +109,7 @@ impl Holding {
             locked: balance.locked,
             newest: as_of,
             absolute_at: Some(as_of),
-            first_at: self.first_at.or(Some(as_of)),
+            first: self.first.or(Some((as_of, told))),
             ..Self::default()
         };
         change
@@ -115,7 +120,7 @@ impl Holding {
         if self.absolute_at.is_none() {
             self.newest = self.newest.max(as_of);
             self.absolute_at = Some(as_of);
-            self.first_at = Some(as_of);
+            self.first = Some((as_of, self.total));
         }
     }
 
@@ -127,7 +132,7 @@ impl Holding {
             if at == absolute_at {
                 self.at_its_edge += delta;
             }
-            return if self.first_at.is_some_and(|first_at| at <= first_at) {
+            return if self.first_at().is_some_and(|first_at| at <= first_at) {
                 Moved::Contained
             } else {
                 Moved::Explained

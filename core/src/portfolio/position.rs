@@ -95,6 +95,38 @@ impl Position {
         }
     }
 
+    /// Takes `change` of the quantity out again, without gain or loss: what was held when nothing else is known
+    /// contained it, and it is about to be booked as the fill that it was. What is held keeps its average entry; where
+    /// nothing is, or the direction turns, `price` is it.
+    pub(super) fn rewind(&mut self, change: E8, price: Price) {
+        if self.is_unpriced || self.qty == E8(0) {
+            self.qty.0 = self.qty.0.saturating_sub(change.0);
+            if !self.is_unpriced {
+                self.cost = Exact::value(self.qty, price);
+            }
+            return;
+        }
+        let held = self.qty.0.unsigned_abs();
+        let is_less = self.qty.0.signum() == change.0.signum();
+        let kept = if is_less {
+            held.saturating_sub(change.0.unsigned_abs())
+        } else {
+            held.saturating_add(change.0.unsigned_abs())
+        };
+        let turned = if is_less {
+            change.0.unsigned_abs().saturating_sub(held)
+        } else {
+            0
+        };
+        if turned == 0 {
+            self.cost = self.cost.share(kept, held);
+            self.qty.0 = self.qty.0.signum() * kept as i64;
+        } else {
+            self.qty.0 = -self.qty.0.signum() * turned as i64;
+            self.cost = Exact::value(self.qty, price);
+        }
+    }
+
     /// Books a fill of `qty` (above zero for a buy) at `price`, with what of base and quote was taken as its fee.
     pub(super) fn fill(&mut self, qty: E8, price: Price, base_fee: E8, quote_fee: E8) -> Made {
         self.price(price);
@@ -246,6 +278,37 @@ pub(super) mod tests {
         let _ = held.fill(E8(-COIN), price(10_000), E8(0), E8(0));
         assert_eq!(held.average_entry(), Some(E8(100 * COIN)));
         assert_eq!(held.realized(), E8(0));
+    }
+
+    #[test]
+    fn what_is_taken_out_leaves_the_average_entry() {
+        let cases = [
+            // Held, taken out; what is left, and its entry.
+            (2 * COIN, COIN, COIN, 100),
+            (2 * COIN, -COIN, 3 * COIN, 100),
+            (2 * COIN, 3 * COIN, -COIN, 70),
+            (-2 * COIN, COIN, -3 * COIN, 100),
+            (-2 * COIN, -3 * COIN, COIN, 70),
+        ];
+        for (before, change, after, entry) in cases {
+            let mut held = position(&[(before, 10_000, 0, 0)]);
+            held.rewind(E8(change), price(7_000));
+            assert_eq!(held.qty(), E8(after));
+            assert_eq!(held.average_entry(), Some(E8(entry * COIN)));
+            assert_eq!(held.realized(), E8(0));
+            let mut gone = position(&[(before, 10_000, 0, 0)]);
+            gone.rewind(E8(before), price(7_000));
+            assert_eq!((gone.qty(), gone.average_entry()), (E8(0), None));
+        }
+        // Nothing was held: it enters at the price of the fill that follows.
+        let mut held = Position::default();
+        held.rewind(E8(COIN), price(7_000));
+        let made = held.fill(E8(COIN), price(7_000), E8(0), E8(0));
+        assert_eq!((held.qty(), made.realized), (E8(0), Exact::ZERO));
+        // What has no price yet gets none.
+        let mut held = Position::held(E8(COIN));
+        held.rewind(E8(3 * COIN), price(7_000));
+        assert_eq!((held.qty(), held.average_entry()), (E8(-2 * COIN), None));
     }
 
     prop_compose! {

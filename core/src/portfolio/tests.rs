@@ -69,7 +69,8 @@ impl Account {
         for (name, amount) in [("BTC", ONE), ("BNB", ONE), ("USDT", 100_000 * ONE)] {
             assert_eq!(account.told(name, amount, 0, 1_000), BalanceChange::First);
         }
-        account.portfolio.start(VenueMillis(1_000));
+        account.portfolio.listed(VenueMillis(1_000));
+        account.portfolio.start(&[]);
         account.mark("BTCUSDT", 5_000_000, 5_000_000);
         account.mark("BNBUSDT", 50_000, 50_000);
         account
@@ -211,7 +212,8 @@ fn what_is_above_the_baseline_is_a_position_from_its_first_mark() {
         Account::build(&[("BTC", "USDT"), ("BTC", "TRY")], "USDT", &baselines).expect("converts");
     assert_eq!(account.told("BTC", 5 * ONE, 0, 10), BalanceChange::First);
     assert_eq!(account.portfolio.equity(), None);
-    account.portfolio.start(VenueMillis(10));
+    account.portfolio.listed(VenueMillis(10));
+    account.portfolio.start(&[]);
     let btc = account.instrument("BTCUSDT");
     assert_eq!(account.portfolio.position(btc).qty(), E8(2 * ONE));
     assert_eq!(account.portfolio.position(btc).average_entry(), None);
@@ -315,7 +317,8 @@ fn what_nothing_can_value_yet_waits_for_its_mark() {
     for name in ["ETH", "BTC", "BNB", "USDT"] {
         assert_eq!(account.told(name, 10 * ONE, 0, 10), BalanceChange::First);
     }
-    account.portfolio.start(VenueMillis(10));
+    account.portfolio.listed(VenueMillis(10));
+    account.portfolio.start(&[]);
     account.mark("ETHBTC", 10, 10);
     let _ = account.fill("ETHBTC", Side::Sell, ONE, 20, (ONE, "BNB"), 20);
     account
@@ -522,7 +525,8 @@ proptest! {
         let names = ["BTCUSDT", "ETHBTC", "BNBUSDT", "ETHUSDT"];
         let assets = ["BTC", "ETH", "BNB", "USDT", "nothing"];
         let mut account = Account::new(&pairs, "USDT");
-        account.portfolio.start(VenueMillis(10));
+        account.portfolio.listed(VenueMillis(10));
+        account.portfolio.start(&[]);
         let (mut at, mut day) = (10u64, 0);
         let mut before = Figures::default();
         for op in ops {
@@ -568,7 +572,8 @@ proptest! {
         for (name, amount) in [("BTC", 1_000 * ONE), ("BNB", 0), ("USDT", 5_000_000 * ONE)] {
             let _ = account.told(name, amount, 0, 10);
         }
-        account.portfolio.start(VenueMillis(10));
+        account.portfolio.listed(VenueMillis(10));
+        account.portfolio.start(&[]);
         account.mark("BTCUSDT", first.0, first.0);
         account.mark("BNBUSDT", first.1, first.1 + 1);
         let begin = account.portfolio.equity().expect("marked");
@@ -593,4 +598,97 @@ proptest! {
             prop_assert!((gained - made).abs() <= 3, "{gained} against {made}");
         }
     }
+}
+
+fn missed(account: &Account, name: &str, side: Side, qty: i64, ticks: i64, at: u64) -> Missed {
+    Missed {
+        instrument: account.instrument(name),
+        side,
+        fill: Fill {
+            trade_id: at,
+            price: Ticks(ticks),
+            qty: Lots(qty),
+            fee: E8(0),
+            fee_asset: None,
+            is_maker: false,
+            at: VenueMillis(at),
+        },
+    }
+}
+
+/// Two instruments of one base, 3 BTC as of 1,000 above a baseline of 1.
+fn restarted() -> Account {
+    let pairs = [("BTC", "USDT"), ("BTC", "EUR"), ("EUR", "USDT")];
+    let mut account = Account::build(&pairs, "USDT", &[("BTC", ONE)]).expect("all convert");
+    for (name, amount) in [("BTC", 3 * ONE), ("EUR", 0), ("USDT", 100_000 * ONE)] {
+        assert_eq!(account.told(name, amount, 0, 1_000), BalanceChange::First);
+    }
+    account.portfolio.listed(VenueMillis(1_000));
+    account
+}
+
+#[test]
+fn missed_fills_are_taken_out_of_what_was_there_and_booked() {
+    let mut account = restarted();
+    let list = [
+        missed(&account, "BTCUSDT", Side::Buy, 2 * ONE, 5_000_000, 900),
+        missed(&account, "BTCUSDT", Side::Sell, ONE, 5_100_000, 950),
+        missed(&account, "BTCEUR", Side::Buy, ONE / 2, 4_000_000, 990),
+        // After the balances, told before the start.
+        missed(&account, "BTCUSDT", Side::Sell, ONE / 4, 5_200_000, 1_001),
+    ];
+    let [.., later] = &list;
+    account
+        .portfolio
+        .moved_by(later.instrument, later.side, &later.fill);
+    account.portfolio.start(&list);
+    account.portfolio.assert_invariants();
+    let position = |name: &str| *account.portfolio.position(account.instrument(name));
+    // Half a bitcoin was there before all of them, at the price of the first: 0.5 + 2 - 1 - 0.25.
+    let first = position("BTCUSDT");
+    assert_eq!(first.qty(), E8(ONE + ONE / 4));
+    assert_eq!(first.average_entry(), Some(E8(50_000 * ONE)));
+    assert_eq!(first.realized(), E8(1_000 * ONE + 500 * ONE));
+    assert_eq!(position("BTCEUR").qty(), E8(ONE / 2));
+    assert_eq!(account.total("BTC"), 3 * ONE - ONE / 4);
+    let both = first.qty().0 + position("BTCEUR").qty().0;
+    assert_eq!(both, account.total("BTC") - ONE);
+}
+
+#[test]
+fn a_contained_fill_found_late_changes_no_quantity() {
+    let mut account = restarted();
+    account.portfolio.start(&[]);
+    account.mark("BTCUSDT", 5_000_000, 5_000_000);
+    let sold = missed(&account, "BTCUSDT", Side::Sell, ONE, 5_300_000, 800);
+    let (instrument, side) = (sold.instrument, sold.side);
+    assert_eq!(
+        account.portfolio.fill(instrument, side, &sold.fill),
+        Booked::Contained
+    );
+    account.portfolio.late(instrument, side, &sold.fill);
+    account.portfolio.assert_invariants();
+    let position = account.portfolio.position(instrument);
+    assert_eq!(position.qty(), E8(2 * ONE));
+    assert_eq!(position.average_entry(), Some(E8(50_000 * ONE)));
+    // Three were held at 50,000, and one of them went at 53,000.
+    assert_eq!(position.realized(), E8(3_000 * ONE));
+    assert_eq!(account.total("BTC"), 3 * ONE);
+}
+
+#[test]
+fn amounts_told_between_balances_and_start_are_no_part_of_what_was_there() {
+    let mut account = restarted();
+    let bought = missed(&account, "BTCUSDT", Side::Buy, ONE, 5_000_000, 1_005);
+    account
+        .portfolio
+        .moved_by(bought.instrument, bought.side, &bought.fill);
+    assert_eq!(
+        account.told("BTC", 4 * ONE, 0, 1_005),
+        BalanceChange::Agreed
+    );
+    account.portfolio.start(&[bought]);
+    let position = account.portfolio.position(bought.instrument);
+    assert_eq!(position.qty(), E8(3 * ONE));
+    assert_eq!(account.total("BTC"), 4 * ONE);
 }

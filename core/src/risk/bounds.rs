@@ -5,7 +5,7 @@
 
 use super::{GlobalLimits, InstrumentLimits};
 use crate::instrument::InstrumentIndex;
-use crate::limits::ORDERS_PER_SECOND_MAX;
+use crate::limits::{ORDERS_OPEN_MAX, ORDERS_PER_SECOND_MAX};
 use crate::units::Nanos;
 
 /// Why limits were not taken.
@@ -30,6 +30,9 @@ pub enum LimitsError {
 
 /// Longest age and largest clock offset that a limit may name, one hour.
 const AGE_MAX: Nanos = Nanos::from_secs(3_600);
+
+/// What the table of orders holds.
+const OPEN_ORDERS_MAX: u32 = ORDERS_OPEN_MAX as u32;
 
 fn check(
     field: &'static str,
@@ -66,7 +69,7 @@ impl InstrumentLimits {
             i64::MAX,
         )?;
         check("position_max", self.position_max.map(|e8| e8.0), i64::MAX)?;
-        check("open_orders_max", self.open_orders_max, u32::MAX)?;
+        check("open_orders_max", self.open_orders_max, OPEN_ORDERS_MAX)?;
         check("price_collar_bps", self.price_collar_bps, 10_000)
     }
 
@@ -83,14 +86,14 @@ impl InstrumentLimits {
 impl GlobalLimits {
     /// Checks each limit against its range: everything that is set is positive; leverage is at most
     /// 100,000 %, concentration 100 %, drawdown 10,000 basis points, orders a second
-    /// [`ORDERS_PER_SECOND_MAX`], age and clock offset an hour.
+    /// [`ORDERS_PER_SECOND_MAX`], open orders [`ORDERS_OPEN_MAX`], age and clock offset an hour.
     ///
     /// # Errors
     /// The first limit that is outside.
     pub fn validate(&self) -> Result<(), LimitsError> {
         let orders_per_second = ORDERS_PER_SECOND_MAX as i64;
         let age = |limit: Option<Nanos>| limit.map(|nanos| nanos.0);
-        check("open_orders_max", self.open_orders_max, u32::MAX)?;
+        check("open_orders_max", self.open_orders_max, OPEN_ORDERS_MAX)?;
         check(
             "orders_per_second_max",
             self.orders_per_second_max,

@@ -628,6 +628,11 @@ fn limits_have_ranges() {
     };
     let bad = [
         (global(|l| l.open_orders_max = Some(0)), "open_orders_max"),
+        (global(|l| l.open_orders_max = Some(257)), "open_orders_max"),
+        (
+            instrument(|l| l.open_orders_max = Some(257)),
+            "open_orders_max",
+        ),
         (
             global(|l| l.orders_per_second_max = Some(0)),
             "orders_per_second_max",

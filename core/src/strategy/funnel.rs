@@ -156,8 +156,10 @@ impl Funnel {
         self.stages[Stage::Looks.index()] += 1;
         self.stages[Stage::Signals.index()] += u64::from(actions.signals());
         self.stages[Stage::Overflowed.index()] += u64::from(actions.overflowed());
-        for reason in Suppression::ALL {
-            self.suppressed[reason.index()] += u64::from(actions.suppressed(reason));
+        if actions.signals() as usize > actions.as_slice().len() {
+            for reason in Suppression::ALL {
+                self.suppressed[reason.index()] += u64::from(actions.suppressed(reason));
+            }
         }
         for action in actions.as_slice() {
             self.wishes[action.wish().index()] += 1;

@@ -6,13 +6,16 @@
 //! not `Live`: [`BookGauges::touch`] is `None` then.
 
 mod account;
+mod depth;
 mod position;
 mod utilization;
 
 pub use account::AccountGauges;
+pub use depth::DepthGauges;
 pub use position::{Marked, PositionGauges};
 pub use utilization::LimitGauges;
 
+use crate::book::{Book, Side};
 use crate::event::LinkRole;
 use crate::instrument::InstrumentIndex;
 use crate::risk::Utilization;
@@ -21,6 +24,7 @@ use crate::telemetry::seqlock::{SeqlockReader, SeqlockWriter, seqlock};
 use crate::units::{Lots, Nanos, Ticks};
 use account::ACCOUNT_WORDS;
 use crossbeam_utils::CachePadded;
+use depth::DEPTH_WORDS;
 use position::POSITION_WORDS;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
@@ -69,6 +73,14 @@ labelled! {
         RealizedTotal = "realized_total",
         /// Unrealised profit and loss of all positions, account currency, 1e-8 units.
         UnrealizedTotal = "unrealized_total",
+        /// 1 while the records ring is above its mark and new orders are refused.
+        TelemetryBacklog = "telemetry_backlog",
+        /// Request weight that one minute of the venue allows.
+        WeightLimit = "weight_limit",
+        /// Orders that the venue's shortest window, ten seconds, allows; [`NOT_MEASURED`] without one.
+        OrdersLimit = "orders_limit",
+        /// Orders that the venue's longest window, a day, allows; [`NOT_MEASURED`] without one.
+        OrdersDayLimit = "orders_day_limit",
         /// Request weight that may still be spent in this minute of the venue.
         WeightHeadroom = "weight_headroom",
         /// Orders that may still be placed in these ten seconds of the venue.
@@ -260,6 +272,7 @@ pub struct GaugeWriter {
     books: Box<[SeqlockWriter<BOOK_WORDS>]>,
     positions: Box<[SeqlockWriter<POSITION_WORDS>]>,
     limits: Box<[SeqlockWriter<LIMIT_WORDS>]>,
+    depths: Box<[SeqlockWriter<DEPTH_WORDS>]>,
     account: SeqlockWriter<ACCOUNT_WORDS>,
 }
 
@@ -270,6 +283,7 @@ pub struct GaugeReader {
     books: Arc<[SeqlockReader<BOOK_WORDS>]>,
     positions: Arc<[SeqlockReader<POSITION_WORDS>]>,
     limits: Arc<[SeqlockReader<LIMIT_WORDS>]>,
+    depths: Arc<[SeqlockReader<DEPTH_WORDS>]>,
     account: SeqlockReader<ACCOUNT_WORDS>,
 }
 
@@ -297,6 +311,10 @@ pub fn gauges(instrument_count: usize) -> (GaugeWriter, GaugeReader) {
             | Gauge::ExposureShort
             | Gauge::RealizedTotal
             | Gauge::UnrealizedTotal
+            | Gauge::TelemetryBacklog
+            | Gauge::WeightLimit
+            | Gauge::OrdersLimit
+            | Gauge::OrdersDayLimit
             | Gauge::WeightHeadroom
             | Gauge::OrdersHeadroom
             | Gauge::OrdersDayHeadroom
@@ -313,6 +331,8 @@ pub fn gauges(instrument_count: usize) -> (GaugeWriter, GaugeReader) {
     let unused = LimitGauges::unknown().to_words();
     let (limit_writers, limit_readers): (Vec<_>, Vec<_>) =
         (0..instrument_count).map(|_| seqlock(unused)).unzip();
+    let (depth_writers, depth_readers): (Vec<_>, Vec<_>) =
+        (0..instrument_count).map(|_| seqlock(depth::NEVER)).unzip();
     let (account_writer, account_reader) = seqlock(AccountGauges::default().to_words());
     let reader = GaugeReader {
         shared: Arc::clone(&shared),
@@ -320,12 +340,14 @@ pub fn gauges(instrument_count: usize) -> (GaugeWriter, GaugeReader) {
         books: readers.into(),
         positions: position_readers.into(),
         limits: limit_readers.into(),
+        depths: depth_readers.into(),
     };
     let writer = GaugeWriter {
         shared,
         books: writers.into(),
         positions: position_writers.into(),
         limits: limit_writers.into(),
+        depths: depth_writers.into(),
         account: account_writer,
     };
     (writer, reader)
@@ -360,6 +382,20 @@ impl GaugeWriter {
     #[inline]
     pub fn position(&mut self, instrument: InstrumentIndex, position: PositionGauges) {
         self.positions[instrument.as_usize()].write(&position.to_words());
+    }
+
+    /// Shows the best levels of a live book, with the venue's id of its last update; `None` for one that is not live.
+    pub fn depth(&mut self, instrument: InstrumentIndex, at: Nanos, book: Option<(&Book, u64)>) {
+        let words = match book {
+            Some((book, last_update_id)) => depth::to_words(
+                at,
+                last_update_id,
+                book.levels(Side::Bid),
+                book.levels(Side::Ask),
+            ),
+            None => depth::not_live(at),
+        };
+        self.depths[instrument.as_usize()].write(&words);
     }
 
     /// Publishes what must be known of the account after a restart.
@@ -404,6 +440,13 @@ impl GaugeReader {
     pub fn position(&self, instrument: InstrumentIndex) -> Option<PositionGauges> {
         let words = self.positions[instrument.as_usize()].read()?;
         Some(PositionGauges::from_words(&words))
+    }
+
+    /// The best levels of a book as they were shown last; `None` when the core stands still in the middle of
+    /// showing them.
+    pub fn depth(&self, instrument: InstrumentIndex) -> Option<DepthGauges> {
+        let words = self.depths[instrument.as_usize()].read()?;
+        Some(DepthGauges::from_words(&words))
     }
 
     /// What must be known of the account after a restart; `None` when the core stands still in the middle of

@@ -1,11 +1,15 @@
 //! Orders placed, cancelled, replaced and made smaller by commands, and every way in which the venue answers.
 
+use veloz_core::book::Side as BookSide;
 use veloz_core::event::{Command, OrderRef};
+use veloz_core::instrument::InstrumentIndex;
+use veloz_core::limits::SHOWN_LEVELS_MAX;
 use veloz_core::order::{ClientId, DoneReason, OrderId, OrderState, Side};
 use veloz_core::risk::{Rejection, TradingState};
 use veloz_core::strategy::Stage;
+use veloz_core::telemetry::gauges::DepthGauges;
 use veloz_core::telemetry::records::{CommandResult, HaltCause, OrderRequest, RecordBody};
-use veloz_core::units::{Lots, Ticks};
+use veloz_core::units::{Level, Lots, Ticks};
 
 use crate::desk::{BTC, Desk, Held, Setup, WHOLE, limit, lots, ticks};
 
@@ -473,4 +477,154 @@ fn all_orders_go_at_once_and_orders_go_by_the_clients_id() {
         assert_eq!(desk.state(id), done(DoneReason::Cancelled));
     }
     desk.expect_quiet();
+}
+
+/// The venue's time after which it takes requests again, as it names it.
+fn too_many(code: i32, retry_at: u64) -> String {
+    format!(
+        r#"{{"code":{code},"msg":"Too much request weight used.","data":{{"serverTime":1,"retryAfter":{retry_at}}}}}"#
+    )
+}
+
+#[test]
+fn a_cancel_that_the_venue_has_no_time_for_goes_again_when_it_has() {
+    for (status, code) in [(429, -1003), (429, -1015), (400, -1003)] {
+        let mut desk = ready();
+        let (id, held) = desk.rest(Side::Buy, 9_990, WHOLE);
+        desk.cancel(id);
+        let asked = desk.take("order.cancel");
+        let retry_at = desk.unix_ms() + 3_000;
+        desk.refuse(&asked, status, &too_many(code, retry_at));
+        // Nothing is under way, and nothing is pretended.
+        assert_eq!(desk.state(id), OrderState::Live);
+        assert!(was_refused(&desk, id, OrderRequest::Cancel, code));
+        if code == -1015 {
+            // Of orders there may be too many, of cancels not: no such answer is known.
+            desk.advance(10_000);
+            desk.expect_quiet();
+            continue;
+        }
+        desk.advance(2_900);
+        desk.expect_quiet();
+        // The time that it named, and the guard of our clock.
+        desk.advance(2_300);
+        let asked = desk.take("order.cancel");
+        assert_eq!(desk.state(id), OrderState::CancelSent);
+        desk.answer(&asked, &held.cancelled(desk.unix_ms()));
+        assert_eq!(desk.state(id), done(DoneReason::Cancelled));
+        desk.advance(5_000);
+        desk.expect_quiet();
+    }
+}
+
+#[test]
+fn a_cancel_that_a_ban_met_goes_on_the_next_link() {
+    let mut desk = ready();
+    let (id, held) = desk.rest(Side::Buy, 9_990, WHOLE);
+    desk.cancel(id);
+    let asked = desk.take("order.cancel");
+    let retry_at = desk.unix_ms() + 60_000;
+    desk.refuse(&asked, 418, &too_many(-1003, retry_at));
+    assert_eq!(desk.state(id), OrderState::Live);
+    desk.advance(59_000);
+    desk.expect_quiet();
+    desk.advance_to_log_on();
+    let rows = format!("[{}]", held.status("NEW", desk.unix_ms()));
+    desk.introduce(&rows);
+    desk.advance(10);
+    let asked = desk.take("order.cancel");
+    desk.answer(&asked, &held.cancelled(desk.unix_ms()));
+    assert_eq!(desk.state(id), done(DoneReason::Cancelled));
+}
+
+#[test]
+fn a_cancel_at_a_wrong_time_goes_again_when_the_clock_was_asked() {
+    let mut desk = ready();
+    let (id, held) = desk.rest(Side::Buy, 9_990, WHOLE);
+    desk.cancel(id);
+    let asked = desk.take("order.cancel");
+    let times = desk.times_asked;
+    desk.refuse(&asked, 400, CLOCK);
+    assert_eq!(desk.state(id), OrderState::Live);
+    desk.expect_quiet();
+    desk.advance(1);
+    assert_eq!(desk.times_asked, times + 1);
+    let asked = desk.take("order.cancel");
+    desk.answer(&asked, &held.cancelled(desk.unix_ms()));
+    assert_eq!(desk.state(id), done(DoneReason::Cancelled));
+}
+
+#[test]
+fn a_cancel_is_sent_again_a_few_times_only() {
+    let mut desk = ready();
+    let (id, held) = desk.rest(Side::Buy, 9_990, WHOLE);
+    desk.cancel(id);
+    for _ in 0..=veloz_core::limits::CANCEL_TRIES_MAX {
+        let asked = desk.take("order.cancel");
+        desk.refuse(&asked, 400, CLOCK);
+        desk.advance(10);
+    }
+    desk.advance(60_000);
+    desk.expect_quiet();
+    assert_eq!(desk.state(id), OrderState::Live);
+    // Whoever asks anew is heard.
+    assert_eq!(desk.cancel(id).0, CommandResult::Done);
+    let asked = desk.take("order.cancel");
+    desk.answer(&asked, &held.cancelled(desk.unix_ms()));
+    assert_eq!(desk.state(id), done(DoneReason::Cancelled));
+}
+
+#[test]
+fn an_order_that_ends_meanwhile_is_not_cancelled_again() {
+    let mut desk = ready();
+    let (id, mut held) = desk.rest(Side::Buy, 9_990, WHOLE);
+    desk.cancel(id);
+    let asked = desk.take("order.cancel");
+    let retry_at = desk.unix_ms() + 3_000;
+    desk.refuse(&asked, 429, &too_many(-1003, retry_at));
+    desk.fill(&mut held, 1, WHOLE);
+    assert_eq!(desk.state(id), done(DoneReason::Filled));
+    desk.advance(10_000);
+    desk.expect_quiet();
+}
+
+#[test]
+fn a_book_is_shown_to_who_asks_at_most_every_tenth_of_a_second() {
+    let mut desk = ready();
+    let shown = |desk: &Desk| desk.reader.gauges.depth(BTC).expect("the core turns");
+    let show = |desk: &mut Desk, instrument| {
+        desk.command(|token| Command::ShowBook { token, instrument });
+    };
+    assert_eq!(shown(&desk), DepthGauges::default(), "nobody asked");
+    show(&mut desk, BTC);
+    let first = shown(&desk);
+    let book = desk.engine.book(BTC).expect("live");
+    let levels = |side| -> Vec<Level> { book.levels(side).take(SHOWN_LEVELS_MAX).collect() };
+    assert!(first.is_live && !first.bids.is_empty());
+    assert_eq!(first.bids, levels(BookSide::Bid));
+    assert_eq!(first.asks, levels(BookSide::Ask));
+    assert_eq!(first.last_update_id, desk.engine.book_state(BTC).1);
+    show(&mut desk, BTC);
+    assert_eq!(shown(&desk), first, "too soon");
+    desk.advance(100);
+    show(&mut desk, BTC);
+    let second = shown(&desk);
+    assert!(second.at > first.at);
+    desk.break_book();
+    desk.advance(100);
+    if desk.engine.book(BTC).is_none() {
+        show(&mut desk, BTC);
+        assert!(
+            !shown(&desk).is_live,
+            "a book that is not live has no levels"
+        );
+    }
+    show(&mut desk, InstrumentIndex(999));
+    assert!(desk.recorded(|record| matches!(
+        record,
+        RecordBody::CommandDone {
+            result: CommandResult::InvalidValue,
+            ..
+        }
+    )));
 }

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use serde_json::Value;
-use veloz_core::config::{EngineConfig, TradingConfig};
+use veloz_core::config::{EngineConfig, KnownTrades, TradingConfig};
 use veloz_core::engine::{Account, Engine, NoStopwatch};
 use veloz_core::event::{Command, Event, LinkDown, LinkId, LinkRole, OrderRef, PayloadBuf, Token};
 use veloz_core::instrument::{
@@ -251,6 +251,10 @@ pub(crate) struct Setup {
     pub(crate) sizes: Sizes,
     pub(crate) order_limit: u32,
     pub(crate) kill_switch: bool,
+    /// The key signs each request instead of logging on.
+    pub(crate) hmac: bool,
+    pub(crate) baselines: Vec<(Symbol, E8)>,
+    pub(crate) trades_known: Vec<KnownTrades>,
     /// Called with `true` before and `false` after each event.
     pub(crate) measure: fn(bool),
 }
@@ -265,6 +269,9 @@ impl Default for Setup {
             sizes: Sizes::default(),
             order_limit: 100,
             kill_switch: false,
+            hmac: false,
+            baselines: Vec::new(),
+            trades_known: Vec::new(),
             measure: |_| {},
         }
     }
@@ -349,7 +356,8 @@ impl Desk {
                 run: setup.run,
                 recv_window_ms: 5_000,
                 account_currency: Symbol::new("USDT").expect("short"),
-                baselines: Vec::new(),
+                baselines: setup.baselines.clone(),
+                trades_known: setup.trades_known.clone(),
                 global_limits: setup.global,
                 instrument_limits: vec![setup.limits; instruments.count()],
                 orders: OmsConfig {
@@ -371,7 +379,11 @@ impl Desk {
             },
             credentials: Credentials {
                 api_key: ApiKey::new("key").expect("legal"),
-                signer: Signer::from_pem(PEM.as_bytes()).expect("a key"),
+                signer: if setup.hmac {
+                    Signer::hmac(b"secret").expect("a key")
+                } else {
+                    Signer::from_pem(PEM.as_bytes()).expect("a key")
+                },
             },
             strategy: Scripted(Rc::clone(&script)),
         };
@@ -438,7 +450,7 @@ impl Desk {
         self.reconcile(open_orders);
     }
 
-    /// Answers a round of reconciliation.
+    /// Answers a round of reconciliation; nothing was missed.
     pub(crate) fn reconcile(&mut self, open_orders: &str) {
         self.advance(1);
         let ask = self.take("openOrders.status");
@@ -448,6 +460,11 @@ impl Desk {
         let account = self.account();
         self.answer(&ask, &account);
         self.advance(1);
+        while self.asked.iter().any(|asked| asked.method == "myTrades") {
+            let ask = self.take("myTrades");
+            self.answer(&ask, "[]");
+            self.advance(1);
+        }
     }
 
     /// What `account.status` answers.

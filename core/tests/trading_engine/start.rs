@@ -47,6 +47,15 @@ fn each_step_follows_the_answer_to_the_one_before() {
     let account = desk.account();
     desk.answer(&ask, &account);
     desk.advance(1);
+    for symbol in ["BTCUSDT", "ETHUSDT"] {
+        let ask = desk.take("myTrades");
+        desk.expect_quiet();
+        assert_eq!(ask.text("symbol"), symbol);
+        desk.expect_phase(TradingPhase::Reconciling);
+        refused(&mut desk);
+        desk.answer(&ask, "[]");
+        desk.advance(1);
+    }
     desk.expect_phase(TradingPhase::Ready);
 
     let phases = desk.records.iter().filter_map(|record| match record {

@@ -1,11 +1,11 @@
 //! The end: orders are taken back, waited for, and what is left is told.
 
-use veloz_core::event::{Command, Event, LinkDown};
+use veloz_core::event::{Command, Event, LinkDown, LinkRole};
 use veloz_core::order::{DoneReason, OrderState, Side};
 use veloz_core::risk::Rejection;
 use veloz_core::telemetry::records::{EngineState, RecordBody, TradingPhase};
 
-use crate::desk::{Desk, Held, Setup, WHOLE, limit};
+use crate::desk::{Desk, Held, Setup, WHOLE, limit, logged_on};
 
 fn stop(desk: &mut Desk) {
     desk.handle(Event::Command(Command::Stop));
@@ -89,4 +89,60 @@ fn a_shutdown_is_the_last_thing() {
         desk.records.last(),
         Some(RecordBody::Shutdown { links_closed: 3 })
     ));
+}
+
+/// Whatever an earlier run left is ours to take back, also for a run that never traded.
+#[test]
+fn a_stop_before_the_first_list_waits_for_it_and_takes_back_what_it_shows() {
+    let mut desk = Desk::new(&Setup::default());
+    desk.begin();
+    stop(&mut desk);
+    desk.advance(100);
+    desk.expect_phase(TradingPhase::Stopping);
+    assert!(!desk.engine.has_listed_orders());
+    let ask = desk.take("session.logon");
+    desk.answer(&ask, &logged_on());
+    let ask = desk.take("userDataStream.subscribe");
+    desk.answer(&ask, r#"{"subscriptionId":0}"#);
+    desk.advance(1);
+    desk.expect_phase(TradingPhase::Stopping);
+    let ours = Held {
+        symbol: "BTCUSDT".to_owned(),
+        client_id: "vz-mm1_6_3k".to_owned(),
+        venue_id: 41,
+        side: "SELL".to_owned(),
+        price: "120.00000000".to_owned(),
+        qty: WHOLE,
+        executed: 0,
+    };
+    let ask = desk.take("openOrders.status");
+    let rows = format!("[{}]", ours.status("NEW", desk.unix_ms()));
+    desk.answer(&ask, &rows);
+    desk.advance(1);
+    desk.expect_phase(TradingPhase::Stopping);
+    let asked = desk.take("order.cancel");
+    assert_eq!(asked.params["orderId"], 41);
+    desk.answer(&asked, &ours.cancelled(desk.unix_ms()));
+    desk.advance(1);
+    desk.expect_phase(TradingPhase::Stopped);
+    assert!(desk.engine.has_listed_orders());
+}
+
+#[test]
+fn a_stop_without_a_link_never_claims_that_nothing_is_open() {
+    let mut desk = Desk::new(&Setup::default());
+    desk.begin();
+    stop(&mut desk);
+    desk.take("session.logon");
+    let link = desk.link(LinkRole::Orders);
+    desk.handle(Event::LinkDown {
+        link,
+        cause: LinkDown::Closed,
+    });
+    desk.advance(2_000);
+    desk.expect_phase(TradingPhase::Stopping);
+    assert!(!desk.engine.has_listed_orders());
+    desk.handle(Event::Command(Command::Shutdown));
+    assert_eq!(desk.engine.state(), EngineState::Stopped);
+    desk.expect_phase(TradingPhase::Stopping);
 }

@@ -171,6 +171,7 @@ impl RecordLog {
             }
             RecordBody::OrderAdmitted { .. }
             | RecordBody::OrderAlias { .. }
+            | RecordBody::OrderAdopted { .. }
             | RecordBody::OrderState { .. }
             | RecordBody::Fill { .. }
             | RecordBody::OrderRejected { .. }
@@ -180,6 +181,7 @@ impl RecordLog {
             | RecordBody::Position { .. }
             | RecordBody::Balance { .. }
             | RecordBody::Baseline { .. }
+            | RecordBody::TradesKnown { .. }
             | RecordBody::TradingPhase { .. }
             | RecordBody::TradingState { .. }
             | RecordBody::KillSwitch { .. }

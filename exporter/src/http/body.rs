@@ -1,10 +1,11 @@
 //! Bodies of requests, read strictly.
 //!
-//! Owns: [`read_json`], [`Fields`], [`Json`]. Does not: know what any route expects. Invariants: an
+//! Owns: [`read_json`], [`read_fields`], [`Fields`], [`Json`]. Does not: know what any route expects. Invariants: an
 //! object names each field once, on every level; nothing nests deeper than [`DEPTH_MAX`]; a number stays
 //! the text it came as, so that nobody rounds it; what a client sent appears in no error.
 
 use super::problem::{Code, Problem};
+use super::query::Query;
 use axum::body::Bytes;
 use axum::extract::Request;
 use axum::http::HeaderMap;
@@ -59,8 +60,46 @@ pub async fn read_json(request: Request) -> Result<Fields, Problem> {
     Fields::parse(&read(request).await?)
 }
 
+/// The fields of a body that is a JSON object or a form; those of a form are texts, each standing once.
+///
+/// # Errors
+/// As [`read_json`], and `bad_params` for a form that is none.
+pub async fn read_fields(request: Request) -> Result<Fields, Problem> {
+    let parse = if is_json(request.headers()) {
+        Fields::parse
+    } else if is_form(request.headers()) {
+        Fields::parse_form
+    } else {
+        return Err(Problem::new(
+            Code::UnsupportedMediaType,
+            "a body of the type application/json or application/x-www-form-urlencoded is expected",
+        ));
+    };
+    parse(&read(request).await?)
+}
+
+/// The same, and no field where there is no body.
+///
+/// # Errors
+/// As [`read_fields`].
+pub async fn read_optional_fields(request: Request) -> Result<Fields, Problem> {
+    if request.headers().contains_key(CONTENT_TYPE) {
+        return read_fields(request).await;
+    }
+    if read(request).await?.is_empty() {
+        return Ok(Fields::default());
+    }
+    Err(Problem::new(
+        Code::UnsupportedMediaType,
+        "a body without a type is not read",
+    ))
+}
+
 /// All bytes of a body.
-async fn read(request: Request) -> Result<Bytes, Problem> {
+///
+/// # Errors
+/// `body_too_large`, `request_timeout` or `bad_params`.
+pub(crate) async fn read(request: Request) -> Result<Bytes, Problem> {
     let collected = tokio::time::timeout(BODY_TIME_MAX, request.into_body().collect());
     match collected.await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
@@ -87,6 +126,15 @@ fn is_too_large(error: &(dyn Error + 'static)) -> bool {
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
+    is_of(headers, "application/json")
+}
+
+fn is_form(headers: &HeaderMap) -> bool {
+    is_of(headers, "application/x-www-form-urlencoded")
+}
+
+/// Whether a body says that it is of this type, in UTF-8 and not packed.
+fn is_of(headers: &HeaderMap, expected: &str) -> bool {
     let mut kinds = headers.get_all(CONTENT_TYPE).iter();
     let (Some(kind), None) = (kinds.next(), kinds.next()) else {
         return false;
@@ -94,7 +142,7 @@ fn is_json(headers: &HeaderMap) -> bool {
     let kind = kind.to_str().unwrap_or_default();
     let (media, parameters) = kind.split_once(';').unwrap_or((kind, ""));
     let charset = parameters.trim().to_ascii_lowercase();
-    media.trim().eq_ignore_ascii_case("application/json")
+    media.trim().eq_ignore_ascii_case(expected)
         && matches!(charset.as_str(), "" | "charset=utf-8" | "charset=\"utf-8\"")
         && !headers.contains_key(CONTENT_ENCODING)
 }
@@ -126,6 +174,60 @@ impl Fields {
             Json::Null | Json::Bool(_) | Json::Number(_) | Json::Text(_) | Json::List(_) => {
                 Err(Problem::new(Code::BadJson, "an object is expected"))
             }
+        }
+    }
+
+    /// Reads `name=value&...`.
+    ///
+    /// # Errors
+    /// `bad_params`.
+    pub fn parse_form(text: &[u8]) -> Result<Self, Problem> {
+        let text = std::str::from_utf8(text)
+            .map_err(|_| Problem::new(Code::BadParams, "the form is no UTF-8"))?;
+        let pairs = Query::parse(Some(text))?.into_pairs();
+        if pairs.len() > FIELDS_MAX {
+            return Err(Problem::new(Code::BadParams, "too many fields"));
+        }
+        let texts = pairs
+            .into_iter()
+            .map(|(name, value)| (name, Json::Text(value)));
+        Ok(Self(texts.collect()))
+    }
+
+    /// Refuses fields that a route does not read: a word that is misspelled must not be overlooked.
+    ///
+    /// # Errors
+    /// `bad_params` says which fields there are.
+    pub fn only(&self, known: &[&str]) -> Result<(), Problem> {
+        if self
+            .0
+            .iter()
+            .all(|(name, _)| known.contains(&name.as_str()))
+        {
+            return Ok(());
+        }
+        let known = known.join(", ");
+        Err(Problem::new(
+            Code::BadParams,
+            format!("there is a field that is none of {known}"),
+        ))
+    }
+
+    /// All fields in the order in which they were sent.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Json)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value))
+    }
+
+    /// A yes or a no that must be there.
+    ///
+    /// # Errors
+    /// `bad_params` names the field.
+    pub fn truth(&self, name: &'static str) -> Result<bool, Problem> {
+        match self.get(name) {
+            Some(Json::Bool(truth)) => Ok(*truth),
+            Some(Json::Text(text)) if text == "true" => Ok(true),
+            Some(Json::Text(text)) if text == "false" => Ok(false),
+            _ => Err(expected(name, "true or false")),
         }
     }
 
@@ -407,6 +509,38 @@ mod tests {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         assert!(!is_json(&headers), "nothing here unpacks it");
+    }
+
+    #[test]
+    fn a_form_is_read_as_strictly_as_json() {
+        let form = Fields::parse_form(b"side=BUY&qty=1e-05&symbol=BTC%0AUSDT").expect("a form");
+        assert_eq!(form.text("side"), Ok("BUY"));
+        assert_eq!(form.optional_number("qty"), Ok(Some("1e-05")));
+        assert_eq!(form.text("symbol"), Ok("BTC\nUSDT"));
+        let many: Vec<String> = (0..257).map(|number| format!("f{number}=0")).collect();
+        for bad in [
+            &b"a=1&a=2"[..],
+            b"a=%f",
+            b"a=\xff",
+            many.join("&").as_bytes(),
+        ] {
+            assert_eq!(
+                Fields::parse_form(bad).map_err(|problem| problem.code()),
+                Err(Code::BadParams)
+            );
+        }
+        assert_eq!(form.only(&["side", "qty", "symbol", "price"]), Ok(()));
+        assert!(form.only(&["side", "qty"]).is_err());
+    }
+
+    #[test]
+    fn a_yes_is_a_yes_however_it_is_sent() {
+        let fields = Fields::parse(br#"{"a":true,"b":"false","c":1,"d":"yes"}"#).expect("JSON");
+        assert_eq!(fields.truth("a"), Ok(true));
+        assert_eq!(fields.truth("b"), Ok(false));
+        for bad in ["c", "d", "e"] {
+            assert!(fields.truth(bad).is_err(), "{bad}");
+        }
     }
 
     proptest! {

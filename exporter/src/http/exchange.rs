@@ -43,7 +43,7 @@ pub struct Caller {
 
 impl Caller {
     /// An audit entry about something that this caller did, or tried; the program's name goes with it.
-    pub(super) fn entry(
+    pub(crate) fn entry(
         &self,
         log_type: LogType,
         action: &'static str,
@@ -65,7 +65,7 @@ impl Caller {
 
 /// Marks an answer that holds a secret. It is not compressed, because its length would tell about it.
 #[derive(Clone, Copy)]
-pub(super) struct Sensitive;
+pub(crate) struct Sensitive;
 
 /// Characters of an id that a client made up.
 const ID_CHARS_MAX: usize = 128;

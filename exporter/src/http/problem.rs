@@ -71,6 +71,26 @@ labelled! {
         StorageUnavailable = "storage_unavailable",
         /// The audit log cannot be written or read.
         AuditUnavailable = "audit_unavailable",
+        /// Risk refused the order.
+        OrderRejected = "order_rejected",
+        /// The client's id of an order was used.
+        DuplicateClientOrderId = "duplicate_client_order_id",
+        /// The venue refused.
+        BinanceError = "binance_error",
+        /// No account is configured.
+        BinanceNotConfigured = "binance_not_configured",
+        /// Orders cannot go out now: the order link is down, or the account is not reconciled.
+        ExecutionUnavailable = "execution_unavailable",
+        /// The order is over, or a change of it is under way.
+        NotOpen = "not_open",
+        /// The API takes no writes now.
+        ReadOnly = "read_only",
+        /// The engine takes no command now.
+        EngineBusy = "engine_busy",
+        /// The key stands for another request.
+        IdempotencyMismatch = "idempotency_mismatch",
+        /// No further key can be remembered.
+        IdempotencyFull = "idempotency_full",
     }
 }
 
@@ -88,7 +108,15 @@ impl Code {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
-            Self::Conflict | Self::AuthNotConfigured | Self::NotInitialized => StatusCode::CONFLICT,
+            Self::Conflict
+            | Self::AuthNotConfigured
+            | Self::NotInitialized
+            | Self::DuplicateClientOrderId
+            | Self::ExecutionUnavailable
+            | Self::NotOpen
+            | Self::ReadOnly => StatusCode::CONFLICT,
+            Self::BinanceError | Self::BinanceNotConfigured => StatusCode::BAD_REQUEST,
+            Self::OrderRejected | Self::IdempotencyMismatch => StatusCode::UNPROCESSABLE_ENTITY,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UriTooLong => StatusCode::URI_TOO_LONG,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -99,7 +127,9 @@ impl Code {
             Self::TimedOut
             | Self::TooManyStreams
             | Self::StorageUnavailable
-            | Self::AuditUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+            | Self::AuditUnavailable
+            | Self::EngineBusy
+            | Self::IdempotencyFull => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -132,7 +162,28 @@ impl Code {
             Self::StorageUnavailable => "Storage unavailable",
             Self::AuditUnavailable => "Audit unavailable",
             Self::TooManyStreams => "Too many streams",
+            Self::OrderRejected => "Order rejected",
+            Self::DuplicateClientOrderId => "Client order id used before",
+            Self::BinanceError => "Refused by the venue",
+            Self::BinanceNotConfigured => "No account configured",
+            Self::ExecutionUnavailable => "Execution unavailable",
+            Self::NotOpen => "Order not open",
+            Self::ReadOnly => "Read only",
+            Self::EngineBusy => "Engine busy",
+            Self::IdempotencyMismatch => "Idempotency key used for another request",
+            Self::IdempotencyFull => "Too many idempotency keys",
         }
+    }
+
+    /// Whether a refusal with this code says that nothing was done, so that the same request may come again.
+    pub(crate) const fn nothing_happened(self) -> bool {
+        matches!(
+            self,
+            Self::EngineBusy
+                | Self::AuditUnavailable
+                | Self::StorageUnavailable
+                | Self::RateLimitExceeded
+        )
     }
 
     /// What a bare status means, as layers and the router answer it.
@@ -156,6 +207,8 @@ pub struct Problem {
     message: Cow<'static, str>,
     field: Option<Cow<'static, str>>,
     retry_after_seconds: Option<u64>,
+    /// What else the body says.
+    more: Vec<(&'static str, Value)>,
 }
 
 impl Problem {
@@ -166,6 +219,7 @@ impl Problem {
             message: message.into(),
             field: None,
             retry_after_seconds: None,
+            more: Vec::new(),
         }
     }
 
@@ -187,6 +241,13 @@ impl Problem {
         }
     }
 
+    /// Says more: a member beside those of every problem.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: impl Into<Value>) -> Self {
+        self.more.push((name, value.into()));
+        self
+    }
+
     /// Which problem it is.
     pub fn code(&self) -> Code {
         self.code
@@ -204,6 +265,9 @@ impl Problem {
         });
         if let Some(field) = &self.field {
             body["field"] = Value::from(field.as_ref());
+        }
+        for (name, value) in &self.more {
+            body[*name] = value.clone();
         }
         body
     }

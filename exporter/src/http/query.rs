@@ -35,6 +35,11 @@ impl Query {
         Ok(Self(pairs))
     }
 
+    /// All pairs in the order in which they came.
+    pub fn into_pairs(self) -> Vec<(String, String)> {
+        self.0
+    }
+
     /// A value that says something.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0

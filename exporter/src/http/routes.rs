@@ -5,11 +5,17 @@
 //! it, or [`UNMATCHED`] for all others together, whatever clients make up.
 
 use super::{HttpState, audit_routes, auth_routes, pages};
+use crate::api::{
+    account, admin, engine, exchange_keys, limits, market, openapi, orders, settings, strategies,
+};
 use crate::auth::permission::Permission;
 use crate::stream;
 use axum::http::Method;
 use axum::routing::{MethodRouter, delete, get, post};
 use std::sync::Arc;
+
+/// What a client of the stream must be allowed, as long as it listens.
+pub(crate) const STREAM_PERMISSION: Permission = Permission::ReadMarket;
 
 /// The `endpoint` label of a path that is none of ours.
 pub const UNMATCHED: &str = "unmatched";
@@ -71,7 +77,7 @@ impl Route {
     /// Whether the metrics port serves it too.
     pub fn is_for_monitoring(&self) -> bool {
         match self.access {
-            Access::Probe | Access::Scrape => true,
+            Access::Probe | Access::Scrape => !self.path.starts_with("/api/"),
             Access::Public | Access::Needs(_) | Access::Stream(_) => false,
         }
     }
@@ -98,6 +104,9 @@ pub static ROUTES: &[Route] = &[
         get(pages::metrics)
     }),
     route(Verb::Get, "/health", Access::Probe, || get(pages::health)),
+    route(Verb::Get, "/api/health", Access::Probe, || {
+        get(pages::api_health)
+    }),
     route(Verb::Get, "/health/live", Access::Probe, || {
         get(pages::live)
     }),
@@ -149,6 +158,122 @@ pub static ROUTES: &[Route] = &[
     route(Verb::Post, "/api/audit/archive", CONFIG, || {
         post(audit_routes::archive)
     }),
+    // The engine.
+    route(Verb::Get, "/api/config", READ, || get(engine::config)),
+    route(Verb::Get, "/api/status", READ, || {
+        get(engine::engine_status)
+    }),
+    route(Verb::Get, "/api/execution/ping", READ, || get(engine::ping)),
+    route(Verb::Get, "/api/latency", READ, || get(market::latency)),
+    route(Verb::Post, "/api/start", PLACE, || post(engine::start)),
+    route(Verb::Post, "/api/stop", PLACE, || post(engine::stop)),
+    route(Verb::Post, "/api/halt", CANCEL, || post(engine::halt)),
+    route(Verb::Post, "/api/reduce-only", PLACE, || {
+        post(engine::reduce_only)
+    }),
+    route(Verb::Post, "/api/resume", PLACE, || post(engine::resume)),
+    route(Verb::Post, "/api/kill-switch/trip", CANCEL, || {
+        post(engine::trip)
+    }),
+    route(Verb::Post, "/api/kill-switch/reset", CONFIG, || {
+        post(engine::reset)
+    }),
+    // The market.
+    route(Verb::Get, "/api/market", MARKET, || get(market::market)),
+    route(Verb::Get, "/api/book", MARKET, || get(market::book)),
+    // Orders.
+    route(Verb::Get, "/api/orders", ORDERS, || get(orders::events)),
+    route(Verb::Get, "/api/orders_state", ORDERS, || {
+        get(orders::states)
+    }),
+    route(Verb::Get, "/api/order_state", ORDERS, || get(orders::one)),
+    route(Verb::Get, "/api/trades", ORDERS, || get(orders::trades)),
+    route(Verb::Post, "/api/order", PLACE, || post(orders::place)),
+    route(Verb::Post, "/api/cancel", CANCEL, || post(orders::cancel)),
+    route(Verb::Post, "/api/cancel-all", CANCEL, || {
+        post(orders::cancel_all)
+    }),
+    route(Verb::Post, "/api/cancel-replace", PLACE, || {
+        post(orders::cancel_replace)
+    }),
+    // The account.
+    route(Verb::Get, "/api/account", ACCOUNT, || get(account::account)),
+    route(Verb::Get, "/api/positions", ACCOUNT, || get(account::list)),
+    route(Verb::Get, "/api/positions/{symbol}", ACCOUNT, || {
+        get(account::one)
+    }),
+    // Strategies.
+    route(Verb::Get, "/api/strategies", READ, || get(strategies::list)),
+    route(Verb::Get, "/api/strategies/{id}", READ, || {
+        get(strategies::one)
+    }),
+    route(Verb::Post, "/api/strategies/{id}/start", PLACE, || {
+        post(strategies::start)
+    }),
+    route(Verb::Post, "/api/strategies/{id}/stop", PLACE, || {
+        post(strategies::stop)
+    }),
+    // Risk.
+    route(Verb::Get, "/api/risk/limits", READ, || get(limits::show)),
+    route(Verb::Post, "/api/risk/limits", CONFIG, || {
+        post(limits::change)
+    }),
+    route(Verb::Post, "/api/risk/limits/approve", CONFIG, || {
+        post(limits::approve)
+    }),
+    route(Verb::Post, "/api/risk/limits/withdraw", CONFIG, || {
+        post(limits::withdraw)
+    }),
+    route(Verb::Get, "/api/risk/utilization", ACCOUNT, || {
+        get(limits::utilization)
+    }),
+    // Administration.
+    route(Verb::Post, "/api/config", CONFIG, || {
+        post(admin::save_config)
+    }),
+    route(Verb::Get, "/api/settings", READ, || get(settings::show)),
+    route(Verb::Post, "/api/settings", PLACE, || post(settings::save)),
+    route(Verb::Get, "/api/settings/export", READ, || {
+        get(settings::export)
+    }),
+    route(Verb::Post, "/api/settings/import", CONFIG, || {
+        post(settings::import)
+    }),
+    route(Verb::Get, "/api/exchange-keys", READ, || {
+        get(exchange_keys::list)
+    }),
+    route(Verb::Post, "/api/exchange-keys", CONFIG, || {
+        post(exchange_keys::save)
+    }),
+    route(Verb::Delete, "/api/exchange-keys", CONFIG, || {
+        delete(exchange_keys::remove)
+    }),
+    route(Verb::Post, "/api/exchange-keys/test", CONFIG, || {
+        post(exchange_keys::test)
+    }),
+    route(Verb::Get, "/api/admin/log-level", READ, || {
+        get(admin::log_level)
+    }),
+    route(Verb::Post, "/api/admin/log-level", CONFIG, || {
+        post(admin::set_log_level)
+    }),
+    route(Verb::Post, "/api/admin/maintenance", CONFIG, || {
+        post(admin::maintenance)
+    }),
+    route(Verb::Post, "/api/admin/ready", CONFIG, || {
+        post(admin::ready)
+    }),
+    route(Verb::Post, "/api/admin/readonly", CONFIG, || {
+        post(admin::readonly)
+    }),
+    route(Verb::Post, "/api/admin/readwrite", CONFIG, || {
+        post(admin::readwrite)
+    }),
+    route(Verb::Post, "/api/admin/reload-config", CONFIG, || {
+        post(admin::reload)
+    }),
+    // The description of all this.
+    route(Verb::Get, "/api/openapi.json", READ, || get(openapi::serve)),
     // Events.
     route(Verb::Get, "/api/stream", EVENTS, || {
         get(stream::route::stream)
@@ -156,8 +281,13 @@ pub static ROUTES: &[Route] = &[
 ];
 
 const CONFIG: Access = Access::Needs(Permission::AdminConfig);
+const READ: Access = Access::Needs(Permission::ReadConfig);
+const ORDERS: Access = Access::Needs(Permission::ReadOrders);
+const ACCOUNT: Access = Access::Needs(Permission::ReadAccount);
+const PLACE: Access = Access::Needs(Permission::WriteOrders);
+const CANCEL: Access = Access::Needs(Permission::WriteCancel);
 const MARKET: Access = Access::Needs(Permission::ReadMarket);
-const EVENTS: Access = Access::Stream(Permission::ReadMarket);
+const EVENTS: Access = Access::Stream(STREAM_PERMISSION);
 const KEYS: Access = Access::Needs(Permission::AdminKeys);
 const USERS: Access = Access::Needs(Permission::AdminUsers);
 

@@ -1,5 +1,6 @@
 //! The router without sockets; hostile peers on real ones are in `tests/attacks.rs`.
 
+mod api;
 mod attacks;
 mod audited;
 mod encrypted;
@@ -10,10 +11,11 @@ mod traced;
 use super::exchange::Peer;
 use super::routes::{Access, Verb};
 use super::*;
+use crate::api::ApiConfig;
 use crate::catalogue::VERSION;
 use crate::exposition::Format;
 use crate::published::Published;
-use crate::testing::{INSTRUMENTS, instruments};
+use crate::testing::{INSTRUMENTS, instruments, trading_view};
 use crate::traces::Traces;
 use axum::body::Body;
 use axum::extract::Request;
@@ -29,6 +31,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tower::ServiceExt;
 use veloz_core::instrument::InstrumentIndex;
+use veloz_core::risk::{GlobalLimits, InstrumentLimits};
 use veloz_core::telemetry::gauges::{BookGauges, Touch};
 use veloz_core::telemetry::records::BookState;
 use veloz_core::telemetry::{Sizes, Telemetry, telemetry};
@@ -40,6 +43,17 @@ struct Fixture {
     state: Arc<HttpState>,
 }
 
+/// An API that keeps nothing, with no limit that binds.
+fn api_config() -> ApiConfig {
+    ApiConfig {
+        limits: (
+            GlobalLimits::default(),
+            vec![InstrumentLimits::default(); INSTRUMENTS],
+        ),
+        ..ApiConfig::default()
+    }
+}
+
 fn fixture() -> Fixture {
     fixture_with(|_| {})
 }
@@ -49,6 +63,7 @@ fn fixture_with(change: impl FnOnce(&mut HttpState)) -> Fixture {
     let clock = Arc::new(AtomicU64::new(Nanos::from_secs(10).0));
     let reading = Arc::clone(&clock);
     let mut state = HttpState {
+        api: Arc::new(Api::open(api_config()).expect("keeps nothing")),
         now: Arc::new(move || Nanos(reading.load(Ordering::Relaxed))),
         unix: Box::new(|| UnixMs(1_708_689_600_123)),
         started_at: Nanos::from_secs(3),
@@ -58,6 +73,8 @@ fn fixture_with(change: impl FnOnce(&mut HttpState)) -> Fixture {
         counters: reader.counters.clone(),
         gauges: reader.gauges.clone(),
         shared: Shared::new(Published::new(INSTRUMENTS)),
+        trading: trading_view(),
+        state: None,
         requests: Arc::new(RequestMetrics::default()),
         log: Arc::new(Log::none()),
         auth: None,

@@ -250,6 +250,8 @@ fn any_command() -> impl Strategy<Value = Command> {
         (token(), any_limits()).prop_map(|(token, change)| Command::SetLimits { token, change }),
         (token(), any::<bool>())
             .prop_map(|(token, running)| Command::RunStrategy { token, running }),
+        (token(), any::<u16>().prop_map(InstrumentIndex))
+            .prop_map(|(token, instrument)| Command::ShowBook { token, instrument }),
     ]
 }
 

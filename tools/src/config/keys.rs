@@ -8,6 +8,10 @@
 //! is `risk.instruments.BTCUSDT.position_max` and its like. The built-in file gives such keys no value.
 
 use super::kind::{Kind, is_plain_name};
+use veloz_core::limits::ORDERS_OPEN_MAX;
+
+/// What the table of orders holds: a larger limit would promise what is refused.
+const OPEN_ORDERS_MAX: i64 = ORDERS_OPEN_MAX as i64;
 
 /// One configuration key: `section.name`, where the section may have dots.
 #[derive(Clone, Copy, Debug)]
@@ -105,7 +109,7 @@ pub const KEYS: &[Key] = &[
     ),
     key("orders.shutdown_timeout_ms", integer(100, 60_000, "ms")),
     key("orders.heartbeat_bound_ms", integer(100, 60_000, "ms")),
-    key("risk.open_orders_max", limit(1, 100_000, "orders")),
+    key("risk.open_orders_max", limit(1, OPEN_ORDERS_MAX, "orders")),
     key("risk.orders_per_second_max", limit(1, 1_000, "orders")),
     key("risk.leverage_max_percent", limit(1, 100_000, "percent")),
     key("risk.concentration_max_percent", limit(1, 100, "percent")),
@@ -122,7 +126,7 @@ pub const KEYS: &[Key] = &[
     key("risk.every_instrument.position_max", Kind::DecimalLimit),
     key(
         "risk.every_instrument.open_orders_max",
-        limit(1, 100_000, "orders"),
+        limit(1, OPEN_ORDERS_MAX, "orders"),
     ),
     key(
         "risk.every_instrument.price_collar_bps",
@@ -133,7 +137,7 @@ pub const KEYS: &[Key] = &[
     key("risk.instruments.*.position_max", Kind::DecimalLimit),
     key(
         "risk.instruments.*.open_orders_max",
-        limit(1, 100_000, "orders"),
+        limit(1, OPEN_ORDERS_MAX, "orders"),
     ),
     key(
         "risk.instruments.*.price_collar_bps",
@@ -223,6 +227,7 @@ pub const KEYS: &[Key] = &[
         integer(1, 3_600_000, "ms"),
     ),
     key("state.dir", Kind::Directory),
+    key("analytics.period_s", integer(0, 2_678_400, "s")),
     key("core.cpu", Kind::Cpu),
     key(
         "core.idle",

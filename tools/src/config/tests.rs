@@ -252,7 +252,15 @@ fn tables_of_names_take_any_instrument_that_is_followed() {
         ),
         (
             "[risk.every_instrument]\nopen_orders_max = 0\n",
-            "expected a whole number of orders from 1 to 100000 or \"none\"",
+            "expected a whole number of orders from 1 to 256 or \"none\"",
+        ),
+        (
+            "[risk]\nopen_orders_max = 257\n",
+            "a.toml:2: `risk.open_orders_max` is 257, expected a whole number of orders from 1 to 256 or \"none\"",
+        ),
+        (
+            "[risk.instruments.BTCUSDT]\nopen_orders_max = 100000\n",
+            "a.toml:2: `risk.instruments.BTCUSDT.open_orders_max` is 100000, expected a whole number of orders from 1 to 256",
         ),
     ];
     for (text, expected) in cases {

@@ -164,6 +164,7 @@ fn trading_config(
         recv_window_ms,
         account_currency,
         baselines,
+        trades_known: state.read(|state| state.trades_known(instruments)),
         global_limits,
         instrument_limits,
         orders: OmsConfig {

@@ -5,6 +5,7 @@
 //! venue is told in one sentence before anything of ours is sent.
 
 use super::account::{TradingSetup, trading_setup};
+use super::api::api_config;
 use super::settings::{engine_config, sidecar_config};
 use super::{End, PATROL, fail, finish};
 use crate::config::{self, Config, ExecutionMode, Source};
@@ -76,6 +77,7 @@ pub struct Boot {
     pub(super) paper: Option<PaperConfig>,
     pub(super) trading: Option<TradingSetup>,
     pub(super) shutdown_timeout: Duration,
+    pub(super) analytics_period_s: u32,
 }
 
 impl Boot {
@@ -188,18 +190,26 @@ impl Boot {
                 .saturating_sub(paper::WEIGHT_PER_MINUTE)
                 .max(paper::WEIGHT_PER_MINUTE.min(weight_per_minute));
         }
+        let mut sidecar = sidecar_config(config, placement.cpu)?;
+        sidecar.api = api_config(
+            config,
+            &instruments,
+            trading.as_ref(),
+            edge.endpoints().map_err(|error| error.to_string())?.orders,
+        )?;
         Ok(Self {
             placement,
             engine,
             instruments,
             source,
             edge,
-            sidecar: sidecar_config(config, placement.cpu)?,
+            sidecar,
             traces: config.traces.config(),
             venue,
             paper,
             trading,
             shutdown_timeout: Duration::from_millis(config.orders.shutdown_timeout_ms),
+            analytics_period_s: config.analytics_period_s(),
         })
     }
 }

@@ -42,6 +42,14 @@ pub(super) fn reload_limits<T>(
         if !session.command(command) {
             return refused("the core is too busy to take them; what it took already holds");
         }
+        session.sidecar().api().limits().changed(&change);
+    }
+    if let Err(error) = session.forget_changed_limits() {
+        tracing::error!(
+            component = "state",
+            event_type = "error",
+            "limits that were changed while running come back at the next start: {error}"
+        );
     }
     let mut other = fresh.config;
     other.risk = running.config.risk.clone();

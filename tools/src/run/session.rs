@@ -6,11 +6,12 @@
 use super::PATROL;
 use super::boot::Boot;
 use super::ends::{Panics, note_panic, watch_panics};
-use super::keeper::Keeper;
+use super::keeper::{Keeper, equity_feed};
 use super::settings::with_advice;
 use crate::dead_man::DeadMan;
 use crate::logging::Logging;
 use crate::paper::PaperFeed;
+use crate::state::{StateError, StateStore};
 use crate::venue::VenueHandle;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
@@ -26,6 +27,7 @@ use veloz_core::strategy::Configured;
 use veloz_core::telemetry::gauges::{Gauge, GaugeReader};
 use veloz_core::telemetry::records::TradingPhase;
 use veloz_core::telemetry::{Sizes, telemetry};
+use veloz_exporter::health::Reported;
 use veloz_exporter::traces::Traces;
 use veloz_exporter::{Outlets, SidecarHandle};
 
@@ -35,10 +37,20 @@ const CORE_STOP_TIMEOUT: Duration = Duration::from_millis(500);
 const SIDECAR_STOP_TIMEOUT: Duration = Duration::from_millis(500);
 /// A counter that runs further off than this was not calibrated but disturbed: 100 ppm.
 const CLOCK_DRIFT_PPB_MAX: i64 = 100_000;
-/// Records that wait for the state thread: kill switches and baselines, a handful in a run.
-const KEPT_RECORDS_MAX: usize = 1_024;
+/// Records that wait for the state thread: fills above all. It takes them faster than venues make them, but for the few
+/// milliseconds of a write. Of one beyond, the next start asks the venue again and would book it a second time.
+const KEPT_RECORDS_MAX: usize = 8_192;
 /// How often the live status is drawn.
 const DRAW_EVERY: Duration = Duration::from_millis(250);
+
+/// What may still be open at the venue when a session has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Left {
+    /// Orders of ours that it did not confirm to be gone.
+    pub orders: Vec<OrderId>,
+    /// Whether there can be no others: the venue has listed what earlier runs left.
+    pub is_all: bool,
+}
 
 impl Boot {
     /// Starts the sidecar and the core.
@@ -63,21 +75,33 @@ impl Boot {
             ),
             None => (None, None, None),
         };
-        let (to_keeper, keeper) = match state {
+        let store = state.clone();
+        let period_s = self.analytics_period_s;
+        let equity = equity_feed(state.as_deref(), period_s);
+        let (to_keeper, keeper, kept) = match state {
             Some(state) => {
                 let (to_keeper, records) = mpsc::sync_channel(KEPT_RECORDS_MAX);
-                let keeper = Keeper::new(state, &self.instruments, gauges.clone())
-                    .spawn(records, self.placement.cpu)
-                    .map_err(|error| format!("no thread for the state: {error}"))?;
-                (Some(to_keeper), Some(keeper))
+                let kept = Reported::default();
+                let keeper = Keeper::new(
+                    state,
+                    &self.instruments,
+                    gauges.clone(),
+                    period_s,
+                    kept.clone(),
+                )
+                .spawn(records, self.placement.cpu)
+                .map_err(|error| format!("no thread for the state: {error}"))?;
+                (Some(to_keeper), Some(keeper), Some(kept))
             }
-            None => (None, None),
+            None => (None, None, None),
         };
         let outlets = Outlets {
             log: Arc::clone(&logging.log),
             traces: Traces::start(self.traces, self.placement.cpu)
                 .map_err(|error| error.to_string())?,
             keeper: to_keeper,
+            state: kept,
+            equity,
         };
         let sidecar = veloz_exporter::start(
             self.sidecar,
@@ -97,6 +121,11 @@ impl Boot {
         let engine = Engine::with_account(self.engine, self.instruments, core_end, clock, account)
             .map_err(|error| error.to_string())?;
         let core = spawn(&self.edge, clock, engine, tap).map_err(|error| error.to_string())?;
+        let commands = core.commands.clone();
+        sidecar
+            .api()
+            .commands()
+            .connect(move |command| commands.send(command));
         let dead_man = match dead_man {
             Some(setup) => {
                 let orders = self
@@ -132,6 +161,7 @@ impl Boot {
             paper,
             venue: self.venue,
             panics,
+            state: store,
             shutdown_timeout: self.shutdown_timeout,
         })
     }
@@ -147,6 +177,7 @@ pub struct Session<T> {
     paper: Option<PaperFeed>,
     venue: Option<Arc<VenueHandle>>,
     panics: Panics,
+    state: Option<Arc<StateStore>>,
     shutdown_timeout: Duration,
 }
 
@@ -212,8 +243,8 @@ impl<T> Session<T> {
     }
 
     /// Ends everything in order: our orders are cancelled, the core closes its links, the sidecar empties the
-    /// rings, the venue goes last. Returns the tap, and the orders that may still be open.
-    pub fn stop(self) -> (T, Vec<OrderId>) {
+    /// rings, the venue goes last. Returns the tap, and what may still be open.
+    pub fn stop(self) -> (T, Left) {
         self.stop_trading();
         let asked = Instant::now();
         while self.core.commands.send(Command::Shutdown).is_err()
@@ -237,11 +268,14 @@ impl<T> Session<T> {
         if let Some(dead_man) = self.dead_man {
             dead_man.stop();
         }
-        let left: Vec<OrderId> = engine
-            .oms()
-            .into_iter()
-            .flat_map(|oms| oms.open_all().map(Order::id))
-            .collect();
+        let left = Left {
+            orders: engine
+                .oms()
+                .into_iter()
+                .flat_map(|oms| oms.open_all().map(Order::id))
+                .collect(),
+            is_all: engine.trading_phase() == TradingPhase::Off || engine.has_listed_orders(),
+        };
         if let Err(error) = self.sidecar.stop(SIDECAR_STOP_TIMEOUT) {
             tracing::warn!(component = "gateway", "{error}");
         }
@@ -277,6 +311,17 @@ impl<T> Session<T> {
             && asked.elapsed() < self.shutdown_timeout
         {
             std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Forgets limits that were changed while running: those of the configuration hold again, also after a restart.
+    pub(super) fn forget_changed_limits(&self) -> Result<(), StateError> {
+        match &self.state {
+            Some(state) => state.update(|state| {
+                state.global_limits = None;
+                state.instrument_limits.clear();
+            }),
+            None => Ok(()),
         }
     }
 

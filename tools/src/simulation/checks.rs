@@ -5,15 +5,17 @@
 //! | always | in the end |
 //! | --- | --- |
 //! | records are numbered without a hole | the venue's balances are the engine's, to the last unit |
-//! | no trade is booked twice, over restarts too | the venue's trades are the recorded fills, each once (without restarts) |
+//! | no trade is booked twice, over restarts too | the venue's trades are the recorded fills, each once, over restarts too |
 //! | with everything open filled, no position is above its limit | nothing is locked, nothing is open; the sums of the funnel hold |
-//! | the orders' totals are the sums over the orders | |
+//! | the orders' totals are the sums over the orders | positions are what is held above the baselines, and realized what the venue's trades since the start make |
 //! | nothing halts because books disagree | |
 
+use crate::state::State;
 use crate::venue::Holdings;
 use std::collections::{BTreeMap, BTreeSet};
+use veloz_core::config::KnownTrades;
 use veloz_core::engine::{Engine, NoStopwatch};
-use veloz_core::instrument::{Instruments, Symbol};
+use veloz_core::instrument::{AssetIndex, Instruments, Symbol};
 use veloz_core::order::{OrderState, Side};
 use veloz_core::strategy::{Configured, Standing};
 use veloz_core::telemetry::records::{HaltCause, Record, RecordBody};
@@ -32,6 +34,47 @@ struct Traded {
     buys: bool,
     price: E8,
     qty: E8,
+}
+
+/// What one instrument's fills of one run make, beside what was held when it began.
+#[derive(Clone, Debug, Default)]
+struct Line {
+    /// Signed quantity, price, fee and its asset, in the order in which they were booked.
+    fills: Vec<(i64, i64, i64, AssetIndex)>,
+    /// Average entry of what was held, before the first fill.
+    entry: Option<i64>,
+}
+
+impl Line {
+    /// Gains minus losses at the end, of a position that ends with `held`: average cost, in units of 5e-17 of quote,
+    /// shares rounded towards zero, the result down to 1e-8.
+    fn realized(&self, held: i64, base: AssetIndex) -> i64 {
+        let changes = self.fills.iter().map(|(qty, price, fee, asset)| {
+            let fee = if *asset == base { *fee } else { 0 };
+            (i128::from(qty - fee), i128::from(*price))
+        });
+        let changed: i128 = changes.clone().map(|(change, _)| change).sum();
+        let first = self.fills.first().map(|(_, price, ..)| *price);
+        let entry = i128::from(self.entry.or(first).unwrap_or_default());
+        let mut qty = i128::from(held) - changed;
+        let (mut cost, mut realized) = (2 * qty * entry, 0);
+        for (change, price) in changes {
+            if qty.signum() * change.signum() >= 0 {
+                qty += change;
+                cost += 2 * change * price;
+                continue;
+            }
+            let closed = change.abs().min(qty.abs()) * qty.signum();
+            let share = cost * closed / qty;
+            realized += 2 * closed * price - share;
+            cost -= share;
+            qty -= closed;
+            let opened = change + closed;
+            qty += opened;
+            cost += 2 * opened * price;
+        }
+        i64::try_from(realized.div_euclid(200_000_000)).unwrap_or(i64::MAX)
+    }
 }
 
 /// The venue's own account.
@@ -68,6 +111,10 @@ pub(super) struct Checks {
     next_sequence: u64,
     trades: BTreeMap<(usize, u64), Traded>,
     report: Report,
+    /// What the state file would hold of the records so far.
+    state: State,
+    /// This run's, by instrument.
+    lines: Vec<Line>,
 }
 
 impl Checks {
@@ -76,6 +123,8 @@ impl Checks {
             next_sequence: 0,
             trades: BTreeMap::new(),
             report: Report::default(),
+            state: State::default(),
+            lines: vec![Line::default(); instruments.count()],
             instruments: instruments.clone(),
         }
     }
@@ -87,6 +136,26 @@ impl Checks {
     /// Another engine begins: its records are numbered from zero.
     pub(super) fn restarted(&mut self) {
         self.next_sequence = 0;
+        self.lines.fill(Line::default());
+    }
+
+    /// Notes what positions began with.
+    pub(super) fn observe(&mut self, engine: &Brain) {
+        let Some(portfolio) = engine.portfolio() else {
+            return;
+        };
+        for (index, _) in self.instruments.iter() {
+            let line = &mut self.lines[index.as_usize()];
+            if line.fills.is_empty() && line.entry.is_none() {
+                let entry = portfolio.position(index).average_entry();
+                line.entry = entry.map(|entry| entry.0);
+            }
+        }
+    }
+
+    /// What the next engine is told of the trades so far.
+    pub(super) fn trades_known(&self) -> Vec<KnownTrades> {
+        self.state.trades_known(&self.instruments)
     }
 
     /// One record.
@@ -100,6 +169,7 @@ impl Checks {
         }
         self.next_sequence += 1;
         self.report.events += 1;
+        self.state.take_trade(&record.body, &self.instruments);
         match record.body {
             RecordBody::OrderAdmitted { .. } => self.report.orders += 1,
             RecordBody::OrderState {
@@ -109,10 +179,11 @@ impl Checks {
             RecordBody::Fill {
                 instrument,
                 side,
-                fee_asset: _,
+                fee_asset,
                 trade_id,
                 price,
                 qty,
+                fee,
                 ..
             } => {
                 self.report.fills += 1;
@@ -122,6 +193,13 @@ impl Checks {
                     price: described.price(price),
                     qty: described.qty(qty),
                 };
+                let signed = side.sign() * traded.qty.0;
+                self.lines[instrument.as_usize()].fills.push((
+                    signed,
+                    traded.price.0,
+                    fee.0,
+                    fee_asset,
+                ));
                 if self
                     .trades
                     .insert((instrument.as_usize(), trade_id), traded)
@@ -147,12 +225,7 @@ impl Checks {
     }
 
     /// What must agree in the end.
-    pub(super) fn compare(
-        &self,
-        engine: &Brain,
-        ledger: &Ledger,
-        all_fills_known: bool,
-    ) -> Result<(), String> {
+    pub(super) fn compare(&self, engine: &Brain, ledger: &Ledger) -> Result<(), String> {
         let (Some(oms), Some(portfolio), Some(assets)) =
             (engine.oms(), engine.portfolio(), engine.assets())
         else {
@@ -182,10 +255,32 @@ impl Checks {
                 "the venue does not know our fill {key:?} {traded:?}"
             ));
         }
-        if all_fills_known && let Some((key, traded)) = theirs.difference(&ours).next() {
+        if let Some((key, traded)) = theirs.difference(&ours).next() {
             return Err(format!(
                 "we do not know the venue's trade {key:?} {traded:?}"
             ));
+        }
+        for (index, instrument) in self.instruments.iter() {
+            let base = assets
+                .find(instrument.base.as_bytes())
+                .ok_or("an asset is unknown")?;
+            let position = portfolio.position(index);
+            let held = portfolio.total(base).0 - portfolio.baseline(base).unwrap_or_default().0;
+            if position.qty().0 != held {
+                return Err(format!(
+                    "{}: {held} above the baseline are held, and the position is {}",
+                    instrument.symbol,
+                    position.qty().0
+                ));
+            }
+            let realized = self.lines[index.as_usize()].realized(held, base);
+            if position.realized().0 != realized {
+                return Err(format!(
+                    "{}: the venue's trades realized {realized}, and the position says {}",
+                    instrument.symbol,
+                    position.realized().0
+                ));
+            }
         }
         let mut standing = Standing::default();
         for order in oms.open_all() {

@@ -10,7 +10,7 @@ use super::{
 use crate::venue::{AnswerOrder, ClientKeys, Latency, MarketConfig, VenueConfig, VenueInProcess};
 use rand::RngExt as _;
 use rand::rngs::SmallRng;
-use veloz_core::config::{EngineConfig, TradingConfig};
+use veloz_core::config::{EngineConfig, KnownTrades, TradingConfig};
 use veloz_core::engine::{Account, Engine, NoStopwatch};
 use veloz_core::instrument::{Instruments, Symbol};
 use veloz_core::oms::OmsConfig;
@@ -68,6 +68,7 @@ pub(super) fn start_engine(
     config: &SimulationConfig,
     run: u32,
     baselines: Vec<(Symbol, E8)>,
+    trades_known: Vec<KnownTrades>,
 ) -> Result<(Brain, TelemetryReader), SimulationError> {
     let keys = venue
         .client_keys()
@@ -78,7 +79,7 @@ pub(super) fn start_engine(
         ..MarketMakerConfig::default()
     });
     let account = Account {
-        config: trading_config(run, instruments, baselines),
+        config: trading_config(run, instruments, baselines, trades_known),
         credentials: credentials(keys, config.seed.is_multiple_of(3))?,
         strategy: Configured::new(&strategy, instruments.count())
             .map_err(|error| SimulationError::Setup(error.to_string()))?,
@@ -117,6 +118,7 @@ fn trading_config(
     run: u32,
     instruments: &Instruments,
     baselines: Vec<(Symbol, E8)>,
+    trades_known: Vec<KnownTrades>,
 ) -> TradingConfig {
     TradingConfig {
         prefix: "sim".to_owned(),
@@ -124,6 +126,7 @@ fn trading_config(
         recv_window_ms: 5_000,
         account_currency: Symbol::new("USDT").expect("short"),
         baselines,
+        trades_known,
         global_limits: GlobalLimits {
             open_orders_max: Some(40),
             orders_per_second_max: Some(200),

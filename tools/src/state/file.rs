@@ -1,6 +1,6 @@
 //! The bytes of the state file.
 //!
-//! Owns: its format, version 1, and how it is read and replaced. Does not: know who holds it.
+//! Owns: its format, version 2, and how it is read and replaced; version 1, which knew no trades, is read too. Does not: know who holds it.
 //!
 //! One line `veloz-state 1 <CRC-32 of the rest, 8 hexadecimal digits> <bytes of the rest>`, then that many
 //! bytes of JSON: the instance and its state. Integers only, every key of the version is there, and none else.
@@ -14,9 +14,11 @@ use std::path::Path;
 
 /// What the file begins with.
 const MAGIC: &str = "veloz-state";
-/// The version that is written, and the only one so far.
-const VERSION: u32 = 1;
-/// Bytes of a file: all that [`State`] bounds takes less than a tenth, and limits of 256 instruments 50 kB.
+/// The version that is written.
+const VERSION: u32 = 2;
+/// The version before it: the same without `trades`.
+const VERSION_WITHOUT_TRADES: u32 = 1;
+/// Bytes of a file: all that [`State`] bounds takes less than a tenth, and limits of 256 instruments 50 kB, their trades 200 kB.
 const FILE_BYTES_MAX: u64 = 4 << 20;
 
 /// What is wrong with a file.
@@ -101,7 +103,7 @@ fn parse(bytes: &[u8], instance: &str) -> Result<State, FileFault> {
             .and_then(|word| u64::from_str_radix(word, radix).ok())
     };
     let version = number(10).ok_or(FileFault::NotState)? as u32;
-    if version != VERSION {
+    if version != VERSION && version != VERSION_WITHOUT_TRADES {
         return Err(FileFault::Version(version));
     }
     let (crc, expected) = number(16).zip(number(10)).ok_or(FileFault::NotState)?;
@@ -114,8 +116,20 @@ fn parse(bytes: &[u8], instance: &str) -> Result<State, FileFault> {
     if u64::from(crc32fast::hash(rest)) != crc {
         return Err(FileFault::Checksum);
     }
-    let content: Content =
-        serde_json::from_slice(rest).map_err(|error| FileFault::Content(error.to_string()))?;
+    let unreadable = |error: serde_json::Error| FileFault::Content(error.to_string());
+    let content: Content = if version == VERSION {
+        serde_json::from_slice(rest).map_err(unreadable)?
+    } else {
+        let mut value: serde_json::Value = serde_json::from_slice(rest).map_err(unreadable)?;
+        if let Some(state) = value
+            .get_mut("state")
+            .and_then(serde_json::Value::as_object_mut)
+        {
+            let trades = serde_json::Value::Object(serde_json::Map::new());
+            state.insert("trades".to_owned(), trades);
+        }
+        serde_json::from_value(value).map_err(unreadable)?
+    };
     if content.instance != instance {
         return Err(FileFault::Instance(content.instance));
     }

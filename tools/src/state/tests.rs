@@ -4,7 +4,10 @@ use super::*;
 use crate::config::limits::tests::instruments;
 use std::fs;
 use tempfile::TempDir;
-use veloz_core::instrument::InstrumentIndex;
+use veloz_core::instrument::{AssetIndex, InstrumentIndex};
+use veloz_core::order::{OrderId, Side};
+use veloz_core::telemetry::records::TradesKnown;
+use veloz_core::units::Ticks;
 
 const NOW: u64 = 1_800_000_000;
 
@@ -63,6 +66,14 @@ fn full() -> State {
         )]
         .into(),
         baselines_e8: [("币".to_owned(), -1), ("BTC".to_owned(), 5)].into(),
+        trades: [(
+            "BTCUSDT".to_owned(),
+            SavedTrades {
+                through: u64::MAX - 1,
+                since: [u64::MAX].into(),
+            },
+        )]
+        .into(),
         equity,
     }
 }
@@ -168,7 +179,7 @@ fn each_fault_of_a_file_is_named() {
     let text = String::from_utf8(whole.clone()).expect("text");
     let sealed = |json: &str| {
         format!(
-            "veloz-state 1 {:08x} {}\n{json}",
+            "veloz-state 2 {:08x} {}\n{json}",
             crc32fast::hash(json.as_bytes()),
             json.len()
         )
@@ -177,8 +188,8 @@ fn each_fault_of_a_file_is_named() {
     let cases = [
         ("hello".to_owned(), "this is no state file"),
         (
-            text.replacen(" 1 ", " 2 ", 1),
-            "its format is version 2, expected 1",
+            text.replacen(" 2 ", " 3 ", 1),
+            "its format is version 3, expected 2",
         ),
         (format!("{text}x"), "it is torn"),
         (
@@ -331,4 +342,73 @@ fn bins_are_bounded_and_of_one_length() {
         KillSwitch::new(&"x".repeat(1_000), 0).reason.len(),
         REASON_CHARS_MAX
     );
+}
+
+#[test]
+fn trades_are_known_up_to_one_and_above_it_by_name() {
+    let table = instruments();
+    let fill = |trade_id| RecordBody::Fill {
+        order: OrderId::from_bits(1),
+        instrument: InstrumentIndex(0),
+        side: Side::Buy,
+        is_maker: true,
+        fee_asset: AssetIndex(0),
+        trade_id,
+        price: Ticks(1),
+        qty: Lots(1),
+        fee: E8(0),
+    };
+    let known = |through| RecordBody::TradesKnown {
+        instrument: InstrumentIndex(0),
+        how: TradesKnown::Settled,
+        through,
+    };
+    let mut state = State::default();
+    // Of an instrument whose trades the venue was never asked for, nothing can be said.
+    assert!(!state.take_trade(&fill(7), &table));
+    assert_eq!(state.trades_known(&table), []);
+    for body in [known(10), fill(13), fill(9), fill(12), fill(13)] {
+        assert!(state.take_trade(&body, &table));
+    }
+    let told = |state: &State| {
+        let [known] = &state.trades_known(&table)[..] else {
+            panic!("one instrument");
+        };
+        assert_eq!(known.symbol, table.get(InstrumentIndex(0)).symbol);
+        (known.through, known.since.clone())
+    };
+    assert_eq!(told(&state), (10, vec![13, 12]));
+    state.take_trade(&known(12), &table);
+    state.take_trade(&known(11), &table);
+    assert_eq!(told(&state), (12, vec![13]));
+    // One more than fit: the lowest is taken for the one below which none is missing.
+    for trade_id in 20..20 + TRADES_SINCE_MAX as u64 {
+        state.take_trade(&fill(trade_id), &table);
+    }
+    let (through, since) = told(&state);
+    assert_eq!((through, since.len()), (13, TRADES_SINCE_MAX));
+}
+
+#[test]
+fn a_file_of_the_version_before_knows_no_trades() {
+    let (directory, place) = directory();
+    let state = State {
+        trades: BTreeMap::new(),
+        ..full()
+    };
+    let mut json = serde_json::json!({ "instance": "veloz", "state": &state });
+    let object = json["state"].as_object_mut().expect("an object");
+    object.remove("trades").expect("it is there");
+    let rest = json.to_string();
+    let bytes = format!(
+        "veloz-state 1 {:08x} {}\n{rest}",
+        crc32fast::hash(rest.as_bytes()),
+        rest.len()
+    );
+    let folder = directory.path().join("veloz");
+    fs::create_dir_all(&folder).expect("made");
+    fs::write(folder.join("veloz.state"), bytes).expect("written");
+    let store = open(&place, NOW).expect("it is read");
+    let run = store.read(|state| state.run);
+    assert_eq!(store.read(State::clone), State { run, ..state });
 }

@@ -6,7 +6,8 @@
 
 use crate::deadlines::Timer;
 use crate::event::{LinkDown, LinkId, LinkRole};
-use crate::oms::Input;
+use crate::limits::{CANCEL_TRIES_MAX, ORDERS_OPEN_MAX};
+use crate::oms::{Input, Order};
 use crate::order::OrderId;
 use crate::risk::TradingState;
 use crate::strategy::Strategy;
@@ -21,7 +22,7 @@ use crate::venue::binance::order_entry::RequestId;
 use crate::venue::binance::order_error::{ErrorKind, OnError, Refusal};
 
 use super::requests::{OrderRequest, Purpose};
-use super::{Desk, Stopwatch};
+use super::{CancelAgain, Desk, Stopwatch};
 
 impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
     /// One message of an order link.
@@ -118,6 +119,8 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
             OrderOutcome::Status(status) => {
                 if let Purpose::Status(order) = request.purpose {
                     self.status(order, &status, request.sent_at);
+                } else if let Purpose::Owner(_, venue_order_id) = request.purpose {
+                    self.owner_told(venue_order_id, &status, request.sent_at);
                 }
             }
             OrderOutcome::Account {
@@ -126,6 +129,10 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
                 can_trade,
             } => self.account_answered(balances, updated, can_trade),
             OrderOutcome::Trades(trades) => {
+                if let Purpose::Missed(instrument) = request.purpose {
+                    self.missed_told(instrument, trades);
+                    return;
+                }
                 for trade in trades {
                     self.own_trade(trade);
                 }
@@ -158,6 +165,8 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
             | Purpose::Subscribe
             | Purpose::Status(_)
             | Purpose::Trades(..)
+            | Purpose::Missed(_)
+            | Purpose::Owner(..)
             | Purpose::OpenOrders
             | Purpose::Account => (Stage::QueryRoundTrip, request.sent_at),
         };
@@ -191,6 +200,8 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
             | Purpose::Amend(_)
             | Purpose::Status(_)
             | Purpose::Trades(..)
+            | Purpose::Missed(_)
+            | Purpose::Owner(..)
             | Purpose::OpenOrders
             | Purpose::Account => self.telemetry.counters.increment(Counter::Ignored),
         }
@@ -276,6 +287,7 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
                         Input::CancelUnknown
                     },
                 );
+                self.cancel_again(order, refusal.kind);
             }
             Purpose::Amend(order) => {
                 self.tell_refusal(order, OrderRequestKind::Amend, refusal);
@@ -318,7 +330,12 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
             Purpose::Subscribe if refusal.kind == ErrorKind::AlreadySubscribed => {
                 self.subscribed(request.link);
             }
-            Purpose::LogOn | Purpose::Subscribe | Purpose::OpenOrders | Purpose::Account => {
+            Purpose::LogOn
+            | Purpose::Subscribe
+            | Purpose::Missed(_)
+            | Purpose::Owner(..)
+            | Purpose::OpenOrders
+            | Purpose::Account => {
                 self.telemetry.records.push(
                     self.now,
                     RecordBody::RequestRefused {
@@ -327,8 +344,29 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
                         code: i64::from(refusal.code),
                     },
                 );
-                if matches!(request.purpose, Purpose::LogOn | Purpose::Subscribe) {
-                    self.fail_link(request.link);
+                match request.purpose {
+                    Purpose::LogOn | Purpose::Subscribe => self.fail_link(request.link),
+                    Purpose::Missed(instrument) => self.missed_refused(instrument),
+                    Purpose::Owner(_, venue_order_id) => {
+                        let never = match refusal.kind.answer() {
+                            OnError::Refuse | OnError::CarryOn => true,
+                            OnError::Ask
+                            | OnError::ResyncClock
+                            | OnError::Wait
+                            | OnError::Halt
+                            | OnError::Reconnect
+                            | OnError::Stop => false,
+                        };
+                        self.owner_refused(venue_order_id, never);
+                    }
+                    Purpose::Place(_)
+                    | Purpose::Cancel(_)
+                    | Purpose::Replace { .. }
+                    | Purpose::Amend(_)
+                    | Purpose::Status(_)
+                    | Purpose::Trades(..)
+                    | Purpose::OpenOrders
+                    | Purpose::Account => {}
                 }
             }
         }
@@ -353,8 +391,58 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
         true
     }
 
-    /// The venue's clock was measured: orders that waited for it go once more.
+    /// Sends a cancel again, a few times, that could be carried out but for the venue's rate or our clock: when the
+    /// venue takes requests again (the budget knows), or when its clock was measured. Until then the order is what it
+    /// is: open, without a cancel under way.
+    fn cancel_again(&mut self, order: OrderId, kind: ErrorKind) {
+        let awaits_clock = match kind {
+            ErrorKind::Clock => true,
+            ErrorKind::RateLimited | ErrorKind::Banned => false,
+            ErrorKind::Rejected
+            | ErrorKind::BadRequest
+            | ErrorKind::Unknown
+            | ErrorKind::OrderCount
+            | ErrorKind::UnknownOrder
+            | ErrorKind::SessionRevoked
+            | ErrorKind::BadCredentials
+            | ErrorKind::Overloaded
+            | ErrorKind::LinkUnusable
+            | ErrorKind::AlreadySubscribed => return,
+        };
+        let trading = &mut *self.trading;
+        let waits = trading.oms.order(order).is_some_and(Order::is_cancellable);
+        let list = &mut trading.cancelled_again;
+        let known = list.iter().position(|again| again.order == order);
+        match known {
+            Some(position) if waits && list[position].tries < CANCEL_TRIES_MAX => {
+                list[position].tries += 1;
+                list[position].awaits_clock = awaits_clock;
+            }
+            None if waits && list.len() < ORDERS_OPEN_MAX => list.push(CancelAgain {
+                order,
+                tries: 1,
+                awaits_clock,
+            }),
+            Some(_) | None => return,
+        }
+        if awaits_clock {
+            // The refusal has the clock measured, and that comes back here.
+            return;
+        }
+        // Nothing goes before the venue's time; then this goes first.
+        let _ = self.cancel(order);
+    }
+
+    /// The venue's clock was measured: orders and cancels that waited for it go once more.
     pub(super) fn clock_measured(&mut self) {
+        for position in 0..self.trading.cancelled_again.len() {
+            let again = &mut self.trading.cancelled_again[position];
+            if std::mem::take(&mut again.awaits_clock) {
+                let order = again.order;
+                // One that ended or is being taken back needs none.
+                let _ = self.cancel(order);
+            }
+        }
         while let Some(order) = self.trading.awaiting_clock.pop() {
             let waits = self
                 .trading
@@ -363,7 +451,7 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
                 .is_some_and(|order| order.state() == crate::order::OrderState::Sent);
             if waits {
                 let stamp = self.watch.stamp();
-                self.place(order, stamp, true);
+                self.place(order, stamp, stamp, true);
             }
         }
     }

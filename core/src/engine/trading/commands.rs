@@ -50,7 +50,8 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
     /// Carries a command out and answers it.
     pub(in crate::engine) fn command(&mut self, command: &Command) {
         let (token, outcome) = match *command {
-            Command::Shutdown => return,
+            // Both are answered before an account is looked for.
+            Command::Shutdown | Command::ShowBook { .. } => return,
             Command::Stop => {
                 self.stop();
                 return;
@@ -72,8 +73,9 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
                 price,
                 qty,
             } => {
+                let decided = self.watch.stamp();
                 let replaced = self.find(order).and_then(|id| {
-                    self.replace(id, price, qty, Origin::Operator, client_id, token)
+                    self.replace(id, price, qty, Origin::Operator, client_id, token, decided)
                         .map_err(Refusal::from)
                 });
                 (token, replaced.map(Some))

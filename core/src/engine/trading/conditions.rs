@@ -43,7 +43,7 @@ impl Pair {
 }
 
 /// Weight of a new order that fails; one that succeeds is free.
-const PLACE_WEIGHT: u32 = 1;
+pub(super) const PLACE_WEIGHT: u32 = 1;
 
 /// As an amount, at the end of its range where it would leave it: more than anybody has.
 fn amount(e8: i128) -> E8 {
@@ -60,7 +60,11 @@ impl<T: Strategy> Trading<T> {
             amount(pair.base_e8(totals.buy_remaining_lots)),
             amount(pair.base_e8(totals.sell_remaining_lots)),
         );
+        let held = self.exposures[index.as_usize()];
         let exposure = if worst == E8(0) {
+            if held == E8(0) {
+                return;
+            }
             E8(0)
         } else {
             // Without a mark nothing is admitted either: the quote has no worth then.
@@ -68,13 +72,15 @@ impl<T: Strategy> Trading<T> {
                 .in_account_currency(pair.base, worst)
                 .unwrap_or_default()
         };
-        let held = &mut self.exposures[index.as_usize()];
         self.gross_exposure += i128::from(exposure.0) - i128::from(held.0);
-        *held = exposure;
+        self.exposures[index.as_usize()] = exposure;
     }
 
     /// What open orders, without `replaced`, need of an asset.
     fn reserved(&self, asset: AssetIndex, replaced: Option<OrderId>, markets: &[Market]) -> E8 {
+        if self.oms.open_count() == 0 {
+            return E8(0);
+        }
         let mut sum = 0i128;
         for (position, pair) in self.pairs.iter().enumerate() {
             let totals = self.oms.totals(InstrumentIndex(position as u16));
@@ -144,10 +150,14 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
         let market = &self.markets[index.as_usize()];
         let pair = trading.pairs[index.as_usize()];
         let link = self.session.orders();
-        let one_quote = trading
-            .portfolio
-            .in_account_currency(pair.quote, E8(E8_ONE))
-            .and_then(|worth| Ratio::new(worth.0, E8_ONE));
+        let one_quote = if trading.portfolio.is_account_currency(pair.quote) {
+            Some(Ratio::ONE)
+        } else {
+            let worth = trading
+                .portfolio
+                .in_account_currency(pair.quote, E8(E8_ONE));
+            worth.and_then(|worth| Ratio::new(worth.0, E8_ONE))
+        };
         Conditions {
             ready: trading.phase == TradingPhase::Ready && one_quote.is_some(),
             backlog: self.backlog,

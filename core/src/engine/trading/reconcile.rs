@@ -1,7 +1,7 @@
 //! What the venue holds of us, asked when a link comes up and from time to time.
 //!
-//! Owns: [`Reconcile`], the steps of one round: open orders, then balances, then every question that these
-//! raised. Does not: judge an order; the machine does. Invariants: trading is not ready before a round is over and no
+//! Owns: [`Reconcile`], the steps of one round: open orders, then balances, in the first round of a run then the trades
+//! that were missed (`missed`), then every question that these raised. Does not: judge an order; the machine does. Invariants: trading is not ready before a round is over and no
 //! order is unresolved; a round that is not answered takes its link down, and the next link starts another.
 
 use crate::oms::Input;
@@ -25,6 +25,8 @@ enum Step {
     OpenOrders,
     /// Balances are to be asked for, or asked for.
     Account,
+    /// Trades that happened while nothing ran are asked for and told; once in a run.
+    Missed,
     /// Orders are still unresolved.
     Settling,
 }
@@ -37,6 +39,8 @@ pub(super) struct Reconcile {
     next_at: Nanos,
     /// Whether a round was ever over.
     done: bool,
+    /// Whether the venue ever listed our open orders.
+    listed: bool,
 }
 
 impl Reconcile {
@@ -55,12 +59,17 @@ impl Reconcile {
         self.done && self.step == Step::Idle
     }
 
+    /// Whether orders of an earlier run would be known by now.
+    pub(super) fn has_listed(&self) -> bool {
+        self.listed
+    }
+
     /// When the next step is due.
     pub(super) fn due(&self) -> Nanos {
         match self.step {
             Step::Idle => self.next_at,
             // Waits for an answer, or is moved by one.
-            Step::OpenOrders | Step::Account | Step::Settling => Nanos::MAX,
+            Step::OpenOrders | Step::Account | Step::Missed | Step::Settling => Nanos::MAX,
         }
     }
 }
@@ -90,6 +99,14 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
                 let asked = |purpose| purpose == Purpose::Account;
                 self.trading.requests.any(asked) || self.ask(Purpose::Account)
             }
+            Step::Missed => {
+                let went = self.serve_missed();
+                if self.trading.missed.is_over() {
+                    self.trading.reconcile.step = Step::Settling;
+                    self.wake();
+                }
+                went
+            }
             Step::Settling => {
                 self.finish_reconcile();
                 true
@@ -114,6 +131,7 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
             .oms
             .end_of_open_orders(self.now, None, asked_at);
         self.serve_overdue();
+        self.trading.reconcile.listed = true;
         if self.trading.reconcile.step == Step::OpenOrders {
             self.trading.reconcile.step = Step::Account;
         }
@@ -123,18 +141,19 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
     /// The venue's list of balances.
     pub(super) fn account_told(&mut self, balances: &[Balance], as_of: VenueMillis) {
         self.balances(balances, as_of);
-        if !self.trading.portfolio.is_started() {
-            self.trading.portfolio.start(as_of);
-            self.tell_baselines();
-        }
+        self.balances_listed(as_of);
         if self.trading.reconcile.step == Step::Account {
-            self.trading.reconcile.step = Step::Settling;
+            self.trading.reconcile.step = if self.trading.missed.is_over() {
+                Step::Settling
+            } else {
+                Step::Missed
+            };
         }
         self.wake();
     }
 
     /// Tells what of each asset is no position, so that the next run knows it too.
-    fn tell_baselines(&mut self) {
+    pub(super) fn tell_baselines(&mut self) {
         for (asset, _) in self.trading.assets.iter() {
             if let Some(amount) = self.trading.portfolio.baseline(asset) {
                 self.telemetry
@@ -154,6 +173,7 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
         if first && self.unresolved_count() > 0 {
             return;
         }
+        self.tell_settled();
         self.trading.reconcile.step = Step::Idle;
         self.trading.reconcile.done = true;
         self.trading.reconcile.next_at = self.now.plus(self.trading.config.reconcile_every);

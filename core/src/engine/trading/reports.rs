@@ -7,7 +7,7 @@
 use crate::instrument::InstrumentIndex;
 use crate::oms::{Ask, Input, OmsFault};
 use crate::order::{
-    DoneReason, ExecutionReport, Fill, OrderId, OrderKey, OrderState, OrderStatus, OwnTrade,
+    DoneReason, ExecutionReport, Fill, OrderId, OrderKey, OrderState, OrderStatus, OwnTrade, Side,
 };
 use crate::portfolio::Booked;
 use crate::strategy::{OrderUpdate, Stage as FunnelStage, Strategy};
@@ -86,6 +86,15 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
         if !adopted.state.is_done() {
             self.trading.funnel.count(FunnelStage::Adopted);
         }
+        self.telemetry.records.push(
+            self.now,
+            RecordBody::OrderAdopted {
+                order: adopted.id,
+                instrument: status.instrument,
+                side: status.side,
+                price: status.price,
+            },
+        );
         self.telemetry.records.push(
             self.now,
             RecordBody::OrderState {
@@ -184,10 +193,13 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
             if to.is_done() {
                 self.trading.cancels.retain(|waiting| *waiting != id);
                 self.trading.awaiting_clock.retain(|waiting| *waiting != id);
+                self.trading
+                    .cancelled_again
+                    .retain(|waiting| waiting.order != id);
             }
         }
-        self.trading.refresh_exposure(instrument);
-        // What our own request changed at once is no news to whoever asked for it.
+        // What our own request changed at once is no news to whoever asked for it, moves no quantity, and leaves
+        // nothing to be served but its time-out, which the sender sets.
         let own_step = matches!(
             transition,
             Some((
@@ -195,6 +207,10 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
                 OrderState::Sent | OrderState::CancelSent | OrderState::ReplaceSent
             ))
         );
+        if own_step && fill.is_none() {
+            return;
+        }
+        self.trading.refresh_exposure(instrument);
         if !own_step && self.trading.news.len() < ORDER_NEWS_MAX {
             self.trading.news.push_back(News {
                 instrument,
@@ -249,16 +265,34 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
     }
 
     /// Books a fill that the machine hands out, which it does once.
-    fn book_fill(&mut self, id: OrderId, instrument: InstrumentIndex, fill: &Fill) {
+    pub(super) fn book_fill(&mut self, id: OrderId, instrument: InstrumentIndex, fill: &Fill) {
         let order = self.trading.oms.order(id).expect("the caller looked");
         let side = order.side();
         let trading = &mut *self.trading;
-        // Balances are asked for after the user data is heard: before the first answer they contain every fill.
-        let counted = trading.portfolio.is_started()
-            && trading.portfolio.fill(instrument, side, fill) != Booked::Contained;
-        if !counted {
+        trading.missed.note(instrument, fill.trade_id);
+        if !trading.portfolio.is_started() {
+            self.early_fill(id, instrument, side, fill);
             return;
         }
+        if trading.portfolio.fill(instrument, side, fill) == Booked::Contained {
+            if !trading.missed.is_new(instrument, fill.trade_id) {
+                return;
+            }
+            trading.portfolio.late(instrument, side, fill);
+        }
+        self.tell_fill(id, instrument, side, fill);
+        self.publish_position(instrument);
+    }
+
+    /// Counts and records a fill that is booked.
+    pub(super) fn tell_fill(
+        &mut self,
+        id: OrderId,
+        instrument: InstrumentIndex,
+        side: Side,
+        fill: &Fill,
+    ) {
+        let trading = &mut *self.trading;
         trading.funnel.count(FunnelStage::Fills);
         let quote = trading.pairs[instrument.as_usize()].quote;
         self.telemetry.records.push(
@@ -275,11 +309,10 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
                 fee: fill.fee,
             },
         );
-        self.publish_position(instrument);
     }
 
     /// Records and publishes a position that a fill changed.
-    fn publish_position(&mut self, instrument: InstrumentIndex) {
+    pub(super) fn publish_position(&mut self, instrument: InstrumentIndex) {
         let position = self.trading.portfolio.position(instrument);
         self.telemetry.records.push(
             self.now,

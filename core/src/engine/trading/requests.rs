@@ -35,6 +35,10 @@ pub(in crate::engine) enum Purpose {
     Status(OrderId),
     /// The trades of an order.
     Trades(OrderId, InstrumentIndex),
+    /// The trades of an instrument that may be missed.
+    Missed(InstrumentIndex),
+    /// Whose an order is that a missed trade names, by the venue's id of it.
+    Owner(InstrumentIndex, u64),
     /// All open orders.
     OpenOrders,
     /// All balances.
@@ -49,6 +53,8 @@ impl Purpose {
             | Self::Subscribe
             | Self::Status(_)
             | Self::Trades(..)
+            | Self::Missed(_)
+            | Self::Owner(..)
             | Self::OpenOrders
             | Self::Account => true,
             Self::Place(_) | Self::Cancel(_) | Self::Replace { .. } | Self::Amend(_) => false,

@@ -7,12 +7,13 @@ use crate::deadlines::Timer;
 use crate::event::{LinkDown, LinkId};
 use crate::limits::{CANCELS_PER_EVENT_MAX, QUESTIONS_PER_EVENT_MAX};
 use crate::oms::{Ask, Input, Order};
+use crate::order::OrderId;
 use crate::outbox::Full;
 use crate::strategy::Strategy;
 use crate::telemetry::counters::Counter;
 use crate::telemetry::records::{HaltCause, TradingPhase};
 use crate::units::Nanos;
-use crate::venue::binance::order_entry::{RequestKind, TradesQuery};
+use crate::venue::binance::order_entry::{OrderTarget, RequestKind, TradesQuery};
 use crate::venue::binance::rate::Purpose as BudgetPurpose;
 use crate::venue::binance::session::Notice;
 
@@ -27,6 +28,7 @@ const NO_ROOM_WAIT: Nanos = Nanos::from_ms(100);
 // Weights of the questions, looked at before they are written (venue rules).
 const STATUS_WEIGHT: u32 = 4;
 const TRADES_WEIGHT: u32 = 5;
+const ALL_TRADES_WEIGHT: u32 = 20;
 const OPEN_ORDERS_WEIGHT: u32 = 80;
 const ACCOUNT_WEIGHT: u32 = 20;
 
@@ -216,7 +218,13 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
             }
             Purpose::Status(order) => self.question(Ask::Status(order)),
             Purpose::Trades(order, _) => self.question(Ask::Trades(order)),
-            Purpose::LogOn | Purpose::Subscribe | Purpose::OpenOrders | Purpose::Account => {}
+            // Who waits for these asks again.
+            Purpose::LogOn
+            | Purpose::Subscribe
+            | Purpose::Missed(_)
+            | Purpose::Owner(..)
+            | Purpose::OpenOrders
+            | Purpose::Account => {}
         }
     }
 
@@ -301,8 +309,9 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
             return false;
         };
         let (kind, weight) = match purpose {
-            Purpose::Status(_) => (RequestKind::Status, STATUS_WEIGHT),
+            Purpose::Status(_) | Purpose::Owner(..) => (RequestKind::Status, STATUS_WEIGHT),
             Purpose::Trades(..) => (RequestKind::Trades, TRADES_WEIGHT),
+            Purpose::Missed(_) => (RequestKind::Trades, ALL_TRADES_WEIGHT),
             Purpose::OpenOrders => (RequestKind::OpenOrders, OPEN_ORDERS_WEIGHT),
             Purpose::Account => (RequestKind::Account, ACCOUNT_WEIGHT),
             Purpose::LogOn
@@ -315,7 +324,9 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
         if !self.trading.requests.has_room() || !self.budget_takes(kind, weight) {
             return false;
         }
-        let Trading { entry, oms, .. } = &mut *self.trading;
+        let Trading {
+            entry, oms, missed, ..
+        } = &mut *self.trading;
         let request = match purpose {
             Purpose::Status(order) => match oms.order(order) {
                 Some(order) => entry.status(at, target_of(order)),
@@ -329,7 +340,23 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
                     None => return true,
                 }
             }
-            Purpose::OpenOrders => entry.open_orders(at, None),
+            Purpose::Owner(instrument, venue_order_id) => entry.status(
+                at,
+                OrderTarget {
+                    instrument,
+                    // Not written, since the venue's id is known.
+                    order: OrderId::from_bits(0),
+                    venue_order_id: Some(venue_order_id),
+                },
+            ),
+            Purpose::Missed(instrument) => match missed.query(instrument) {
+                Some(query) => entry.my_trades(at, instrument, query),
+                None => return true,
+            },
+            Purpose::OpenOrders => {
+                missed.open_orders_asked();
+                entry.open_orders(at, None)
+            }
             Purpose::LogOn
             | Purpose::Subscribe
             | Purpose::Place(_)
@@ -368,9 +395,13 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
         self.session.keep_retiring(kept);
     }
 
-    /// Ends trading when it was asked to and no order is left.
+    /// Ends trading when it was asked to and no order is left. What an earlier run left is not known before the venue
+    /// has listed it: until then this is not the end, however early it was asked for.
     fn serve_stop(&mut self) {
-        if self.trading.phase == TradingPhase::Stopping && self.trading.oms.open_count() == 0 {
+        if self.trading.phase == TradingPhase::Stopping
+            && self.trading.reconcile.has_listed()
+            && self.trading.oms.open_count() == 0
+        {
             self.set_phase(TradingPhase::Stopped);
         }
     }

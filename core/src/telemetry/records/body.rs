@@ -146,6 +146,20 @@ labelled! {
     }
 }
 
+labelled! {
+    /// How it is known that no trade up to some id is missing.
+    pub enum TradesKnown {
+        /// No earlier run said anything: what the account traded before is in its balances alone.
+        FirstRun = "first_run",
+        /// The venue was asked at the start for everything since the last run.
+        CaughtUp = "caught_up",
+        /// The same, and there was more than a start may ask for: the rest is in the balances alone.
+        CutShort = "cut_short",
+        /// The venue was asked what it holds of us, and nothing was open to doubt after that.
+        Settled = "settled",
+    }
+}
+
 /// What happened. Every variant is `Copy` and holds numbers only; text is made by the sidecar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RecordBody {
@@ -242,6 +256,17 @@ pub enum RecordBody {
         order: OrderId,
         /// The alias.
         client_id: ClientId,
+    },
+    /// An open order of an earlier run, or one long forgotten, was taken over; its state follows.
+    OrderAdopted {
+        /// Its number.
+        order: OrderId,
+        /// What is traded.
+        instrument: InstrumentIndex,
+        /// Which way.
+        side: Side,
+        /// Its price; zero for market orders.
+        price: Ticks,
     },
     /// An order changed its state.
     OrderState {
@@ -357,6 +382,15 @@ pub enum RecordBody {
         asset: AssetIndex,
         /// How much.
         amount: E8,
+    },
+    /// Up to which id no trade of an instrument is missing: what the next run asks from.
+    TradesKnown {
+        /// In what.
+        instrument: InstrumentIndex,
+        /// How it is known.
+        how: TradesKnown,
+        /// The id.
+        through: u64,
     },
     /// Trading came further, or fell back.
     TradingPhase {

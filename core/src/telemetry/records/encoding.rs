@@ -8,7 +8,7 @@
 
 use super::body::{
     BookState, CommandResult, EngineState, HaltCause, OrderRequest, RecordBody, ResyncCause,
-    TradingPhase,
+    TradesKnown, TradingPhase,
 };
 use super::{RECORD_BYTES, Record};
 use crate::event::{LinkDown, LinkId, LinkRole, Token};
@@ -21,7 +21,7 @@ use crate::risk::{Rejection, TradingState};
 use crate::units::{E8, Lots, Nanos, Ticks, VenueMillis};
 
 /// Version of the encoding; a journal names it in its header.
-pub const RECORD_VERSION: u16 = 2;
+pub const RECORD_VERSION: u16 = 3;
 
 /// Offsets of the encoding. All integers are little-endian; bytes not named are zero.
 mod field {
@@ -140,6 +140,7 @@ impl Record {
             }
             RecordBody::OrderAdmitted { .. }
             | RecordBody::OrderAlias { .. }
+            | RecordBody::OrderAdopted { .. }
             | RecordBody::OrderState { .. }
             | RecordBody::Fill { .. }
             | RecordBody::OrderRejected { .. }
@@ -149,6 +150,7 @@ impl Record {
             | RecordBody::Position { .. }
             | RecordBody::Balance { .. }
             | RecordBody::Baseline { .. }
+            | RecordBody::TradesKnown { .. }
             | RecordBody::TradingPhase { .. }
             | RecordBody::TradingState { .. }
             | RecordBody::KillSwitch { .. }
@@ -423,6 +425,24 @@ fn write_trading(body: &RecordBody, bytes: &mut [u8; RECORD_BYTES]) -> u8 {
             fields.u16(asset.0).i64(amount.0);
             22
         }
+        RecordBody::TradesKnown {
+            instrument,
+            how,
+            through,
+        } => {
+            fields.u16(instrument.0).u8(how.index()).u64(through);
+            23
+        }
+        RecordBody::OrderAdopted {
+            order,
+            instrument,
+            side,
+            price,
+        } => {
+            fields.u64(order.to_bits()).u16(instrument.0);
+            fields.u8(side.index()).i64(price.0);
+            24
+        }
         RecordBody::LinkUp { .. }
         | RecordBody::LinkDown { .. }
         | RecordBody::BookState { .. }
@@ -618,6 +638,17 @@ fn read_trading(kind: u8, bytes: &[u8; RECORD_BYTES]) -> Result<RecordBody, Reco
             asset: AssetIndex(fields.u16()),
             amount: E8(fields.i64()),
         },
+        23 => RecordBody::TradesKnown {
+            instrument: fields.instrument(),
+            how: fields.one_of(&TradesKnown::ALL)?,
+            through: fields.u64(),
+        },
+        24 => RecordBody::OrderAdopted {
+            order: fields.order(),
+            instrument: fields.instrument(),
+            side: fields.one_of(&Side::ALL)?,
+            price: Ticks(fields.i64()),
+        },
         kind => return Err(RecordError::Kind(kind)),
     })
 }
@@ -629,7 +660,7 @@ mod tests {
     use proptest::prelude::*;
 
     /// Kinds of this version, numbered from zero.
-    const KINDS: u8 = 23;
+    const KINDS: u8 = 25;
 
     #[test]
     fn the_encoding_is_pinned() {
@@ -779,6 +810,20 @@ mod tests {
             (any_order(), any_client_id())
                 .prop_map(|(order, client_id)| RecordBody::OrderAlias { order, client_id }),
             (
+                any_order(),
+                any::<u16>(),
+                select(&Side::ALL[..]),
+                any::<i64>()
+            )
+                .prop_map(|(order, instrument, side, price)| {
+                    RecordBody::OrderAdopted {
+                        order,
+                        instrument: InstrumentIndex(instrument),
+                        side,
+                        price: Ticks(price),
+                    }
+                }),
+            (
                 (any_order(), any::<u16>(), any::<u64>()),
                 select(&OrderState::ALL[..]),
                 select(&OrderState::ALL[..]),
@@ -883,6 +928,13 @@ mod tests {
                 asset: AssetIndex(asset),
                 amount: E8(amount),
             }),
+            (any::<u16>(), select(&TradesKnown::ALL[..]), any::<u64>()).prop_map(
+                |(instrument, how, through)| RecordBody::TradesKnown {
+                    instrument: InstrumentIndex(instrument),
+                    how,
+                    through,
+                }
+            ),
             (
                 select(&TradingPhase::ALL[..]),
                 select(&TradingPhase::ALL[..]),

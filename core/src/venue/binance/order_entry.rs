@@ -1,6 +1,6 @@
 //! Binance Spot order entry over the websocket API: requests as bytes.
 //!
-//! Owns: [`OrderEntry`], which writes every request of the orders link and numbers it, the credentials, and
+//! Owns: [`OrderEntry`], which writes every request of the orders links and numbers it, the credentials, and
 //! through [`ClientOrderIds`] the ids of our orders at the venue. Does not: decide, send, remember what is
 //! under way, or read answers ([`super::codec::orders`] does).
 //!
@@ -62,6 +62,8 @@ pub enum TradesQuery {
         /// The venue's id of it.
         venue_order_id: u64,
     },
+    /// The newest one of the instrument.
+    Newest,
     /// Those from one trade id on, oldest first.
     From {
         /// The first id that is of interest.
@@ -91,7 +93,8 @@ struct Row {
     qty_places: u32,
 }
 
-/// Writes the requests of one orders link.
+/// Writes the requests of all orders links of a run: a link and its successor share the numbers, so no answer can be
+/// taken for another's.
 pub struct OrderEntry {
     rows: Vec<Row>,
     ids: ClientOrderIds,
@@ -112,7 +115,7 @@ impl OrderEntry {
     pub fn new(
         instruments: &Instruments,
         ids: ClientOrderIds,
-        credentials: Credentials,
+        mut credentials: Credentials,
         recv_window_ms: u16,
     ) -> Result<Self, OrderEntryError> {
         if recv_window_ms == 0 || recv_window_ms > RECV_WINDOW_MS_MAX {
@@ -134,6 +137,8 @@ impl OrderEntry {
                 qty_places: places_of(step),
             });
         }
+        let mut payload = Box::new([0; size_of::<Buffer>()]);
+        credentials.know_beginning(&mut payload);
         Ok(Self {
             rows,
             ids,
@@ -142,7 +147,7 @@ impl OrderEntry {
             recv_window_ms,
             sequence: 0,
             message: Box::new([0; size_of::<Buffer>()]),
-            payload: Box::new([0; size_of::<Buffer>()]),
+            payload,
         })
     }
 
@@ -249,6 +254,10 @@ impl OrderEntry {
                 let order = ("orderId", Value::Number(venue_order_id));
                 let params = [limit, order, recv_window, symbol, timestamp];
                 self.signed(RequestKind::Trades, 5, &params)
+            }
+            TradesQuery::Newest => {
+                let params = [("limit", Value::Number(1)), recv_window, symbol, timestamp];
+                self.signed(RequestKind::Trades, 20, &params)
             }
             TradesQuery::From { trade_id, limit } => {
                 let from = ("fromId", Value::Number(trade_id));

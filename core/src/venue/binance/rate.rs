@@ -94,6 +94,8 @@ const RATE_LIMITED_WAIT: Nanos = Nanos::from_secs(60);
 /// How long to stop after a ban without a time to come back: the venue's shortest ban.
 const BANNED_WAIT: Nanos = Nanos::from_secs(120);
 
+const NO_MINUTE: (Nanos, Nanos, u64) = (Nanos::ZERO, Nanos::ZERO, 0);
+
 const MINUTE: u64 = Nanos::from_secs(60).0;
 const SECOND: u64 = Nanos::from_secs(1).0;
 
@@ -145,6 +147,9 @@ pub struct RequestBudget {
     counted: u64,
     unanswered: u32,
     blocked_until: Nanos,
+    /// The venue's minute of the last spending, so that the next one needs no division: since when it is, when it is
+    /// over, and the first second that counts in it.
+    minute: (Nanos, Nanos, u64),
 }
 
 impl RequestBudget {
@@ -158,12 +163,14 @@ impl RequestBudget {
             counted: 0,
             unanswered: 0,
             blocked_until: Nanos::ZERO,
+            minute: NO_MINUTE,
         }
     }
 
     /// Sets the wall clock: Unix nanoseconds at the engine's zero, as the venue's clock would show them.
     pub fn set_wall_clock(&mut self, unix_ns_at_zero: i64) {
         self.unix_ns_at_zero = Some(unix_ns_at_zero);
+        self.minute = NO_MINUTE;
     }
 
     /// What queries may spend in any window.
@@ -287,6 +294,16 @@ impl RequestBudget {
     }
 
     fn add(&mut self, now: Nanos, weight: u32) {
+        if !self.is_this_minute(now)
+            && let Some(into) = self.window_age(now)
+        {
+            let from = now.since(into);
+            let until = now.plus(Nanos(MINUTE - into.0));
+            // At the engine's start the minute began before there was a time for it.
+            if from.plus(into) == now {
+                self.minute = (from, until, self.first_second(now));
+            }
+        }
         // Before a second's place is used again its weight has left the count: it is older than any window.
         let from = self.first_second(now);
         self.counted = self.weight_from(from);
@@ -304,7 +321,15 @@ impl RequestBudget {
     /// The first second that counts now.
     #[inline]
     fn first_second(&self, now: Nanos) -> u64 {
+        if self.is_this_minute(now) {
+            return self.minute.2;
+        }
         self.window_start(now).0 / SECOND + 1
+    }
+
+    #[inline]
+    fn is_this_minute(&self, now: Nanos) -> bool {
+        self.minute.0 <= now && now < self.minute.1
     }
 
     /// Weight of the remembered seconds from `from` on.

@@ -142,16 +142,20 @@ impl Writer {
     }
 }
 
-/// Copies `from` into `to`, masked, eight bytes at a time.
+/// Copies `from` into `to`, masked, 32 bytes at a time, which become vectors.
 fn copy_masked(to: &mut [u8], from: &[u8], mask: [u8; 4]) {
-    let [a, b, c, d] = mask;
-    let wide = u64::from_le_bytes([a, b, c, d, a, b, c, d]);
-    let (to_words, to_rest) = to.as_chunks_mut::<8>();
-    let (from_words, from_rest) = from.as_chunks::<8>();
-    for (to, from) in to_words.iter_mut().zip(from_words) {
-        *to = (u64::from_le_bytes(*from) ^ wide).to_le_bytes();
+    let mut wide = [0; 32];
+    for (byte, mask) in wide.iter_mut().zip(mask.iter().cycle()) {
+        *byte = *mask;
     }
-    for ((to, from), mask) in to_rest.iter_mut().zip(from_rest).zip(mask.iter().cycle()) {
+    let (to_chunks, to_rest) = to.as_chunks_mut::<32>();
+    let (from_chunks, from_rest) = from.as_chunks::<32>();
+    for (to, from) in to_chunks.iter_mut().zip(from_chunks) {
+        for at in 0..32 {
+            to[at] = from[at] ^ wide[at];
+        }
+    }
+    for ((to, from), mask) in to_rest.iter_mut().zip(from_rest).zip(wide) {
         *to = from ^ mask;
     }
 }

@@ -7,7 +7,7 @@
 use tracing::{info, warn};
 use veloz_core::instrument::InstrumentIndex;
 use veloz_core::order::OrderState;
-use veloz_core::telemetry::records::{CommandResult, RecordBody};
+use veloz_core::telemetry::records::{CommandResult, RecordBody, TradesKnown};
 use veloz_core::units::{Lots, Ticks};
 
 use super::{Kind, RecordLog};
@@ -52,6 +52,23 @@ impl RecordLog {
                 client_order_id = client_id.as_str(),
                 "order has a client's id"
             ),
+            RecordBody::OrderAdopted {
+                order,
+                instrument,
+                side,
+                price,
+            } => {
+                let (price, _) = self.amounts(instrument, price, Lots(0));
+                info!(
+                    component = "engine",
+                    event_type = "order_adopted",
+                    order_id = %order,
+                    symbol = self.symbol(instrument),
+                    side = side.label(),
+                    price,
+                    "order of an earlier run taken over"
+                );
+            }
             RecordBody::OrderState {
                 order,
                 instrument,
@@ -233,6 +250,28 @@ impl RecordLog {
                 amount = amount.to_string(),
                 "what is held beside trading"
             ),
+            RecordBody::TradesKnown {
+                instrument,
+                how,
+                through,
+            } => match how {
+                TradesKnown::FirstRun | TradesKnown::CaughtUp | TradesKnown::Settled => info!(
+                    component = "engine",
+                    event_type = "trades_known",
+                    symbol = self.symbol(instrument),
+                    how = how.label(),
+                    through,
+                    "no trade up to this one is missing"
+                ),
+                TradesKnown::CutShort => warn!(
+                    component = "engine",
+                    event_type = "trades_known",
+                    symbol = self.symbol(instrument),
+                    how = how.label(),
+                    through,
+                    "more was traded while nothing ran than a start asks for; what follows this trade is in the balances alone"
+                ),
+            },
             RecordBody::TradingPhase {
                 from,
                 to,
@@ -294,14 +333,16 @@ fn kind_of(body: &RecordBody) -> Kind {
     match body {
         RecordBody::OrderAdmitted { .. }
         | RecordBody::OrderAlias { .. }
+        | RecordBody::OrderAdopted { .. }
         | RecordBody::OrderState { .. }
         | RecordBody::Fill { .. }
         | RecordBody::VenueRefused { .. }
         | RecordBody::OrderFault { .. } => Kind::Order,
         RecordBody::OrderRejected { .. } => Kind::Rejection,
-        RecordBody::Position { .. } | RecordBody::Balance { .. } | RecordBody::Baseline { .. } => {
-            Kind::Account
-        }
+        RecordBody::Position { .. }
+        | RecordBody::Balance { .. }
+        | RecordBody::Baseline { .. }
+        | RecordBody::TradesKnown { .. } => Kind::Account,
         RecordBody::CommandDone { .. }
         | RecordBody::TradingPhase { .. }
         | RecordBody::TradingState { .. }

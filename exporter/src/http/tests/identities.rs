@@ -164,6 +164,7 @@ const CONTRACT: &[(&str, &str, &str)] = &[
     ("GET", "/health/live", "-"),
     ("GET", "/health/ready", "-"),
     ("GET", "/health/startup", "-"),
+    ("GET", "/api/health", "-"),
     ("POST", "/api/auth/login", "-"),
     ("POST", "/api/auth/refresh", "-"),
     ("POST", "/api/auth/logout", "-"),
@@ -177,6 +178,57 @@ const CONTRACT: &[(&str, &str, &str)] = &[
     ("GET", "/api/audit/logs", "admin:config"),
     ("GET", "/api/audit/stats", "admin:config"),
     ("POST", "/api/audit/archive", "admin:config"),
+    ("GET", "/api/config", "read:config"),
+    ("GET", "/api/status", "read:config"),
+    ("GET", "/api/execution/ping", "read:config"),
+    ("GET", "/api/latency", "read:config"),
+    ("POST", "/api/start", "write:orders"),
+    ("POST", "/api/stop", "write:orders"),
+    ("POST", "/api/halt", "write:cancel"),
+    ("POST", "/api/reduce-only", "write:orders"),
+    ("POST", "/api/resume", "write:orders"),
+    ("POST", "/api/kill-switch/trip", "write:cancel"),
+    ("POST", "/api/kill-switch/reset", "admin:config"),
+    ("GET", "/api/market", "read:market"),
+    ("GET", "/api/book", "read:market"),
+    ("GET", "/api/orders", "read:orders"),
+    ("GET", "/api/orders_state", "read:orders"),
+    ("GET", "/api/order_state", "read:orders"),
+    ("GET", "/api/trades", "read:orders"),
+    ("POST", "/api/order", "write:orders"),
+    ("POST", "/api/cancel", "write:cancel"),
+    ("POST", "/api/cancel-all", "write:cancel"),
+    ("POST", "/api/cancel-replace", "write:orders"),
+    ("GET", "/api/account", "read:account"),
+    ("GET", "/api/positions", "read:account"),
+    ("GET", "/api/positions/{symbol}", "read:account"),
+    ("GET", "/api/strategies", "read:config"),
+    ("POST", "/api/risk/limits", "admin:config"),
+    ("GET", "/api/risk/limits", "read:config"),
+    ("POST", "/api/risk/limits/approve", "admin:config"),
+    ("POST", "/api/risk/limits/withdraw", "admin:config"),
+    ("GET", "/api/risk/utilization", "read:account"),
+    ("POST", "/api/config", "admin:config"),
+    ("GET", "/api/settings", "read:config"),
+    ("POST", "/api/settings", "write:orders"),
+    ("GET", "/api/settings/export", "read:config"),
+    ("POST", "/api/settings/import", "admin:config"),
+    ("GET", "/api/exchange-keys", "read:config"),
+    ("POST", "/api/exchange-keys", "admin:config"),
+    ("DELETE", "/api/exchange-keys", "admin:config"),
+    ("POST", "/api/exchange-keys/test", "admin:config"),
+    ("GET", "/api/admin/log-level", "read:config"),
+    ("POST", "/api/admin/log-level", "admin:config"),
+    ("POST", "/api/admin/maintenance", "admin:config"),
+    ("POST", "/api/admin/ready", "admin:config"),
+    ("POST", "/api/admin/readonly", "admin:config"),
+    ("POST", "/api/admin/readwrite", "admin:config"),
+    ("POST", "/api/admin/reload-config", "admin:config"),
+    ("GET", "/api/openapi.json", "read:config"),
+    ("GET", "/api/strategies/{id}", "read:config"),
+    ("POST", "/api/strategies/{id}/start", "write:orders"),
+    ("POST", "/api/strategies/{id}/stop", "write:orders"),
+    ("GET", "/api/stream", "read:market"),
 ];
 
 /// Permissions of the contract with who has them.
@@ -207,11 +259,15 @@ fn every_route_asks_each_role_for_what_the_contract_says() {
             .expect("known");
         let method = Method::from_bytes(method.as_bytes()).expect("a method");
         let status = |shown: Shown<'_>| {
-            let request = request_for(method.clone(), path, &json!({}));
+            let path = path
+                .replace("{symbol}", "BTCUSDT")
+                .replace("{id}", "market_maker");
+            let request = request_for(method.clone(), &path, &json!({}));
             guarded.ask(request, shown).status()
         };
         let let_in = |status: StatusCode| {
-            assert_ne!(status, StatusCode::NOT_FOUND, "{method} {path}");
+            let named = path.contains("{id}");
+            assert!(named || status != StatusCode::NOT_FOUND, "{method} {path}");
             !matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
         };
         assert_eq!(
@@ -721,6 +777,78 @@ fn a_ticket_opens_one_stream_and_nothing_else() {
         guarded.ask(both, Shown::Key(&key)).status(),
         StatusCode::BAD_REQUEST
     );
+}
+
+/// A logout, a revoked key and a lost role each end the stream that they had opened, and no other.
+#[test]
+fn a_stream_ends_when_who_opened_it_may_not_listen_any_more() {
+    let guarded = guarded();
+    let (tom, refresh) = guarded.login("tom");
+    let (vera, _) = guarded.login("vera");
+    let (admin, _) = guarded.login(FIRST_ADMIN);
+    let key = guarded.key("tom");
+    let (_, body) = guarded.get("/api/auth/keys", Shown::Token(&admin));
+    let key_id = body["keys"][0]["key_id"]
+        .as_str()
+        .expect("an id")
+        .to_owned();
+    let (_, body) = guarded.post("/api/auth/stream-ticket", &json!({}), Shown::Token(&tom));
+    let ticket = body["ticket"].as_str().expect("a ticket");
+    let with_ticket = format!("/api/stream?ticket={ticket}");
+
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .expect("a runtime");
+    runtime.block_on(async {
+        let open = async |path: &str, name: &'static str, value: String| {
+            let mut request = get_request(path);
+            if !name.is_empty() {
+                let value = HeaderValue::from_str(&value).expect("a header");
+                request.headers_mut().insert(name, value);
+            }
+            let response = guarded.router.clone().oneshot(request).await;
+            let response = response.expect("infallible");
+            assert_eq!(response.status(), StatusCode::OK, "{path} {name}");
+            response.into_body()
+        };
+        let bearer = |token: &str| format!("Bearer {token}");
+        let mut of_tom = open("/api/stream", "authorization", bearer(&tom)).await;
+        let mut of_ticket = open(&with_ticket, "", String::new()).await;
+        let mut of_key = open("/api/stream", "x-api-key", key.clone()).await;
+        let mut of_vera = open("/api/stream", "authorization", bearer(&vera)).await;
+        let mut of_admin = open("/api/stream", "authorization", bearer(&admin)).await;
+        // The greeting, and a comment that comes ten seconds later.
+        let alive = async |body: &mut Body| {
+            let frame = body.frame().await;
+            frame.is_some_and(|frame| frame.is_ok_and(|frame| frame.is_data()))
+        };
+        for _ in 0..2 {
+            for body in [
+                &mut of_tom,
+                &mut of_ticket,
+                &mut of_key,
+                &mut of_vera,
+                &mut of_admin,
+            ] {
+                assert!(alive(body).await);
+            }
+        }
+        let auth = guarded.fixture.state.auth.as_ref().expect("there");
+        auth.logout(refresh).await.expect("ours");
+        assert!(!alive(&mut of_tom).await && !alive(&mut of_ticket).await);
+        assert!(alive(&mut of_key).await && alive(&mut of_vera).await);
+        let store = auth.store();
+        store
+            .update::<_, KeyFault>(|document| document.revoke_key(&key_id))
+            .expect("known");
+        assert!(!alive(&mut of_key).await && alive(&mut of_vera).await);
+        store
+            .update::<_, UserFault>(|document| document.take_roles("vera", &[Role::Viewer]))
+            .expect("known");
+        assert!(!alive(&mut of_vera).await && alive(&mut of_admin).await);
+    });
 }
 
 #[test]

@@ -27,6 +27,7 @@ const RESET_KILL_SWITCH: u8 = 9;
 const SET_LIMITS: u8 = 10;
 const RUN_STRATEGY: u8 = 11;
 const DEAD_MAN_FIRED: u8 = 12;
+const SHOW_BOOK: u8 = 13;
 
 /// Appends a command.
 pub(super) fn write(out: &mut Vec<u8>, command: &Command) {
@@ -84,6 +85,10 @@ pub(super) fn write(out: &mut Vec<u8>, command: &Command) {
             fields.head(RUN_STRATEGY, token);
             fields.u8(u8::from(running));
         }
+        Command::ShowBook { token, instrument } => {
+            fields.head(SHOW_BOOK, token);
+            fields.i64(i64::from(instrument.0));
+        }
     }
 }
 
@@ -137,6 +142,10 @@ pub(super) fn read(cursor: &mut Cursor<'_>) -> Result<Command, &'static str> {
             change: cursor.limits()?,
         },
         DEAD_MAN_FIRED => Command::DeadManFired { token },
+        SHOW_BOOK => Command::ShowBook {
+            token,
+            instrument: instrument(cursor.i64()?)?,
+        },
         RUN_STRATEGY => Command::RunStrategy {
             token,
             running: cursor.one_of(&[false, true])?,

@@ -4,7 +4,7 @@
 //! request with or without a signature. Does not: know methods. Invariant: the text that is signed has every
 //! parameter of the message but the signature, sorted by name, as it stands there without quotes.
 
-use super::message::Writer;
+use super::message::{Buffer, Writer};
 use super::{
     ClientOrderIds, Credentials, OrderEntry, OrderRequest, OrderTarget, RequestKind, next_id,
 };
@@ -128,6 +128,13 @@ impl Credentials {
     /// Whether every request is signed, because there is no session that could be logged on.
     pub(super) const fn signs_each(&self) -> bool {
         !self.signer.can_log_on()
+    }
+
+    /// Tells the signer what every payload begins with.
+    pub(super) fn know_beginning(&mut self, buffer: &mut Buffer) {
+        let mut payload = Writer::new(buffer);
+        self.begin_payload(&mut payload);
+        self.signer.begin_with(payload.text());
     }
 
     /// The parameter that sorts before all others.

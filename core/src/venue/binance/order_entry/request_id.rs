@@ -1,8 +1,8 @@
-//! The numbers of our requests on the orders link: an answer tells by its id what was asked.
+//! The numbers of our requests on the orders links: an answer tells by its id what was asked.
 //!
 //! Owns: [`RequestKind`] with each method's name and weight, and [`RequestId`]. Does not: remember what is
 //! under way. Invariant: the low bits of an id on the wire are the request's kind, the others a number
-//! that counts up from 1 on one link and is never used twice.
+//! that counts up from 1 over all orders links of a run and is never used twice in it.
 
 labelled! {
     /// What was asked; the label is the API's method.
@@ -73,10 +73,10 @@ impl RequestKind {
 const KIND_BITS: u32 = 4;
 const _: () = assert!(RequestKind::ALL.len() <= 1 << KIND_BITS);
 
-/// One request of the orders link.
+/// One request of the orders links.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestId {
-    /// Counts up from 1 on one link; below 2^59.
+    /// Counts up from 1 over all orders links of a run; below 2^59.
     pub sequence: u64,
     /// What was asked.
     pub kind: RequestKind,

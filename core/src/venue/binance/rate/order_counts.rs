@@ -52,6 +52,31 @@ struct Window {
     counts: [Count; REMEMBERED],
     /// The venue wants no order before this.
     blocked_until: Nanos,
+    /// The span of the last order, so that the next one needs no division.
+    last_seen: Stretch,
+}
+
+/// A stretch of time in which orders count in the same windows.
+#[derive(Clone, Copy, Debug)]
+struct Stretch {
+    from: Nanos,
+    /// The first time that is not of it.
+    until: Nanos,
+    /// First and last window.
+    numbers: (u64, u64),
+}
+
+impl Stretch {
+    const NONE: Self = Self {
+        from: Nanos::ZERO,
+        until: Nanos::ZERO,
+        numbers: (0, 0),
+    };
+
+    #[inline]
+    fn contains(&self, now: Nanos) -> bool {
+        self.from <= now && now < self.until
+    }
 }
 
 /// The unfilled orders of one account, as far as one engine sends them.
@@ -78,6 +103,7 @@ impl OrderBudget {
                     limit: limit.limit,
                     counts: [Count::default(); REMEMBERED],
                     blocked_until: Nanos::ZERO,
+                    last_seen: Stretch::NONE,
                 })
                 .collect(),
             unix_ns_at_zero: None,
@@ -88,6 +114,19 @@ impl OrderBudget {
     /// Sets the wall clock: Unix nanoseconds at the engine's zero, as the venue's clock would show them.
     pub fn set_wall_clock(&mut self, unix_ns_at_zero: i64) {
         self.unix_ns_at_zero = Some(unix_ns_at_zero);
+        for window in &mut self.windows {
+            window.last_seen = Stretch::NONE;
+        }
+    }
+
+    /// Whether a new order may be sent now.
+    #[inline]
+    pub fn is_ready(&self, now: Nanos) -> bool {
+        let Some(at_zero) = self.unix_ns_at_zero else {
+            return false;
+        };
+        let mut windows = self.windows.iter();
+        windows.all(|window| window.has_room(now, window.numbers(now, at_zero)))
     }
 
     /// The earliest time at which a new order may be sent; `now` when it may be sent at once, and
@@ -105,12 +144,15 @@ impl OrderBudget {
     /// Takes one order that is about to be sent out of every window; refuses what one of them does not hold.
     #[must_use = "a refused order must not be sent"]
     pub fn try_spend(&mut self, now: Nanos) -> bool {
-        if self.ready_at(now) > now {
+        if !self.is_ready(now) {
             return false;
         }
         let at_zero = self.unix_ns_at_zero.expect("else nothing is ready");
         for window in &mut self.windows {
-            let (first, last) = window.numbers(now, at_zero);
+            if !window.last_seen.contains(now) {
+                window.last_seen = window.stretch(now, at_zero);
+            }
+            let (first, last) = window.last_seen.numbers;
             for number in first..=last {
                 let count = window.count_mut(number);
                 count.orders = count.orders.saturating_add(1);
@@ -197,6 +239,15 @@ impl Window {
     /// The windows that an order sent now may count in.
     #[inline]
     fn numbers(&self, now: Nanos, at_zero: i64) -> (u64, u64) {
+        if self.last_seen.contains(now) {
+            self.last_seen.numbers
+        } else {
+            self.stretch(now, at_zero).numbers
+        }
+    }
+
+    /// The same, and since when and until when these are the windows.
+    fn stretch(&self, now: Nanos, at_zero: i64) -> Stretch {
         let guard = self.guard();
         let latest = at_zero.saturating_add_unsigned(now.0);
         let latest = latest.saturating_add_unsigned(guard);
@@ -206,7 +257,27 @@ impl Window {
         let into = latest - last * span;
         let first = last - i64::from(into < 2 * guard as i64);
         let number = |from_zero: i64| u64::try_from(from_zero + 1).unwrap_or(0).max(1);
-        (number(first), number(last))
+        // Within the span: in the guards both windows, between them one.
+        let guards = 2 * guard as i64;
+        let (begun, ends) = if into < guards {
+            (into, guards)
+        } else {
+            (into - guards, span)
+        };
+        Stretch {
+            from: now.since(Nanos(begun as u64)),
+            until: now.plus(Nanos((ends - into) as u64)),
+            numbers: (number(first), number(last)),
+        }
+    }
+
+    /// Whether nothing stands against one more order in these windows, which are one or two.
+    #[inline]
+    fn has_room(&self, now: Nanos, (first, last): (u64, u64)) -> bool {
+        let part = Purpose::Order.part(self.limit);
+        self.blocked_until <= now
+            && self.count(first) < part
+            && (first == last || self.count(last) < part)
     }
 
     /// When a window is certainly over, on the engine's clock.
@@ -307,12 +378,25 @@ mod tests {
                 limit: 1,
                 counts: [Count::default(); REMEMBERED],
                 blocked_until: Nanos::ZERO,
+                last_seen: Stretch::NONE,
             };
             let wall = i128::from(at_zero) + i128::from(now);
             let guard = i128::from(window.guard());
             let number = |wall: i128| (wall.div_euclid(i128::from(span)) + 1).max(1) as u64;
             let expected = (number(wall - guard), number(wall + guard));
             prop_assert_eq!(window.numbers(Nanos(now), at_zero), expected);
+            // And they are so for a whole stretch, and not a nanosecond longer.
+            let stretch = window.stretch(Nanos(now), at_zero);
+            prop_assert!(stretch.contains(Nanos(now)));
+            for (at, is_in) in [
+                (stretch.from, true),
+                (Nanos(stretch.until.0 - 1), true),
+                (stretch.until, false),
+            ] {
+                let numbers = window.stretch(at, at_zero).numbers;
+                prop_assert!(!is_in || numbers == expected);
+                prop_assert!(is_in || numbers != expected || expected.0 == 1);
+            }
         }
     }
 

@@ -1,0 +1,321 @@
+//! `/api/config`, `/api/status`, `/api/execution/ping`, and what an operator does to the engine as a whole.
+//!
+//! Owns: the handlers. Invariant: what makes trading safer (stop, halt, reduce-only, trip) is done at once and recorded
+//! beside it; what makes it less so (start, resume, reset) is recorded first, and not done without a record.
+
+use super::answer::{Answer, ok};
+use super::orders::{Who, not_done};
+use crate::audit::record::LogType;
+use crate::auth::Principal;
+use crate::health::Heartbeat;
+use crate::http::HttpState;
+use crate::http::exchange::Caller;
+use crate::http::problem::{Code, Problem};
+use crate::status;
+use crate::trading::Asked;
+use axum::Extension;
+use axum::extract::State;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use veloz_core::event::{Command, LinkRole, Token};
+use veloz_core::risk::TradingState;
+use veloz_core::telemetry::records::{CommandResult, TradingPhase};
+
+/// `GET /api/config`.
+pub(crate) async fn config(State(state): State<Arc<HttpState>>) -> Answer {
+    let profile = &state.api.profile;
+    let first = veloz_core::instrument::InstrumentIndex(0);
+    let symbols: Vec<&str> = state
+        .instruments
+        .iter()
+        .map(|(_, instrument)| instrument.symbol.as_str())
+        .collect();
+    ok(&json!({
+        "market_source": profile.market_source,
+        "market_symbol": state.instruments.get(first).symbol.as_str(),
+        "binance_base_url": profile.market_url,
+        "execution_mode": profile.execution_mode,
+        "binance_trade_enabled": state.phase().is_some(),
+        "binance_trade_base_url": profile.trade_url,
+        "binance_user_stream_connected": is_logged_on(&state),
+        "auth_enabled": state.auth.is_some(),
+        "audit_enabled": state.audit.is_some(),
+        "symbols": symbols,
+    }))
+}
+
+/// Whether the order link is up and logged on, with the user's data on it.
+fn is_logged_on(state: &HttpState) -> bool {
+    state.gauges.links_up(LinkRole::Orders) > 0
+        && match state.phase() {
+            Some(
+                TradingPhase::Reconciling
+                | TradingPhase::Ready
+                | TradingPhase::Stopping
+                | TradingPhase::Stopped,
+            ) => true,
+            Some(TradingPhase::Off | TradingPhase::Starting) | None => false,
+        }
+}
+
+/// `GET /api/execution/ping`: whether orders could get to the venue.
+pub(crate) async fn ping(State(state): State<Arc<HttpState>>) -> Answer {
+    state
+        .needs_account()
+        .map_err(|problem| problem.with("ok", false))?;
+    if !is_logged_on(&state) {
+        return Err(Problem::new(
+            Code::ExecutionUnavailable,
+            "the order link is not logged on",
+        )
+        .with("ok", false));
+    }
+    let offset_ms = state
+        .gauges
+        .venue_clock_offset_ns()
+        .map(|ns| ns as f64 / 1e6);
+    ok(&json!({
+        "ok": true,
+        "result": {
+            "phase": state.phase().map(TradingPhase::label),
+            "venue_clock_offset_ms": offset_ms,
+        },
+    }))
+}
+
+/// Where the engine stands, in the words of existing clients.
+fn state_word(state: &HttpState) -> &'static str {
+    let now = (state.now)();
+    let heartbeat = state.gauges.heartbeat();
+    if Heartbeat::judge(now, heartbeat, state.heartbeat_age_max) != Heartbeat::Beating {
+        return "Stopped";
+    }
+    let Some(line) = status::trading(&state.gauges) else {
+        // It only watches: it runs while it turns.
+        return "Running";
+    };
+    match (line.phase, line.state) {
+        (
+            TradingPhase::Off | TradingPhase::Ready,
+            TradingState::Active | TradingState::ReduceOnly,
+        ) => "Running",
+        (TradingPhase::Off | TradingPhase::Ready, TradingState::Halted) if line.open_orders > 0 => {
+            "Stopping"
+        }
+        (TradingPhase::Off | TradingPhase::Ready, TradingState::Halted) => "Stopped",
+        (TradingPhase::Starting | TradingPhase::Reconciling, _) => "Starting",
+        (TradingPhase::Stopping, _) => "Stopping",
+        (TradingPhase::Stopped, _) => "Stopped",
+    }
+}
+
+/// `GET /api/status`.
+pub(crate) async fn engine_status(State(state): State<Arc<HttpState>>) -> Answer {
+    let line = status::trading(&state.gauges);
+    let loaded = u32::from(line.is_some() && state.api.profile.strategy.is_some());
+    let running = u32::from(loaded > 0 && line.is_some_and(|line| line.strategy_runs));
+    let standing = state.trading.standing();
+    let trading = line.map(|line| {
+        json!({
+            "phase": line.phase.label(),
+            "state": line.state.label(),
+            "state_cause": standing.state.map(|state| state.cause.label()),
+            "kill_switch": line.is_killed,
+            "kill_switch_cause": standing.kill_switch.filter(|_| line.is_killed).map(|kill| kill.cause.label()),
+            "open_orders": line.open_orders,
+            "unresolved_orders": line.unresolved_orders,
+        })
+    });
+    ok(&json!({
+        "state": state_word(&state),
+        "uptime_ms": (state.now)().since(state.started_at).as_ms(),
+        "strategies_loaded": loaded,
+        "strategies_running": running,
+        "trading": trading,
+        "read_only": state.api.read_only.load(Relaxed),
+        "version": crate::catalogue::VERSION,
+    }))
+}
+
+/// One act of an operator: what its record says, and whether it waits for the record.
+pub(crate) struct Operation {
+    pub(crate) action: &'static str,
+    pub(crate) details: Value,
+    /// Whether it makes things safer, so that nothing may keep it waiting.
+    pub(crate) safer: bool,
+}
+
+impl Operation {
+    /// Records it: beside the act when it makes things safer, before it otherwise.
+    ///
+    /// # Errors
+    /// `audit_unavailable`; then it must not be done.
+    pub(crate) async fn record(self, state: &HttpState, who: &Who<'_>) -> Result<(), Problem> {
+        let at = (state.unix)();
+        let user = &who.principal.user_id;
+        let entry = who
+            .caller
+            .entry(LogType::Order, self.action, user, self.details, at);
+        if self.safer {
+            state.record(|_| entry);
+            return Ok(());
+        }
+        state.record_first(entry).await
+    }
+}
+
+/// Sends one command of an operator and waits until the core took it.
+pub(crate) async fn operate(
+    state: &HttpState,
+    command: &'static str,
+    make: impl FnOnce(Token) -> Command,
+) -> Result<(), Problem> {
+    let asked = Asked {
+        command,
+        ..Asked::default()
+    };
+    let token = state.send(asked, make)?;
+    let core = state.answer_to(token).await?;
+    match core.result {
+        CommandResult::Done => Ok(()),
+        CommandResult::Rejected => {
+            Err(
+                Problem::new(Code::Conflict, "the kill switch is latched: reset it first").with(
+                    "reason",
+                    core.reason.map(veloz_core::risk::Rejection::label),
+                ),
+            )
+        }
+        CommandResult::UnknownOrder
+        | CommandResult::NotOpen
+        | CommandResult::NotTrading
+        | CommandResult::InvalidValue
+        | CommandResult::Full => Err(not_done(core.result, core.reason, "")),
+    }
+}
+
+pub(super) async fn set_state(state: &HttpState, to: TradingState) -> Result<(), Problem> {
+    operate(state, "set_trading_state", |token| {
+        Command::SetTradingState { token, state: to }
+    })
+    .await
+}
+
+pub(super) async fn run_strategy(state: &HttpState, running: bool) -> Result<(), Problem> {
+    operate(state, "run_strategy", |token| Command::RunStrategy {
+        token,
+        running,
+    })
+    .await
+}
+
+pub(super) async fn cancel_everything(state: &HttpState) -> Result<(), Problem> {
+    operate(state, "cancel_all", |token| Command::CancelAll {
+        token,
+        instrument: None,
+    })
+    .await
+}
+
+fn done(message: &str, state: &HttpState) -> Answer {
+    let line = status::trading(&state.gauges);
+    ok(&json!({
+        "ok": true,
+        "message": message,
+        "trading_state": line.map(|line| line.state.label()),
+        "kill_switch": line.map(|line| line.is_killed),
+    }))
+}
+
+macro_rules! operator {
+    ($(#[$doc:meta])* $name:ident, $action:literal, safer: $safer:literal, |$state:ident| $work:block) => {
+        $(#[$doc])*
+        pub(crate) async fn $name(
+            State(state): State<Arc<HttpState>>,
+            Extension(caller): Extension<Caller>,
+            Extension(principal): Extension<Principal>,
+        ) -> Answer {
+            state.needs_account()?;
+            let who = Who {
+                caller: &caller,
+                principal: &principal,
+                context: None,
+            };
+            let operation = Operation {
+                action: $action,
+                details: json!({}),
+                safer: $safer,
+            };
+            operation.record(&state, &who).await?;
+            let $state: &HttpState = &state;
+            $work
+        }
+    };
+}
+
+operator!(
+    /// `POST /api/halt`: nothing new; cancels pass.
+    halt, "trading_halted", safer: true, |state| {
+        set_state(state, TradingState::Halted).await?;
+        done("Trading is halted; open orders stay, cancels pass", state)
+    }
+);
+
+operator!(
+    /// `POST /api/reduce-only`: only what makes a position smaller. From `HALTED` it loosens, so it is recorded first.
+    reduce_only, "trading_reduce_only", safer: false, |state| {
+        set_state(state, TradingState::ReduceOnly).await?;
+        done("Only orders that make a position smaller are taken", state)
+    }
+);
+
+operator!(
+    /// `POST /api/resume`: anything within the limits.
+    resume, "trading_resumed", safer: false, |state| {
+        state.takes_writes()?;
+        set_state(state, TradingState::Active).await?;
+        done("Trading is active", state)
+    }
+);
+
+operator!(
+    /// `POST /api/kill-switch/trip`: halt, cancel everything, and stay so, also across restarts.
+    trip, "kill_switch_tripped", safer: true, |state| {
+        operate(state, "trip_kill_switch", |token| Command::TripKillSwitch { token }).await?;
+        done("The kill switch is latched; orders are being cancelled", state)
+    }
+);
+
+operator!(
+    /// `POST /api/kill-switch/reset`: unlatches it; trading stays halted until it is resumed.
+    reset, "kill_switch_reset", safer: false, |state| {
+        operate(state, "reset_kill_switch", |token| Command::ResetKillSwitch { token }).await?;
+        done("The kill switch is reset; trading stays halted until it is resumed", state)
+    }
+);
+
+operator!(
+    /// `POST /api/start`: trading is active and the strategy acts.
+    start, "engine_start", safer: false, |state| {
+        state.takes_writes()?;
+        let line = status::trading(&state.gauges);
+        let strategy = state.api.profile.strategy.is_some();
+        if line.is_some_and(|line| line.state == TradingState::Active && (line.strategy_runs || !strategy)) {
+            return Err(Problem::new(Code::Conflict, "Engine already running").with("ok", false));
+        }
+        set_state(state, TradingState::Active).await?;
+        run_strategy(state, true).await?;
+        done("Engine started", state)
+    }
+);
+
+operator!(
+    /// `POST /api/stop`: the strategy rests, trading is halted, every order of ours is cancelled.
+    stop, "engine_stop", safer: true, |state| {
+        run_strategy(state, false).await?;
+        set_state(state, TradingState::Halted).await?;
+        cancel_everything(state).await?;
+        done("Engine stopped: no new orders, ours are being cancelled", state)
+    }
+);

@@ -1,0 +1,160 @@
+//! `/api/strategies*`: what trades by itself.
+//!
+//! Owns: the handlers. An engine has one strategy at most, and its id is its kind. Results are the account's: what
+//! an operator trades beside it is in them.
+
+use super::answer::{Answer, ok};
+use super::engine::{Operation, run_strategy};
+use super::orders::Who;
+use crate::auth::Principal;
+use crate::http::HttpState;
+use crate::http::exchange::Caller;
+use crate::http::problem::{Code, Problem};
+use crate::status;
+use crate::stream::event::Decimal;
+use axum::Extension;
+use axum::extract::{Path, State};
+use serde::Serialize;
+use serde_json::json;
+use std::sync::Arc;
+use veloz_core::order::Side;
+use veloz_core::units::E8;
+
+#[derive(Serialize)]
+struct StrategyBody {
+    id: &'static str,
+    name: &'static str,
+    r#type: &'static str,
+    state: &'static str,
+    pnl: Option<Decimal>,
+    trade_count: u64,
+}
+
+#[derive(Serialize)]
+struct Strategies {
+    strategies: Vec<StrategyBody>,
+}
+
+#[derive(Serialize)]
+struct StrategyDetail {
+    #[serde(flatten)]
+    strategy: StrategyBody,
+    is_running: bool,
+    max_drawdown: Option<f64>,
+    win_count: Option<u64>,
+    lose_count: Option<u64>,
+    win_rate: Option<f64>,
+    profit_factor: Option<f64>,
+}
+
+/// The strategy, unless the engine has none.
+fn strategy(state: &HttpState) -> Option<(StrategyBody, bool)> {
+    let id = state.api.profile.strategy?;
+    let line = status::trading(&state.gauges)?;
+    let counts = state.trading.counts();
+    let is_running = line.strategy_runs;
+    let body = StrategyBody {
+        id,
+        name: id,
+        r#type: id,
+        state: if is_running { "Running" } else { "Stopped" },
+        pnl: line
+            .realized
+            .0
+            .checked_add(line.unrealized.0)
+            .map(|sum| Decimal(E8(sum))),
+        trade_count: Side::ALL.into_iter().map(|side| counts.fills(side)).sum(),
+    };
+    Some((body, is_running))
+}
+
+fn named(state: &HttpState, id: &str) -> Result<(StrategyBody, bool), Problem> {
+    strategy(state)
+        .filter(|(body, _)| body.id == id)
+        .ok_or_else(|| Problem::new(Code::NotFound, "Strategy not found"))
+}
+
+/// `GET /api/strategies`.
+pub(crate) async fn list(State(state): State<Arc<HttpState>>) -> Answer {
+    ok(&Strategies {
+        strategies: strategy(&state).into_iter().map(|(body, _)| body).collect(),
+    })
+}
+
+/// `GET /api/strategies/{id}`. Figures that are not defined yet are `null`; drawdown and rates are fractions.
+pub(crate) async fn one(State(state): State<Arc<HttpState>>, Path(id): Path<String>) -> Answer {
+    let (strategy, is_running) = named(&state, &id)?;
+    let figures = state
+        .shared
+        .read()
+        .analysis
+        .map(|analysis| analysis.figures);
+    let figure = |of: fn(&crate::analytics::Figures) -> f64| {
+        figures.as_ref().map(of).filter(|figure| figure.is_finite())
+    };
+    ok(&StrategyDetail {
+        strategy,
+        is_running,
+        max_drawdown: figure(|figures| figures.max_drawdown),
+        // Gains and losses are counted by period, not by trade, and have no count of their own.
+        win_count: None,
+        lose_count: None,
+        win_rate: figure(|figures| figures.win_rate),
+        profit_factor: figure(|figures| figures.profit_factor),
+    })
+}
+
+/// `POST /api/strategies/{id}/start`: it may act.
+pub(crate) async fn start(
+    State(state): State<Arc<HttpState>>,
+    Extension(caller): Extension<Caller>,
+    Extension(principal): Extension<Principal>,
+    Path(id): Path<String>,
+) -> Answer {
+    run(&state, &caller, &principal, &id, true).await
+}
+
+/// `POST /api/strategies/{id}/stop`: it acts no more; its orders stay.
+pub(crate) async fn stop(
+    State(state): State<Arc<HttpState>>,
+    Extension(caller): Extension<Caller>,
+    Extension(principal): Extension<Principal>,
+    Path(id): Path<String>,
+) -> Answer {
+    run(&state, &caller, &principal, &id, false).await
+}
+
+async fn run(
+    state: &HttpState,
+    caller: &Caller,
+    principal: &Principal,
+    id: &str,
+    running: bool,
+) -> Answer {
+    let (strategy, _) = named(state, id)?;
+    if running {
+        state.takes_writes()?;
+    }
+    let who = Who {
+        caller,
+        principal,
+        context: None,
+    };
+    let operation = Operation {
+        action: if running {
+            "strategy_started"
+        } else {
+            "strategy_stopped"
+        },
+        details: json!({ "strategy_id": strategy.id }),
+        safer: !running,
+    };
+    operation.record(state, &who).await?;
+    run_strategy(state, running).await?;
+    let message = if running {
+        "Strategy started"
+    } else {
+        "Strategy stopped; its orders stay until they are cancelled"
+    };
+    ok(&json!({ "ok": true, "message": message }))
+}
