@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Are broken files of the stack found, with file and line?
+"""Are broken files of the stack found, with file and line, and is the guide taken apart as it stands?
 
 Each case breaks one copy of a file in one place and runs the check that must see it.
 
@@ -14,6 +14,8 @@ import tempfile
 import unittest
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+from stack import conformance
 
 ROOT = Path(__file__).resolve().parents[2]
 ALERTS = "docker/prometheus/alerts/veloz-alerts.yml"
@@ -62,8 +64,72 @@ CASES = {
     "a probe at a port that is not there": ("kubernetes", "docker/kubernetes/statefulset.yaml", "path: /health/ready\n              port: metrics", "path: /health/ready\n              port: http", "readinessProbe: no such port"),
     "a field that Kubernetes does not know": ("kubernetes", "docker/kubernetes/networkpolicy.yaml", "policyTypes:", "policyType:", "kubernetes-validate"),
     "an unpinned base image": ("image", "docker/Dockerfile", "rust:1.95.0-slim-bookworm", "rust", "DL3006"),
+    "a proof that does not exist": ("conformance", "docker/conformance.tsv", "tools/checks/stack/routing.py::check", "tools/checks/stack/routing.py::checks", "proof: tools/checks/stack/routing.py has no checks"),
+    "an empty cell": ("conformance", "docker/conformance.tsv", "tools/checks/stack/files.py::compose\tschema", "\tschema", "none of them empty"),
+    "a page that is not the table": ("conformance", "docker/CONFORMANCE.md", "| prose |", "| run |", "is not what the table says"),
     "a broken script": ("scripts", "docker/make-secrets.sh", 'printf \'%s\' "$2"', "printf $2", "shellcheck"),
 }  # fmt: skip
+
+
+GUIDE = """# Guide
+
+## Part
+
+| Thing | Does |
+|-------|------|
+| `a` | one \\| two |
+
+### Do it
+
+```bash
+# how
+curl -X POST http://a \\
+  -d '[
+  1]'
+export A_B=1
+```
+
+```promql
+# this
+sum(a) /
+ sum(b)
+
+c
+```
+
+**Template Variables:**
+- `level`: of lines
+"""
+
+
+class Guide(unittest.TestCase):
+    """How the guide is taken apart."""
+
+    def test_each_kind_of_item_is_found_under_its_heading(self):
+        self.assertEqual(
+            conformance.items(GUIDE),
+            [
+                ("heading", "Guide", 1),
+                ("heading", "Part", 3),
+                ("row", "Part / a / one | two", 7),
+                ("heading", "Part / Do it", 9),
+                ("command", "Part / Do it / curl -X POST http://a -d '[ 1]'", 13),
+                ("command", "Part / Do it / export A_B=1", 16),
+                ("query", "Part / Do it / sum(a) / sum(b)", 19),
+                ("query", "Part / Do it / c", 19),
+                ("variable", "Part / Do it / level", 28),
+                ("variable", "A_B", 16),
+            ],
+        )
+
+    def test_an_item_without_an_answer_and_an_answer_without_an_item_are_told(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "guide.md"
+            path.write_text(GUIDE)
+            answers = [(2, {"kind": kind, "item": key}) for kind, key, _ in conformance.items(GUIDE)[1:]]
+            answers.append((3, {"kind": "row", "item": "gone"}))
+            told = [problem.text for problem in conformance._against(path, answers)]
+        self.assertEqual(told, ["heading 'Guide' has no line in docker/conformance.tsv", "row 'gone' is not in the guide"])
 
 
 def found(check, name, old, new):

@@ -95,14 +95,16 @@ def get(url):
         return answer.read().decode()
 
 
-def waited(url, seconds=30):
+def waited(url, log=None, seconds=60):
+    """What the address answers, as soon as it does; `log` is shown when it never does."""
     end = time.monotonic() + seconds
     while True:
         try:
             return get(url)
         except (urllib.error.URLError, OSError):
             if time.monotonic() > end:
-                raise SystemExit(f"{url} does not answer") from None
+                tail = log.read_text()[-2000:] if log else ""
+                raise SystemExit(f"{url} does not answer\n{tail}") from None
             time.sleep(0.2)
 
 
@@ -198,7 +200,7 @@ def chain(case, running, veloz, folder):
     assets = folder / "assets"
     assets.mkdir()
     (assets / "runbooks").symlink_to(ROOT / "docker" / "runbooks")
-    waited(f"{engine}/health/live")
+    waited(f"{engine}/health/live", log)
     running.start(
         [
             "prometheus", f"--config.file={config}", f"--storage.tsdb.path={folder}/data",

@@ -34,6 +34,7 @@ GRADES = {
     "parsed": "that tool's grammar reads it, and what it names exists; the tool cannot be had in a test",
     "schema": "a schema, or a comparison with another file, says so",
     "prose": "nothing to run: a sentence, a picture or a list of links",
+    "in part": "run, and something differs or is missing: the proof's `but` says what",
     "not built": "it is not there; the line says why",
 }
 SHELLS = {"bash", "sh"}
@@ -43,19 +44,20 @@ QUERIES = {"promql", "logql"}
 def items(text):
     """The guide's items as (kind, key, line), in order. A key is the innermost heading and what names the item under it."""
     found = []
-    title, rows, fence = "", None, None
+    chapter = title = ""
+    # Where in the text this is: in a fence, below a table's head, in a list of variables.
+    fenced = in_table = in_variables = False
     language, start, body = "", 0, []
-    in_variables = False
     for number, line in enumerate(text.splitlines(), 1):
         mark = re.match(r"^\s*```(\w*)\s*$", line)
-        if mark and fence is None:
-            fence, language, start, body = True, mark.group(1), number, []
+        if mark and not fenced:
+            fenced, language, start, body = True, mark.group(1), number, []
             continue
         if mark:
-            fence = None
+            fenced = False
             found += _fenced(title, language, start, body)
             continue
-        if fence:
+        if fenced:
             body.append(line)
             continue
         heading = re.match(r"^(#{1,6}) (.*)$", line)
@@ -69,13 +71,12 @@ def items(text):
             continue
         if line.startswith("|"):
             cells = [_plain(cell) for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
-            if rows is None:
-                rows = 0
-            elif not set(line) <= set("|-: "):
-                rows += 1
+            # Neither its head nor the line below that.
+            if in_table and not set(line) <= set("|-: "):
                 found.append(("row", f"{title} / {cells[0]} / {cells[1]}", number))
+            in_table = True
             continue
-        rows = None
+        in_table = False
         if line.startswith("**Template Variables"):
             in_variables = True
         elif in_variables and line.startswith("- `"):
@@ -176,8 +177,10 @@ def _row(row):
         if row["where"] != "nowhere":
             yield "what is not built is nowhere"
         return
+    if (row["grade"] == "in part") != ("; but " in row["proof"]):
+        yield "what is there in part says what is not: a last part of the proof that begins with `but`, and nothing else does"
     for cell in ("where", "proof"):
-        for part in row[cell].split("; "):
+        for part in row[cell].partition("; but ")[0].split("; "):
             fault = named(part)
             if fault:
                 yield f"{cell}: {fault}"
