@@ -12,6 +12,7 @@
 
 use crate::venue::Holdings;
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use veloz_core::engine::{Engine, NoStopwatch};
 use veloz_core::instrument::{Instruments, Symbol};
 use veloz_core::order::{OrderState, Side};
@@ -99,6 +100,9 @@ impl Checks {
             ));
         }
         self.next_sequence += 1;
+        let mut hasher = DefaultHasher::new();
+        (self.report.digest, format!("{record:?}")).hash(&mut hasher);
+        self.report.digest = hasher.finish();
         self.report.events += 1;
         match record.body {
             RecordBody::OrderAdmitted { .. } => self.report.orders += 1,
