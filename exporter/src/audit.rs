@@ -5,6 +5,7 @@
 //! decide what is worth a record.
 
 pub mod files;
+pub mod handed_in;
 pub mod metrics;
 pub mod query;
 pub mod record;

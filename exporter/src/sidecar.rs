@@ -6,11 +6,12 @@
 use crate::analytics::EquityFeed;
 use crate::api::{Api, ApiConfig, UnreadableState};
 use crate::audit::metrics::AuditMetrics;
+use crate::audit::record::{Entry, LogType};
 use crate::audit::store::{AuditConfig, AuditError, AuditStore};
 use crate::audit::writer::queue;
 use crate::auth::digest::SecretDigest;
 use crate::auth::metrics::AuthMetrics;
-use crate::auth::{Auth, AuthConfig, AuthStartError};
+use crate::auth::{Auth, AuthConfig, AuthStartError, FIRST_ADMIN};
 use crate::drain::{DRAIN_EVERY, Drain, DrainConfig};
 use crate::health::{Heartbeat, Reported};
 use crate::http::HttpState;
@@ -26,6 +27,7 @@ use crate::stream::Hub;
 use crate::traces::Traces;
 use crate::wall::UnixMs;
 use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::json;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
@@ -219,6 +221,13 @@ pub fn start(
         })
         .transpose()?
         .unzip();
+    if let (Some(audit), Some(auth)) = (&audit, &auth)
+        && auth.added_first_admin()
+    {
+        let details = json!({ "user": FIRST_ADMIN, "roles": ["admin"], "by": "password_file" });
+        let now = UnixMs::now();
+        audit.record(Entry::of_system(LogType::Auth, "user_added", now, details));
+    }
 
     let instruments = Arc::new(instruments.clone());
     let counters = reader.counters.clone();

@@ -2,13 +2,19 @@
 //!
 //! Owns: the command. Does not: know what a user may (`veloz_exporter::auth`). Invariants: a password
 //! comes from a terminal without being shown, from standard input or from a file, never from the command
-//! line, where every process of the machine could read it; a running engine sees a change within a second.
+//! line, where every process of the machine could read it; a running engine sees a change within a second;
+//! a change is in the audit log, where one is kept, before it is made.
 
 use crate::cli::{EXIT_FAILURE, EXIT_OK, PasswordArgs, UserCommand};
 use crate::config::Config;
+use serde_json::json;
 use std::fmt::Write as _;
 use std::io::{self, BufRead as _, IsTerminal as _};
-use std::path::Path;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use veloz_exporter::audit::handed_in::record_act;
+use veloz_exporter::audit::record::{Entry, LogType};
+use veloz_exporter::audit::store::AuditConfig;
 use veloz_exporter::auth::password;
 use veloz_exporter::auth::permission::Role;
 use veloz_exporter::auth::store::{Store, StoreError};
@@ -17,11 +23,10 @@ use veloz_exporter::wall::UnixMs;
 
 /// Runs the command.
 pub fn user(config: &Config, command: &UserCommand) -> u8 {
-    let outcome = config
-        .auth_directory(|name| std::env::var(name).ok())
-        .map_err(|error| error.to_string())
-        .and_then(|directory| run(&directory, command, &given_password));
-    match outcome {
+    match places(config).and_then(|(directory, log)| {
+        let log = log.as_ref();
+        run(&directory, log, command, &given_password)
+    }) {
         Ok(text) => {
             print!("{text}");
             EXIT_OK
@@ -33,20 +38,85 @@ pub fn user(config: &Config, command: &UserCommand) -> u8 {
     }
 }
 
+/// Where users are kept, and where what is done to them is recorded: as if somebody already had to say who
+/// he is, because that is what users are for.
+fn places(config: &Config) -> Result<(PathBuf, Option<AuditConfig>), String> {
+    let variable = |name: &str| std::env::var(name).ok();
+    let directory = config.auth_directory(variable);
+    let mut with_identities = config.clone();
+    with_identities.auth.enabled = true;
+    let log = with_identities.audit_records(variable);
+    directory
+        .and_then(|directory| Ok((directory, log?)))
+        .map_err(|error| error.to_string())
+}
+
+/// A change and its records.
+struct Act<'a> {
+    log: Option<&'a AuditConfig>,
+    now: UnixMs,
+    user_id: &'a str,
+    /// What the record says.
+    done: &'static str,
+    /// What a second record says, when it could not be done after all.
+    failed: &'static str,
+}
+
+impl Act<'_> {
+    /// Records it, then does it.
+    fn by(
+        &self,
+        roles: &[Role],
+        work: impl FnOnce() -> Result<(), UserFault>,
+    ) -> Result<(), String> {
+        let record = |action| {
+            let Some(log) = self.log else { return Ok(()) };
+            let roles: Vec<&str> = roles.iter().map(|role| role.label()).collect();
+            // Who runs this process owns its entry there.
+            let os_uid = std::fs::metadata("/proc/self").ok().map(|of| of.uid());
+            let details = json!({ "user": self.user_id, "roles": roles, "os_uid": os_uid });
+            let mut entry = Entry::of_system(LogType::Auth, action, self.now, details);
+            "local".clone_into(&mut entry.user_id);
+            record_act(log, entry)
+        };
+        record(self.done)
+            .map_err(|error| format!("nothing was done, because it cannot be recorded: {error}"))?;
+        work().map_err(|fault| {
+            let unrecorded = record(self.failed).err();
+            let unrecorded = unrecorded.map(|error| format!(", which cannot be recorded: {error}"));
+            format!(
+                "{}: {fault}{}",
+                self.user_id,
+                unrecorded.unwrap_or_default()
+            )
+        })
+    }
+}
+
 /// Does it; gives what there is to print. `ask` gets the password.
 fn run(
     directory: &Path,
+    log: Option<&AuditConfig>,
     command: &UserCommand,
     ask: &dyn Fn(&PasswordArgs) -> Result<String, String>,
 ) -> Result<String, String> {
     let store = Store::open(directory).map_err(|error: StoreError| error.to_string())?;
     let now = UnixMs::now();
     let told =
-        |what: &str, user_id: &str| format!("{user_id} {what} in {}\n", store.path().display());
-    let change = |user_id: &str, result: Result<(), UserFault>, what: &str| {
-        result
-            .map(|()| told(what, user_id))
-            .map_err(|fault| format!("{user_id}: {fault}"))
+        |user_id: &str, what: &str| format!("{user_id} {what} in {}\n", store.path().display());
+    let act = |user_id, done, failed| Act {
+        log,
+        now,
+        user_id,
+        done,
+        failed,
+    };
+    let must_exist = |user_id: &str| {
+        let exists = store.read(now, |document| {
+            document.users().any(|(id, _)| id == user_id)
+        });
+        let unknown = || format!("{user_id}: {}", UserFault::Unknown);
+        exists.then_some(()).ok_or_else(unknown)
     };
     match command {
         UserCommand::Add(arguments) => {
@@ -66,23 +136,34 @@ fn run(
             let roles = roles(&arguments.role)?;
             let hash =
                 password::hash(&ask(&arguments.password)?).map_err(|fault| fault.to_string())?;
-            let added = store.update(|document| document.add_user(user_id, hash, &roles, now));
-            change(user_id, added, "is a user now")
+            act(user_id, "user_added", "user_add_failed").by(&roles, || {
+                store.update(|document| document.add_user(user_id, hash, &roles, now))
+            })?;
+            Ok(told(user_id, "is a user now"))
         }
         UserCommand::Passwd(arguments) => {
             let user_id = &arguments.user_id;
+            must_exist(user_id)?;
             let hash =
                 password::hash(&ask(&arguments.password)?).map_err(|fault| fault.to_string())?;
-            let set = store.update(|document| document.set_password(user_id, hash));
-            change(user_id, set, "has another password, and no session")
+            act(user_id, "password_set", "password_set_failed").by(&[], || {
+                store.update(|document| document.set_password(user_id, hash))
+            })?;
+            Ok(told(user_id, "has another password, and no session"))
         }
         UserCommand::Disable { user_id } => {
-            let set = store.update(|document| document.set_disabled(user_id, true));
-            change(user_id, set, "is disabled, and has no session")
+            must_exist(user_id)?;
+            act(user_id, "user_disabled", "user_disable_failed").by(&[], || {
+                store.update(|document| document.set_disabled(user_id, true))
+            })?;
+            Ok(told(user_id, "is disabled, and has no session"))
         }
         UserCommand::Enable { user_id } => {
-            let set = store.update(|document| document.set_disabled(user_id, false));
-            change(user_id, set, "is enabled")
+            must_exist(user_id)?;
+            act(user_id, "user_enabled", "user_enable_failed").by(&[], || {
+                store.update(|document| document.set_disabled(user_id, false))
+            })?;
+            Ok(told(user_id, "is enabled"))
         }
         UserCommand::List => Ok(store.read(now, |document| {
             let mut text = String::new();
@@ -147,6 +228,9 @@ fn first_line(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::cli::{AddUserArgs, PasswdArgs};
+    use serde_json::Value;
+    use veloz_exporter::audit::query::AuditQuery;
+    use veloz_exporter::audit::verify::verify;
 
     const NONE: PasswordArgs = PasswordArgs {
         password_file: None,
@@ -164,7 +248,13 @@ mod tests {
     fn users_are_added_listed_changed_and_kept_out() {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let ask = |_: &PasswordArgs| Ok("correct horse".to_owned());
-        let run = |command: &UserCommand| run(directory.path(), command, &ask);
+        let audit = directory.path().join("audit");
+        let log = AuditConfig {
+            directory: audit.clone(),
+            copy: None,
+            retention_days_min: 0,
+        };
+        let run = |command: &UserCommand| run(directory.path(), Some(&log), command, &ask);
         let added = run(&add("root", "admin")).expect("added");
         assert!(added.starts_with("root is a user now in "), "{added}");
         run(&add("tom", "trader")).expect("added");
@@ -198,6 +288,54 @@ mod tests {
             run(&passwd).expect_err("refused"),
             "nobody: there is no user of this id"
         );
+
+        let report = verify(&audit).expect("read");
+        assert_eq!((report.fault.clone(), report.records()), (None, 6));
+        let query = AuditQuery {
+            limit: 10,
+            ..AuditQuery::default()
+        };
+        let records = query.run(&audit).expect("read").records;
+        let acts: Vec<String> = records
+            .iter()
+            .rev()
+            .map(|record| {
+                let record: Value = serde_json::from_str(record.get()).expect("JSON");
+                assert_eq!(record["user_id"], "local");
+                let (action, details) = (&record["action"], &record["details"]);
+                format!("{action} {} {}", details["user"], details["roles"]).replace('"', "")
+            })
+            .collect();
+        let expected = [
+            "user_added root [admin]",
+            "user_added tom [trader]",
+            "user_disabled tom []",
+            "user_enabled tom []",
+            "user_disabled root []",
+            "user_disable_failed root []",
+        ];
+        assert_eq!(acts, expected);
+    }
+
+    #[test]
+    fn what_cannot_be_recorded_is_not_done() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let file = directory.path().join("file");
+        std::fs::write(&file, "").expect("written");
+        let log = AuditConfig {
+            directory: file.join("audit"),
+            copy: None,
+            retention_days_min: 0,
+        };
+        let ask = |_: &PasswordArgs| Ok("correct horse".to_owned());
+        let refused = run(directory.path(), Some(&log), &add("tom", "admin"), &ask);
+        let sentence = refused.expect_err("refused");
+        assert!(
+            sentence.starts_with("nothing was done, because"),
+            "{sentence}"
+        );
+        let list = run(directory.path(), None, &UserCommand::List, &ask);
+        assert_eq!(list.as_deref(), Ok(""));
     }
 
     #[test]
@@ -217,7 +355,7 @@ mod tests {
             refused.starts_with("/no/such/file: cannot be read"),
             "{refused}"
         );
-        let short = run(directory.path(), &add("tom", "viewer"), &|_| {
+        let short = run(directory.path(), None, &add("tom", "viewer"), &|_| {
             Ok("short".to_owned())
         });
         assert!(short.expect_err("refused").contains("at least 8 bytes"));

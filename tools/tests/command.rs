@@ -14,7 +14,12 @@ const LIFE: &str = "60";
 
 /// The command without this process's settings.
 fn veloz() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_veloz"));
+    without_settings(env!("CARGO_BIN_EXE_veloz"))
+}
+
+/// A program without this process's settings.
+fn without_settings(program: &str) -> Command {
+    let mut command = Command::new(program);
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("VELOZ_") {
             command.env_remove(name);
@@ -143,7 +148,7 @@ fn the_embedded_system_becomes_ready_serves_and_ends_on_sigterm() {
 
 #[test]
 fn a_server_out_of_file_descriptors_serves_again_when_it_has_some() {
-    let mut command = Command::new("sh");
+    let mut command = without_settings("sh");
     command
         .args(["-c", "ulimit -n 96; exec \"$0\" \"$@\""])
         .arg(env!("CARGO_BIN_EXE_veloz"));
@@ -256,6 +261,19 @@ fn the_first_admin_logs_in_makes_a_key_and_users_come_and_go_while_it_runs() {
         }
     }
     assert_eq!(login("tom").0, 200);
+    // Who did that is in the log: the engine took it over from the command, within a second too.
+    loop {
+        let path = "/api/audit/logs?action=user_added&limit=1";
+        let (status, logs) = ask(&address, "GET", path, &bearer, &Value::Null);
+        // Asked again and again, it may have been asked too often.
+        assert!(matches!(status, 200 | 429), "{logs}");
+        let newest = &logs["logs"][0];
+        if newest["user_id"] == "local" {
+            assert_eq!(newest["details"]["user"], "tom");
+            assert_eq!(logs["total"], 2, "and the first admin: {logs}");
+            break;
+        }
+    }
 
     running.signal(libc::SIGTERM);
     running.wait_for("the last line", |entry| entry["message"] == "stopped");
@@ -277,7 +295,95 @@ fn the_first_admin_logs_in_makes_a_key_and_users_come_and_go_while_it_runs() {
     let changed = verify();
     assert_eq!(changed.status.code(), Some(1));
     let words = stderr(&changed);
-    assert!(words.contains(":1: record 1 was changed"), "{words}");
+    assert!(words.contains(":2: record 2 was changed"), "{words}");
+}
+
+/// The audit log's disk is full: what administrates is refused and not done, all else goes on, and with room
+/// again so does the log, without a hole.
+#[test]
+fn a_full_disk_refuses_what_must_be_recorded_and_nothing_else() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let audit = directory.path().join("audit");
+    std::fs::create_dir(&audit).expect("made");
+    let password = directory.path().join("password");
+    std::fs::write(&password, "correct horse\n").expect("written");
+    let owner_only = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(&password, owner_only).expect("set");
+    // A disk of 128 KiB in a namespace of its own, half of it taken.
+    let script = format!(
+        "mount -t tmpfs -o size=128k tmpfs '{0}' && head -c 65536 /dev/zero > '{0}/taken'",
+        audit.display()
+    );
+    let namespace = ["--map-root-user", "--mount", "sh", "-c"];
+    let probe = Command::new("unshare")
+        .args(namespace)
+        .arg(&script)
+        .output();
+    if !probe.is_ok_and(|output| output.status.success()) {
+        println!("skipped: this system gives no namespace for a small disk");
+        return;
+    }
+    let mut command = without_settings("unshare");
+    command
+        .args(namespace)
+        .arg(format!("{script} && exec \"$0\" \"$@\""))
+        .arg(env!("CARGO_BIN_EXE_veloz"))
+        .env("VELOZ_ADMIN_PASSWORD_FILE", &password);
+    let set = |key: &str, value: &Path| format!("{key}={}", value.display());
+    let (state, log) = (set("state.dir", directory.path()), set("audit.dir", &audit));
+    let on = ["--set", "auth.enabled=true", "--set", &state, "--set", &log];
+    let mut running = Running::start_as(command, &on);
+    let address = running.address();
+    let body = serde_json::json!({ "user_id": "admin", "password": "correct horse" });
+    let (status, tokens) = post(&address, "/api/auth/login", "", &body);
+    assert_eq!(status, 200, "{tokens}");
+    let bearer = format!(
+        "Authorization: Bearer {}\r\n",
+        tokens["access_token"].as_str().expect("a token")
+    );
+
+    let make = || {
+        let name = serde_json::json!({ "name": "bot" });
+        post(&address, "/api/auth/keys", &bearer, &name)
+    };
+    let mut made = 0;
+    let refused = loop {
+        match make() {
+            (201, _) => made += 1,
+            // Asked too often; the bucket fills by itself.
+            (429, _) => {}
+            (status, body) => break (status, body),
+        }
+        assert!(made < 1_000, "the disk is never full");
+    };
+    assert_eq!(
+        (refused.0, &refused.1["error"]),
+        (503, &Value::from("audit_unavailable"))
+    );
+    let keys = || loop {
+        let (status, body) = ask(&address, "GET", "/api/auth/keys", &bearer, &Value::Null);
+        if status == 200 {
+            return body["keys"].as_array().expect("a list").len();
+        }
+        assert_eq!(status, 429, "{body}");
+    };
+    assert_eq!(keys(), made, "what was refused was not done");
+    assert_eq!(get(&address, "/health").0, 200);
+    assert_eq!(get(&address, "/health/ready").0, 200, "trading goes on");
+
+    let inside = format!("/proc/{}/root{}", running.child.id(), audit.display());
+    std::fs::remove_file(format!("{inside}/taken")).expect("room again");
+    loop {
+        match make() {
+            (201, _) => break,
+            (status, body) => assert!(matches!(status, 429 | 503), "{body}"),
+        }
+    }
+    assert_eq!(keys(), made + 1);
+    let whole = run_to_end(&["audit", "verify", &inside]);
+    assert_eq!(whole.status.code(), Some(0), "{}", stderr(&whole));
+    running.signal(libc::SIGTERM);
+    running.wait_for("the last line", |entry| entry["message"] == "stopped");
 }
 
 #[test]

@@ -13,6 +13,7 @@ fn run(seeds: std::ops::Range<u64>, faults: bool) -> Report {
                 seed,
                 busy: BUSY,
                 faults,
+                parked: None,
             };
             match simulate(config, false) {
                 Ok(report) => report,
@@ -46,4 +47,26 @@ fn a_calm_venue_leaves_no_order_in_doubt() {
 #[test]
 fn a_seed_repeats_itself() {
     assert_eq!(run(7..9, true), run(7..9, true));
+}
+
+/// Ten seconds without anybody who takes records or samples: the same orders at the same times, and every
+/// record is there afterwards.
+#[test]
+fn a_sidecar_that_stands_still_changes_no_decision_and_loses_no_record() {
+    let mut orders = 0;
+    for seed in 200..206 {
+        let away = Some((Nanos::from_secs(3), Nanos::from_secs(13)));
+        let [with, without] = [None, away].map(|parked| {
+            let config = SimulationConfig {
+                seed,
+                busy: BUSY,
+                faults: seed % 2 == 0,
+                parked,
+            };
+            simulate(config, false).unwrap_or_else(|error| panic!("{error}"))
+        });
+        assert_eq!(with, without, "seed {seed}");
+        orders += with.orders;
+    }
+    assert!(orders > 50, "{orders} orders");
 }

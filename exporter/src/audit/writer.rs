@@ -4,6 +4,7 @@
 //! never waits; the queue is bounded, and what it has no room for is counted; whoever must know is told
 //! only after the disk has the record; what was lost is itself recorded once writing works again.
 
+use super::handed_in;
 use super::metrics::{AuditMetrics, Loss};
 use super::record::{Entry, LogType};
 use super::retention::ArchiveStats;
@@ -22,8 +23,8 @@ pub const QUEUE_MAX: usize = 8_192;
 const BATCH_MAX: usize = 512;
 /// How long an administrative action waits for its record.
 const CONFIRM_TIME_MAX: Duration = Duration::from_secs(5);
-/// How often the writer looks at the day when nothing comes.
-const IDLE: Duration = Duration::from_mins(1);
+/// How often the writer looks at the day, and at what other processes handed in, when nothing comes.
+const IDLE: Duration = Duration::from_secs(1);
 
 /// What was lost, once that can be told.
 const LOST: &str = "audit_records_lost";
@@ -182,6 +183,7 @@ impl AuditWriter {
                 Message::Archive { now, done } => archives.push((now, done)),
             }
         }
+        self.write_handed_in(now);
         self.tell_losses(&mut entries, now);
         let written = self.write(&entries);
         for (log_type, confirm) in confirms {
@@ -198,6 +200,36 @@ impl AuditWriter {
         if day != self.tidied {
             self.tidied = day;
             self.tidy(now);
+        }
+    }
+
+    /// Takes what other processes handed in into the chain; what fails stays for the next turn.
+    fn write_handed_in(&mut self, now: UnixMs) {
+        let (entries, files) = match handed_in::take(self.store.directory(), now) {
+            Ok(taken) => taken,
+            Err(error) => {
+                tracing::error!(component = "audit", %error, "what was handed in cannot be read");
+                return;
+            }
+        };
+        let written = self.store.append(&entries);
+        if let Some(error) = written.values().find_map(|result| result.as_ref().err()) {
+            tracing::error!(
+                component = "audit",
+                error,
+                "what was handed in was not written"
+            );
+            return;
+        }
+        for log_type in written.into_keys() {
+            let of_type = entries.iter().filter(|entry| entry.log_type == log_type);
+            self.metrics.written(log_type, of_type.count() as u64);
+        }
+        for file in files {
+            // What stays is recorded again, which is better than not at all.
+            if let Err(error) = std::fs::remove_file(&file) {
+                tracing::error!(component = "audit", %error, file = %file.display(), "it was recorded and stays");
+            }
         }
     }
 
@@ -429,6 +461,24 @@ mod tests {
             tokio::join!(archive, write).0
         });
         assert_eq!(stats.expect("answered").deleted_files, 1);
+    }
+
+    #[test]
+    fn what_another_process_handed_in_joins_the_chain_once() {
+        let mut fixture = fixture();
+        let config = config(fixture.log.directory());
+        let act = entry(LogType::Auth, "user_added", NOON);
+        handed_in::record_act(&config, act).expect("handed in");
+        let inner = fixture.directory.path().join("audit");
+        let moved = fixture.directory.path().join("moved");
+        fs::rename(&inner, &moved).expect("moved");
+        fixture.writer.step(None, UnixMs(NOON));
+        fs::rename(&moved, &inner).expect("moved back");
+        for _ in 0..2 {
+            fixture.writer.step(None, UnixMs(NOON));
+            assert_eq!(actions(&fixture.log), ["user_added"]);
+        }
+        assert_eq!(verify(&inner).expect("read").fault, None);
     }
 
     #[test]

@@ -88,6 +88,8 @@ impl Queue {
                 // A refusal costs the core some time and nothing else.
                 let _ = cpu::lower_priority();
                 write_until(&lines, &asked, outlets, &counts);
+                // Whoever waits for the end finds the queue closed.
+                drop(lines);
                 drop(ending);
             })?;
         Ok((Self { wishes, ended }, sender))

@@ -13,6 +13,7 @@
 use crate::state::State;
 use crate::venue::Holdings;
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use veloz_core::config::KnownTrades;
 use veloz_core::engine::{Engine, NoStopwatch};
 use veloz_core::instrument::{AssetIndex, Instruments, Symbol};
@@ -168,6 +169,9 @@ impl Checks {
             ));
         }
         self.next_sequence += 1;
+        let mut hasher = DefaultHasher::new();
+        (self.report.digest, format!("{record:?}")).hash(&mut hasher);
+        self.report.digest = hasher.finish();
         self.report.events += 1;
         self.state.take_trade(&record.body, &self.instruments);
         match record.body {

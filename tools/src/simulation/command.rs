@@ -34,6 +34,7 @@ pub fn run(arguments: &SimulateArgs) -> u8 {
             seed,
             busy: Nanos::from_secs(arguments.seconds),
             faults: !arguments.calm,
+            parked: None,
         };
         match simulate(config, arguments.trace) {
             Ok(report) => total = total.plus(report),

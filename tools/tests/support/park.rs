@@ -9,13 +9,23 @@ use std::marker::PhantomData;
 
 /// The thread of process `pid` with this name.
 pub(crate) fn thread_named(pid: u32, name: &str) -> Option<libc::pid_t> {
-    fs::read_dir(format!("/proc/{pid}/task"))
-        .ok()?
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-        .find(|tid| {
-            fs::read_to_string(format!("/proc/{pid}/task/{tid}/comm"))
-                .is_ok_and(|comm| comm.trim_end() == name)
+    threads(pid)
+        .into_iter()
+        .find_map(|(found, tid)| (found == name).then_some(tid))
+}
+
+/// All threads of process `pid` with their names.
+pub(crate) fn threads(pid: u32) -> Vec<(String, libc::pid_t)> {
+    let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else {
+        return Vec::new();
+    };
+    tasks
+        .filter_map(|entry| {
+            let tid = entry.ok()?.file_name().to_str()?.parse().ok()?;
+            let comm = fs::read_to_string(format!("/proc/{pid}/task/{tid}/comm")).ok()?;
+            Some((comm.trim_end().to_owned(), tid))
         })
+        .collect()
 }
 
 /// A thread that does not run. It goes on when this is dropped, which has to be on the thread that parked it: the
