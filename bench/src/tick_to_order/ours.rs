@@ -38,7 +38,8 @@ use veloz_core::wire::sign::Signer;
 use veloz_core::wire::websocket::{Reader, Writer};
 
 /// Virtual time between two messages.
-const BETWEEN_TICKS: Nanos = Nanos::from_ms(1);
+/// So that no more orders come in a second than `ORDER_MESSAGES_PER_SECOND_MAX` leaves to them.
+const BETWEEN_TICKS: Nanos = Nanos::from_ms(3);
 /// Virtual time in which the engine must have logged on and reconciled.
 const START_MAX: Nanos = Nanos::from_secs(30);
 /// Every order's quantity: 0.001 of the base asset.
