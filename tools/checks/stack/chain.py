@@ -144,6 +144,7 @@ def chain(case, running, veloz, folder):
 
     venue = start_venue()
     log = folder / "veloz.log"
+    (folder / "audit").mkdir()
     settings = {
         "http.port": engine_port,
         "log.format": "json",
@@ -364,7 +365,7 @@ def guide_scripts(case, ports):
     if guide is None:
         print("the guide's scripts are not run: the guide is not here (VELOZ_GUIDE)")
         return
-    said = {"health_monitor.sh": r"\[[-0-9: ]+\] OK\n", "market data latency": r"Market data latency: -?\d+ms\n"}
+    said = {"health_monitor.sh": r"\[[-0-9: ]+\] OK\n", "market data latency": r"Market data latency: -?\d{1,5}ms\n"}
     scripts = re.findall(r"```bash\n(#!/bin/bash\n.*?)```", guide.read_text(), re.S)
     for name, wanted in said.items():
         (script,) = [text for text in scripts if name in text]
