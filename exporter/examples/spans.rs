@@ -32,7 +32,7 @@ fn main() -> Result<(), String> {
     let headers = pairs(&arguments.next().unwrap_or_default())
         .map_err(|position| format!("header {position} is none"))?;
     let traces = Traces::start(
-        TraceConfig {
+        &TraceConfig {
             endpoint: Some(Endpoint {
                 protocol,
                 url,

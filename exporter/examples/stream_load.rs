@@ -211,7 +211,7 @@ impl Load {
 
 /// Whether the server still holds the connection; what lies in the kernel is taken first.
 fn is_open(stream: &TcpStream) -> bool {
-    let mut rest = [0; 64 << 10];
+    let mut rest = [0; 16 << 10];
     if stream.set_nonblocking(true).is_err() {
         return false;
     }

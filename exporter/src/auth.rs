@@ -235,7 +235,7 @@ impl Auth {
     /// # Errors
     /// [`AuthStartError`] says what cannot work.
     pub fn open(
-        config: AuthConfig,
+        config: &AuthConfig,
         metrics: Arc<AuthMetrics>,
         clock: BucketClock,
         now: UnixMs,

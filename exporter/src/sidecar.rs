@@ -195,7 +195,7 @@ pub fn start(
         .auth
         .map(|auth| {
             let clock = BucketClock::new(move || clock.now());
-            Auth::open(auth, Arc::clone(&auth_metrics), clock, UnixMs::now()).map(Arc::new)
+            Auth::open(&auth, Arc::clone(&auth_metrics), clock, UnixMs::now()).map(Arc::new)
         })
         .transpose()?;
     let scrape_token = config

@@ -59,14 +59,14 @@ impl Traces {
     ///
     /// # Errors
     /// [`StartError`] when the endpoint cannot be or no thread is left.
-    pub fn start(config: TraceConfig, core_cpu: Option<usize>) -> Result<Self, StartError> {
+    pub fn start(config: &TraceConfig, core_cpu: Option<usize>) -> Result<Self, StartError> {
         let counts = Arc::<TraceCounts>::default();
         let export = if config.endpoint.is_some() || config.console {
-            Some(Export::start(&config, core_cpu, Arc::clone(&counts))?)
+            Some(Export::start(config, core_cpu, Arc::clone(&counts))?)
         } else {
             None
         };
-        let spans = Spans::new(&config, export.as_ref().map(Export::sink), counts);
+        let spans = Spans::new(config, export.as_ref().map(Export::sink), counts);
         Ok(Self { spans, export })
     }
 

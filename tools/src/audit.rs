@@ -46,19 +46,17 @@ fn configured(config: &Config) -> Result<PathBuf, String> {
 
 fn told(directory: &Path, report: &Report) -> String {
     let directory = directory.display();
-    match &report.fault {
-        Some(fault) => format!("{directory}: {fault}"),
-        None => {
-            let streams: Vec<String> = report
-                .streams
-                .iter()
-                .map(|(log_type, records)| format!("{} {records}", log_type.label()))
-                .collect();
-            format!(
-                "{directory}: whole, {} records ({})",
-                report.records(),
-                streams.join(", ")
-            )
-        }
+    if let Some(fault) = &report.fault {
+        return format!("{directory}: {fault}");
     }
+    let streams: Vec<String> = report
+        .streams
+        .iter()
+        .map(|(log_type, records)| format!("{} {records}", log_type.label()))
+        .collect();
+    format!(
+        "{directory}: whole, {} records ({})",
+        report.records(),
+        streams.join(", ")
+    )
 }

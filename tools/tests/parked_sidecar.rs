@@ -27,8 +27,8 @@ impl Drop for Engine {
     }
 }
 
-/// Samples of the metrics page by their text before the value.
-fn metrics(address: &str) -> BTreeMap<String, f64> {
+/// Counts on the metrics page by their text before the value.
+fn metrics(address: &str) -> BTreeMap<String, u64> {
     let mut stream = TcpStream::connect(address).expect("listens");
     write!(
         stream,
@@ -89,7 +89,7 @@ fn a_sidecar_that_is_parked_thread_by_thread_costs_no_record() {
     // Read to the end, so that the log never waits for this test.
     let rest = std::thread::spawn(move || lines.collect::<Vec<_>>());
 
-    let of_records = |page: &BTreeMap<String, f64>, name: &str| {
+    let of_records = |page: &BTreeMap<String, u64>, name: &str| {
         let sample = format!("veloz_ring_{name}{{ring=\"records\"}}");
         *page.get(&sample).unwrap_or_else(|| panic!("no {sample}"))
     };
@@ -134,10 +134,10 @@ fn a_sidecar_that_is_parked_thread_by_thread_costs_no_record() {
     };
     let waited = of_records(&after, "used_max");
     assert!(
-        waited > 10.0,
+        waited > 10,
         "only {waited} records waited: the core did nothing"
     );
-    assert_eq!(of_records(&after, "lost_total"), 0.0);
+    assert_eq!(of_records(&after, "lost_total"), 0);
     let pid = libc::pid_t::try_from(pid).expect("a process id");
     // SAFETY: plain integers; the process is our own child and was not waited for yet.
     assert_eq!(unsafe { libc::kill(pid, libc::SIGTERM) }, 0);

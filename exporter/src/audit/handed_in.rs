@@ -117,24 +117,21 @@ pub(super) fn take(directory: &Path, now: UnixMs) -> io::Result<(Vec<Entry>, Vec
     let mut entries = Vec::new();
     let mut taken = Vec::new();
     for path in files {
-        match read(&path)? {
-            Some(entry) => {
-                entries.push(entry);
-                taken.push(path);
-            }
-            None => {
-                let aside = path.with_extension("unreadable");
-                fs::rename(&path, &aside)?;
-                let name = aside.file_name().unwrap_or_default().to_string_lossy();
-                tracing::error!(component = "audit", file = %name, "a record was handed in that is none");
-                let details = json!({ "finding": "handed_in_unreadable", "file": name });
-                entries.push(Entry::of_system(
-                    LogType::Error,
-                    "audit_log_damaged",
-                    now,
-                    details,
-                ));
-            }
+        if let Some(entry) = read(&path)? {
+            entries.push(entry);
+            taken.push(path);
+        } else {
+            let aside = path.with_extension("unreadable");
+            fs::rename(&path, &aside)?;
+            let name = aside.file_name().unwrap_or_default().to_string_lossy();
+            tracing::error!(component = "audit", file = %name, "a record was handed in that is none");
+            let details = json!({ "finding": "handed_in_unreadable", "file": name });
+            entries.push(Entry::of_system(
+                LogType::Error,
+                "audit_log_damaged",
+                now,
+                details,
+            ));
         }
     }
     Ok((entries, taken))

@@ -208,8 +208,9 @@ mod tests {
 
     #[test]
     fn whatever_is_done_to_the_records_is_named() {
+        type Case = (&'static str, fn(&mut Vec<String>));
         assert_eq!(fault_after(|_| {}), None);
-        let cases: [(&str, fn(&mut Vec<String>)); 7] = [
+        let cases: [Case; 7] = [
             (
                 "auth_2026-02-23.ndjson:4: record 4 is missing: record 3 follows instead",
                 |lines| lines.insert(3, lines[2].clone()),

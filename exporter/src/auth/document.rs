@@ -90,6 +90,10 @@ pub struct ApiKey {
 /// One login that goes on.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "the file's word; tokens carry it beside the user's id"
+)]
 pub struct Session {
     /// Its name, which every token of it carries.
     pub(super) session_id: String,

@@ -28,7 +28,7 @@ fn config(directory: &std::path::Path) -> AuthConfig {
     }
 }
 
-fn open(config: AuthConfig) -> Result<Auth, AuthStartError> {
+fn open(config: &AuthConfig) -> Result<Auth, AuthStartError> {
     let metrics = Arc::new(AuthMetrics::default());
     Auth::open(config, metrics, BucketClock::new(|| Nanos(1)), NOW)
 }
@@ -39,7 +39,7 @@ fn fixture() -> Fixture {
     let clock = Arc::new(AtomicU64::new(1));
     let reading = Arc::clone(&clock);
     let auth = Auth::open(
-        config(directory.path()),
+        &config(directory.path()),
         Arc::clone(&metrics),
         BucketClock::new(move || Nanos(reading.load(Relaxed))),
         NOW,
@@ -202,13 +202,13 @@ fn sessions_and_tokens_outlive_a_restart() {
         admin_password: None,
         ..config(fixture.directory.path())
     };
-    let again = open(again).expect("a user is there");
+    let again = open(&again).expect("a user is there");
     assert!(again.by_token(&pair.access_token, NOW).is_ok());
     let other_secret = AuthConfig {
         jwt_secret: Some("a secret of no less than 32 bytes".into()),
         ..config(fixture.directory.path())
     };
-    let other = open(other_secret).expect("a user is there");
+    let other = open(&other_secret).expect("a user is there");
     assert!(other.by_token(&pair.access_token, NOW).is_err());
 }
 
@@ -311,7 +311,7 @@ fn a_start_without_anybody_who_could_log_in_is_refused() {
     let refused = |change: &dyn Fn(&mut AuthConfig)| {
         let mut config = config(directory.path());
         change(&mut config);
-        open(config).err().expect("refused").to_string()
+        open(&config).err().expect("refused").to_string()
     };
     let nobody = refused(&|config| config.admin_password = None);
     assert!(nobody.contains("there is no user"), "{nobody}");

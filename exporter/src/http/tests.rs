@@ -365,13 +365,13 @@ fn a_panic_in_a_handler_is_a_counted_500() {
     async fn broken() -> Response {
         panic!("a broken handler")
     }
-    let fixture = fixture();
     static BROKEN: [Route; 1] = [Route {
         verb: Verb::Get,
         path: "/broken",
         access: Access::Scrape,
         serve: || get(broken),
     }];
+    let fixture = fixture();
     let routes = router_of(&BROKEN, Arc::clone(&fixture.state), on_this_machine());
     let response = answer_of(&routes, get_request("/broken"));
     assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);

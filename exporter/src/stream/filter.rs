@@ -23,7 +23,7 @@ pub(super) struct Filter {
 const _: () = assert!(Kind::ALL.len() <= 64, "kinds fit the bits of the set");
 
 /// What is wrong with a query.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct BadQuery {
     /// The parameter.
     pub(super) parameter: &'static str,
@@ -114,7 +114,7 @@ pub(super) fn pairs(query: &str) -> Result<Vec<(String, String)>, BadQuery> {
     let uri = Uri::builder()
         .path_and_query(format!("/?{query}"))
         .build()
-        .map_err(|_| bad.clone())?;
+        .map_err(|_| bad)?;
     let Query(pairs) = Query::try_from_uri(&uri).map_err(|_| bad)?;
     Ok(pairs)
 }

@@ -140,10 +140,10 @@ fn five_hundred_clients_get_every_event_in_order() {
 
 #[test]
 fn a_client_that_does_not_read_delays_nobody_and_is_told_what_it_missed() {
+    const MISSED: usize = 100;
     let hub = hub();
     let mut slow = client(&hub, None);
     let mut quick = client(&hub, None);
-    const MISSED: usize = 100;
     let total = EVENTS_MAX + MISSED;
     hub.publish(&error(), None);
     let heard = with_dispatcher(&hub, async {

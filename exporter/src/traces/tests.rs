@@ -69,6 +69,7 @@ fn executed(outcome: Outcome) -> ExecuteSpan<'static> {
 
 #[test]
 fn every_kind_has_its_name_and_attributes() {
+    type Expected = (&'static str, &'static [(&'static str, &'static str)], bool);
     let (spans, collected) = spans(ALL);
     let opened = spans.open(None);
     spans.http(
@@ -118,7 +119,7 @@ fn every_kind_has_its_name_and_attributes() {
             },
         );
     }
-    let expected: [(&str, &[(&str, &str)], bool); 8] = [
+    let expected: [Expected; 8] = [
         (
             "http.request",
             &[
@@ -292,7 +293,7 @@ fn an_orders_trace_is_the_same_whenever_it_is_asked_for() {
 
 #[test]
 fn without_an_endpoint_nothing_is_built() {
-    let traces = Traces::start(TraceConfig::default(), None).expect("nothing to start");
+    let traces = Traces::start(&TraceConfig::default(), None).expect("nothing to start");
     let spans = traces.spans();
     assert!(!spans.wanted());
     let opened = spans.open(None);
@@ -328,7 +329,7 @@ fn a_collector_that_is_down_costs_its_spans_and_they_are_counted() {
         .expect("a free port");
     for protocol in [Protocol::HttpProtobuf, Protocol::Grpc] {
         let config = exporting(protocol, format!("http://{closed}"));
-        let traces = Traces::start(config, None).expect("the address is one");
+        let traces = Traces::start(&config, None).expect("the address is one");
         let spans = traces.spans();
         for _ in 0..3 {
             spans.market(&spans.open(None), &TICK);
@@ -350,7 +351,7 @@ fn a_collector_that_never_answers_fills_a_bounded_queue() {
     let silent = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = silent.local_addr().expect("bound");
     let config = exporting(Protocol::HttpProtobuf, format!("http://{address}"));
-    let traces = Traces::start(config, None).expect("the address is one");
+    let traces = Traces::start(&config, None).expect("the address is one");
     let spans = traces.spans();
     for _ in 0..100 {
         spans.market(&spans.open(None), &TICK);
@@ -365,7 +366,7 @@ fn a_collector_that_never_answers_fills_a_bounded_queue() {
 #[test]
 fn what_cannot_be_an_endpoint_is_a_sentence() {
     let config = exporting(Protocol::Grpc, "http://".to_owned());
-    let error = Traces::start(config, None).err().expect("no host");
+    let error = Traces::start(&config, None).err().expect("no host");
     assert!(
         error
             .to_string()
@@ -374,6 +375,6 @@ fn what_cannot_be_an_endpoint_is_a_sentence() {
     let mut config = exporting(Protocol::Grpc, "http://127.0.0.1:1".to_owned());
     let endpoint = config.endpoint.as_mut().expect("set above");
     endpoint.headers = vec![("bad name".to_owned(), "secret".to_owned())];
-    let error = Traces::start(config, None).err().expect("no token");
+    let error = Traces::start(&config, None).err().expect("no token");
     assert!(!error.to_string().contains("secret"));
 }

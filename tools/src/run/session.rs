@@ -97,7 +97,7 @@ impl Boot {
         };
         let outlets = Outlets {
             log: Arc::clone(&logging.log),
-            traces: Traces::start(self.traces, self.placement.cpu)
+            traces: Traces::start(&self.traces, self.placement.cpu)
                 .map_err(|error| error.to_string())?,
             keeper: to_keeper,
             state: kept,

@@ -458,6 +458,13 @@ fn nothing_that_a_client_says_becomes_a_header() {
 /// Two hundred streams at once: each is greeted and gets the event at once, and none delays an answer.
 #[test]
 fn two_hundred_streams_at_once_are_all_served() {
+    async fn until(stream: &mut TcpStream, words: &str) {
+        let mut got = Vec::new();
+        while !String::from_utf8_lossy(&got).contains(words) {
+            let read = stream.read_buf(&mut got).await.expect("open");
+            assert_ne!(read, 0, "it ended");
+        }
+    }
     let fixture = fixture();
     let hub = fixture.state.hub.clone();
     let router = fixture.router(on_this_machine());
@@ -471,16 +478,6 @@ fn two_hundred_streams_at_once_are_all_served() {
             let request = b"GET /api/stream HTTP/1.1\r\nHost: localhost\r\n\r\n";
             stream.write_all(request).await.expect("accepted");
             streams.push(stream);
-        }
-        async fn until(stream: &mut TcpStream, words: &str) {
-            let mut got = Vec::new();
-            while !String::from_utf8_lossy(&got).contains(words) {
-                assert_ne!(
-                    stream.read_buf(&mut got).await.expect("open"),
-                    0,
-                    "it ended"
-                );
-            }
         }
         for stream in &mut streams {
             until(stream, ": stream").await;

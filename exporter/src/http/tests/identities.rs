@@ -50,7 +50,7 @@ pub(super) fn guarded_by(table: &'static [Route], surface: Surface) -> Guarded {
         let now = Arc::clone(&state.now);
         let clock = BucketClock::new(move || now());
         let auth = Auth::open(
-            config,
+            &config,
             Arc::clone(&state.auth_metrics),
             clock,
             (state.unix)(),
