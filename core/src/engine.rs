@@ -45,6 +45,7 @@ use crate::risk::{LimitsError, Risk};
 use crate::strategy::{Funnel, NoStrategy, Strategy};
 use crate::telemetry::Telemetry;
 use crate::telemetry::counters::{Counter, InstrumentCounter, MessageKind};
+use crate::telemetry::gauges::Gauge;
 use crate::telemetry::histograms::Stage;
 use crate::telemetry::records::{EngineState, RecordBody, TradingPhase};
 use crate::telemetry::samples::Sample;
@@ -191,6 +192,10 @@ impl<S: Stopwatch, T: Strategy> Engine<S, T> {
             Event::Tick => self.tick(now, out),
             Event::Backlog(above) => {
                 self.brain.backlog = above;
+                self.brain
+                    .telemetry
+                    .gauges
+                    .set(Gauge::TelemetryBacklog, i64::from(above));
                 self.brain
                     .telemetry
                     .trace

@@ -18,6 +18,7 @@ use veloz_core::instrument::{
 use veloz_core::telemetry::samples::Sample;
 use veloz_core::telemetry::{Sizes, telemetry};
 use veloz_core::units::{E8, Grid, Lots, Ticks, VenueMillis};
+use veloz_exporter::analytics::{EquityFeed, EquityRecorder, FlowMeter};
 use veloz_exporter::http::ports::HttpConfig;
 use veloz_exporter::log::Log;
 use veloz_exporter::traces::Traces;
@@ -76,6 +77,8 @@ fn serve(rate: u32) -> Result<(), Failure> {
     let outlets = Outlets {
         log: Arc::new(Log::none()),
         keeper: None,
+        state: None,
+        equity: EquityFeed::new(EquityRecorder::new(86_400), FlowMeter::default()),
         traces: Traces::none(),
     };
     let clock = Clock::calibrate();

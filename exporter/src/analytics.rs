@@ -11,6 +11,7 @@
 //! | `analytics/performance.rs` | Sharpe, Sortino, CAGR, Calmar, drawdown, wins and losses |
 //! | `analytics/exposure.rs` | exposure, leverage, concentration |
 //! | `analytics/equity.rs` | the recorder |
+//! | `analytics/feed.rs` | what the core publishes of the account, to the recorder |
 //!
 //! Invariants: what is not defined (too few returns, no deviation, no equity) is NaN and never 0; a
 //! loss is a positive number wherever its name says loss, risk or drawdown; fractions are fractions,
@@ -23,12 +24,14 @@
 
 pub mod equity;
 pub mod exposure;
+pub mod feed;
 pub mod moments;
 pub mod performance;
 pub mod tail;
 
-pub use equity::{EquityRecorder, EquityState, RestoreError};
+pub use equity::{EquityBin, EquityRecorder};
 pub use exposure::{Concentration, Exposure};
+pub use feed::{EquityFeed, FlowMeter};
 pub use performance::Outcomes;
 pub use tail::Confidence;
 
@@ -136,8 +139,6 @@ pub struct Analysis {
     pub figures: Figures,
     /// What the account is worth.
     pub equity: f64,
-    /// Change since midnight UTC, without what was paid in or out.
-    pub change_of_day: f64,
     /// Of the open positions.
     pub exposure: Exposure,
     /// Of the open positions.
@@ -152,7 +153,6 @@ impl Analysis {
         Some(Self {
             figures: recorder.figures(),
             equity,
-            change_of_day: whole(recorder.change_of_day()?),
             exposure: Exposure::of(notionals, equity),
             concentration: Concentration::of(notionals),
         })

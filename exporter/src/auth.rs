@@ -25,7 +25,7 @@ use document::Session;
 use keys::BadKey;
 use metrics::{AuthMetrics, Means, Outcome};
 use password::PasswordFault;
-use permission::{Permissions, Role};
+use permission::{Permission, Permissions, Role};
 use secrecy::{ExposeSecret as _, SecretString};
 use sessions::Refresh;
 use std::net::IpAddr;
@@ -106,19 +106,30 @@ pub enum Via {
         rate: Option<RateRule>,
     },
     /// By a stream ticket.
-    Ticket,
+    Ticket {
+        /// How who asked for it was known.
+        of: Box<Via>,
+    },
     /// By the scrape token.
     ScrapeToken,
 }
 
 impl Via {
+    /// How the identity came to be known first, behind tickets.
+    fn origin(&self) -> &Self {
+        match self {
+            Self::Ticket { of } => of.origin(),
+            Self::Machine | Self::Session { .. } | Self::Key { .. } | Self::ScrapeToken => self,
+        }
+    }
+
     /// For the audit log.
     pub const fn label(&self) -> &'static str {
         match self {
             Self::Machine => "machine",
             Self::Session { .. } => "jwt",
             Self::Key { .. } => "api_key",
-            Self::Ticket => "ticket",
+            Self::Ticket { .. } => "ticket",
             Self::ScrapeToken => "scrape_token",
         }
     }
@@ -214,6 +225,8 @@ pub struct Auth {
     comparisons: Semaphore,
     access_life: Duration,
     refresh_life: Duration,
+    /// Whether this start added the first admin.
+    added_first: bool,
 }
 
 impl Auth {
@@ -228,6 +241,7 @@ impl Auth {
         now: UnixMs,
     ) -> Result<Self, AuthStartError> {
         let store = Store::open(&config.directory)?;
+        let mut added_first = false;
         let has_users = store.read(now, |document| document.users().next().is_some());
         if !has_users {
             let Some(password) = &config.admin_password else {
@@ -239,8 +253,9 @@ impl Auth {
                 document.add_user(FIRST_ADMIN, hash, &[Role::Admin], now)
             });
             match added {
+                Ok(()) => added_first = true,
                 // Another process was quicker.
-                Ok(()) | Err(UserFault::Exists) => {}
+                Err(UserFault::Exists) => {}
                 Err(UserFault::Store(error)) => return Err(error.into()),
                 Err(other) => unreachable!("the first user of a plain name: {other}"),
             }
@@ -264,7 +279,13 @@ impl Auth {
             comparisons: Semaphore::new(COMPARISONS_MAX),
             access_life: config.access_life,
             refresh_life: config.refresh_life,
+            added_first,
         })
+    }
+
+    /// Whether this start added the first admin, for who records that.
+    pub fn added_first_admin(&self) -> bool {
+        self.added_first
     }
 
     /// Users and keys.
@@ -332,17 +353,53 @@ impl Auth {
     /// # Errors
     /// [`Refused`].
     pub fn by_ticket(&self, ticket: &str, now: UnixMs) -> Result<Principal, Refused> {
-        let found = self.tickets.take(ticket, now).ok_or(Refused::Ticket);
+        let found = self.tickets.take(ticket, now).and_then(|principal| {
+            let permissions = self.permissions_now(&principal, now)?;
+            Some(Principal {
+                permissions,
+                ..principal
+            })
+        });
+        let found = found.ok_or(Refused::Ticket);
         self.counted(Means::Ticket, found)
     }
 
     /// A ticket for one request of this principal; `None` when too many are open.
     pub fn give_ticket(&self, principal: &Principal, now: UnixMs) -> Option<String> {
         let principal = Principal {
-            via: Via::Ticket,
+            via: Via::Ticket {
+                of: Box::new(principal.via.clone()),
+            },
             ..principal.clone()
         };
         self.tickets.give(principal, now)
+    }
+
+    /// Whether who was let in some time ago would be let in again, and may still do `needed`. For answers
+    /// that go on for hours.
+    pub fn still_may(&self, principal: &Principal, needed: Permission, now: UnixMs) -> bool {
+        let now_may = self.permissions_now(principal, now);
+        now_may.is_some_and(|permissions| permissions.has(needed))
+    }
+
+    /// What somebody who was let in before may do now; `None` when the session or the key is not good any
+    /// more, or the user is gone.
+    fn permissions_now(&self, principal: &Principal, now: UnixMs) -> Option<Permissions> {
+        let user_id = &principal.user_id;
+        self.store.read(now, |document| {
+            let of_user = document.enabled_user(user_id)?.permissions();
+            match principal.via.origin() {
+                Via::Session { session_id } => document
+                    .has_session(session_id, user_id, now)
+                    .then_some(of_user),
+                Via::Key { key_id, .. } => {
+                    let key = document.good_key(key_id, now)?;
+                    Some(key.permissions.within(of_user))
+                }
+                // None of these is somebody whom this file knows.
+                Via::Machine | Via::ScrapeToken | Via::Ticket { .. } => None,
+            }
+        })
     }
 
     /// Opens a session for who knows the password.

@@ -6,12 +6,16 @@
 
 pub mod record_log;
 
-use crate::health::{Health, Heartbeat};
+use crate::analytics::{Analysis, EquityFeed};
+use crate::exposition::Exemplar;
+use crate::health::{AccountHealth, Health, Heartbeat, Reported};
 use crate::latency::LatencyTotals;
 use crate::published::{LastTrade, Published, Shared};
 use crate::status::{self, Rates, RingLine, Slowest};
 use crate::stream::Hub;
 use crate::stream::market::MarketEvents;
+use crate::stream::trading::{Looks, TradingEvents};
+use crate::traces::orders::OrderSpans;
 use crate::traces::{MarketSpan, Spans, Times};
 use crate::trading::TradingView;
 use record_log::RecordLog;
@@ -25,7 +29,7 @@ use veloz_core::telemetry::gauges::GaugeReader;
 use veloz_core::telemetry::histograms::{HistogramReader, Stage};
 use veloz_core::telemetry::records::{Record, RecordBody, RecordReader};
 use veloz_core::telemetry::samples::{Sample, SampleReader};
-use veloz_core::units::Nanos;
+use veloz_core::units::{E8_ONE, Nanos};
 use veloz_core::venue::binance;
 
 /// How often the drain looks at the rings: a record is at most this old when it is seen.
@@ -63,6 +67,32 @@ pub struct Drain {
     slowest: Option<Slowest>,
     /// Where what must outlive the process is kept.
     keeper: Option<SyncSender<Record>>,
+    /// How it is with what is kept there.
+    state: Option<Reported>,
+    equity: EquityFeed,
+    orders: OrderSpans,
+    order_events: TradingEvents,
+    unix_ns_at_zero: i64,
+}
+
+/// What a drain is told.
+pub struct DrainConfig {
+    /// The venue's label.
+    pub exchange: &'static str,
+    /// From which age on the core's heartbeat means that it stands still.
+    pub heartbeat_age_max: Nanos,
+    /// Gets every record that must outlive the process.
+    pub keeper: Option<SyncSender<Record>>,
+    /// How it is with the state that it keeps.
+    pub state: Option<Reported>,
+    /// Where events go.
+    pub hub: Hub,
+    /// Where spans go.
+    pub spans: Spans,
+    /// Follows the account's equity.
+    pub equity: EquityFeed,
+    /// The strategy's label; `none` without one.
+    pub strategy: &'static str,
 }
 
 /// Counts whose growth over a window is a rate.
@@ -98,12 +128,18 @@ impl Drain {
     pub fn new(
         reader: TelemetryReader,
         instruments: Arc<Instruments>,
-        exchange: &'static str,
-        heartbeat_age_max: Nanos,
-        keeper: Option<SyncSender<Record>>,
-        hub: Hub,
-        spans: Spans,
+        config: DrainConfig,
     ) -> (Self, Shared) {
+        let DrainConfig {
+            exchange,
+            heartbeat_age_max,
+            keeper,
+            state,
+            hub,
+            spans,
+            equity,
+            strategy,
+        } = config;
         let published = Published::new(instruments.count());
         let shared = Shared::new(published.clone());
         let assets = Arc::new(binance::assets(&instruments));
@@ -115,7 +151,12 @@ impl Drain {
             counters: reader.counters,
             gauges: reader.gauges,
             log: RecordLog::new(exchange, Arc::clone(&instruments), Arc::clone(&assets)),
-            events: MarketEvents::new(hub, exchange, Arc::clone(&instruments)),
+            events: MarketEvents::new(hub.clone(), exchange, Arc::clone(&instruments)),
+            order_events: TradingEvents::new(hub, Arc::clone(&instruments), strategy),
+            orders: OrderSpans::new(spans.clone(), exchange, strategy, Arc::clone(&instruments)),
+            equity,
+            state,
+            unix_ns_at_zero: 0,
             trading: TradingView::new(Arc::clone(&instruments), assets),
             spans,
             instruments,
@@ -136,7 +177,9 @@ impl Drain {
     /// Says what Unix time it was, in nanoseconds, when the engine's clock read zero.
     pub fn set_wall_clock(&mut self, unix_ns_at_zero: i64) {
         self.events.set_wall_clock(unix_ns_at_zero);
+        self.unix_ns_at_zero = unix_ns_at_zero;
         self.trading.set_wall_clock(unix_ns_at_zero);
+        self.order_events.set_wall_clock(unix_ns_at_zero);
         self.spans.set_wall_clock(unix_ns_at_zero);
     }
 
@@ -162,6 +205,23 @@ impl Drain {
             }
         }
         self.events.step(now);
+        let unix_ns_at_zero = self.unix_ns_at_zero;
+        self.orders.flush(|exemplar| {
+            self.published.order_exemplars.note(Exemplar {
+                trace: exemplar.trace,
+                value: exemplar.took.0,
+                unix_ms: unix_ms(unix_ns_at_zero, exemplar.at),
+            });
+        });
+        self.order_events.step(
+            now,
+            &Looks {
+                view: &self.trading,
+                gauges: &self.gauges,
+                counters: &self.counters,
+                decisions: &self.published.latencies[Stage::BookToDecided.index()],
+            },
+        );
         note_ring(
             &mut self.published.records,
             records,
@@ -205,9 +265,16 @@ impl Drain {
             // A thread that saves slower than trading states change has a disk that does not answer; it tells so.
             let _ = keeper.try_send(*record);
         }
-        self.log.record(now, record);
         self.events.record(record);
-        self.trading.record(record);
+        let told = self.trading.record(record);
+        self.order_events.record(record, &told);
+        self.orders.record(record, &told);
+        // Lines about an order carry its trace, as those of a request do.
+        let _trace = self
+            .orders
+            .trace_of(&record.body)
+            .map(|trace| tracing::error_span!("order", trace_id = %trace).entered());
+        self.log.record(now, record);
     }
 
     fn sample(&mut self, sample: &Sample) {
@@ -225,6 +292,13 @@ impl Drain {
             }
             // What the touch is now is read from the gauges; here its changes are counted.
             Sample::TopOfBook { .. } => self.touches += 1,
+            Sample::Order {
+                order,
+                decided,
+                admitted,
+                encoded,
+            } => self.orders.stamped(order, decided, admitted, encoded),
+            Sample::OrdersSent { sent } => self.orders.sent(sent),
             Sample::Stages {
                 instrument,
                 recv,
@@ -278,10 +352,36 @@ impl Drain {
             let heartbeat = Heartbeat::judge(now, heartbeat, self.heartbeat_age_max);
             let books = status::books(&self.instruments, &self.counters, &self.gauges);
             let links = self.gauges.links_up(LinkRole::Market);
-            self.published.was_ready = Health::judge(heartbeat, links, &books).is_ready();
+            let account = AccountHealth::read(&self.gauges);
+            let health = Health::judge(
+                heartbeat,
+                links,
+                &books,
+                account.as_ref(),
+                self.state.as_ref(),
+            );
+            self.published.was_ready = health.is_ready();
         }
+        self.analyse(now);
         self.published.log_lines_suppressed = self.log.suppressed();
         self.shared.write(&self.published);
+    }
+
+    /// Follows the account's equity, and judges it and its positions.
+    fn analyse(&mut self, now: Nanos) {
+        // One that the core stands still in the middle of publishing comes with the next publication.
+        let Some(account) = self.gauges.account() else {
+            return;
+        };
+        self.equity
+            .step(&account, unix_ms(self.unix_ns_at_zero, now));
+        let notionals: Vec<f64> = self
+            .instruments
+            .iter()
+            .filter_map(|(index, _)| self.gauges.position(index)?.marked)
+            .map(|marked| marked.notional.0 as f64 / E8_ONE as f64)
+            .collect();
+        self.published.analysis = Analysis::of(self.equity.recorder(), &notionals);
     }
 
     fn end_rates(&mut self, now: Nanos) {
@@ -310,6 +410,12 @@ impl Drain {
     }
 }
 
+/// A moment of the engine's clock in Unix time.
+fn unix_ms(unix_ns_at_zero: i64, at: Nanos) -> u64 {
+    let unix_ns = i128::from(unix_ns_at_zero) + i128::from(at.0);
+    u64::try_from(unix_ns / 1_000_000).unwrap_or(0)
+}
+
 /// Whether a record says something that must outlive the process.
 const fn must_be_kept(body: &RecordBody) -> bool {
     matches!(
@@ -330,6 +436,7 @@ fn note_ring(line: &mut RingLine, found: usize, capacity: usize, lost: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::analytics::{EquityRecorder, FlowMeter};
     use crate::testing::{INSTRUMENTS, instruments};
     use crate::traces::Traces;
     use crate::wall::UnixMs;
@@ -349,11 +456,16 @@ mod tests {
         let (drain, shared) = Drain::new(
             reader,
             Arc::new(instruments()),
-            "binance",
-            Nanos::from_secs(1),
-            None,
-            Hub::new(UnixMs(0)),
-            Traces::none().spans(),
+            DrainConfig {
+                exchange: "binance",
+                heartbeat_age_max: Nanos::from_secs(1),
+                keeper: None,
+                state: None,
+                hub: Hub::new(UnixMs(0)),
+                spans: Traces::none().spans(),
+                equity: EquityFeed::new(EquityRecorder::new(1), FlowMeter::default()),
+                strategy: "none",
+            },
         );
         (core, drain, shared)
     }

@@ -8,6 +8,7 @@
 //! Sources: Prometheus "Exposition formats" (text format 0.0.4), OpenMetrics 1.0.
 
 use crate::catalogue::{Kind, Metric, Sources, Unit};
+use opentelemetry::trace::TraceId;
 use std::fmt::Write;
 
 /// Which dialect.
@@ -114,19 +115,21 @@ impl From<f64> for Number {
 
 /// Writes whole pages; the HELP and TYPE lines are rendered once, when it is made.
 pub struct Page {
-    metrics: &'static [Metric],
+    metrics: Vec<&'static Metric>,
     text: Vec<String>,
     open_metrics: Vec<String>,
 }
 
 impl Page {
     /// A page of these metrics.
-    pub fn new(metrics: &'static [Metric]) -> Self {
+    pub fn new(metrics: impl IntoIterator<Item = &'static Metric>) -> Self {
+        let metrics: Vec<_> = metrics.into_iter().collect();
         let heads = |format| metrics.iter().map(|metric| head(metric, format)).collect();
+        let (text, open_metrics) = (heads(Format::Text), heads(Format::OpenMetrics));
         Self {
             metrics,
-            text: heads(Format::Text),
-            open_metrics: heads(Format::OpenMetrics),
+            text,
+            open_metrics,
         }
     }
 
@@ -148,6 +151,7 @@ impl Page {
                 sources,
                 &mut Samples {
                     metric,
+                    format,
                     out: &mut out,
                 },
             );
@@ -195,7 +199,19 @@ fn head(metric: &Metric, format: Format) -> String {
 /// Takes the samples of one family.
 pub struct Samples<'a> {
     metric: &'a Metric,
+    format: Format,
     out: &'a mut String,
+}
+
+/// One observation of a bucket, and the trace that it belongs to. Only OpenMetrics shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exemplar {
+    /// The trace.
+    pub trace: TraceId,
+    /// What was observed, in what the metric's bounds are in.
+    pub value: u64,
+    /// When, Unix time in milliseconds.
+    pub unix_ms: u64,
 }
 
 impl Samples<'_> {
@@ -216,14 +232,27 @@ impl Samples<'_> {
         count: u64,
         sum: u64,
     ) {
+        self.histogram_with(values, cumulative, count, sum, |_| None);
+    }
+
+    /// The same with exemplars: `exemplar` gives that of the bucket with this upper bound, `None` for the last.
+    pub fn histogram_with(
+        &mut self,
+        values: &[&str],
+        cumulative: impl Fn(u64) -> u64,
+        count: u64,
+        sum: u64,
+        exemplar: impl Fn(Option<u64>) -> Option<Exemplar>,
+    ) {
         let Kind::Histogram(bounds) = self.metric.kind else {
             unreachable!("{} is no histogram", self.metric.name)
         };
         let one = self.metric.unit.divisor();
         for &bound in bounds {
-            self.bucket(values, &bound_text(bound as f64 / one), cumulative(bound));
+            let text = bound_text(bound as f64 / one);
+            self.bucket(values, &text, cumulative(bound), exemplar(Some(bound)));
         }
-        self.bucket(values, "+Inf", count);
+        self.bucket(values, "+Inf", count, exemplar(None));
         for (suffix, number) in [
             ("_sum", Number::Float(sum as f64 / one)),
             ("_count", Number::Unsigned(count)),
@@ -237,11 +266,24 @@ impl Samples<'_> {
         }
     }
 
-    fn bucket(&mut self, values: &[&str], bound: &str, count: u64) {
+    fn bucket(&mut self, values: &[&str], bound: &str, count: u64, exemplar: Option<Exemplar>) {
         self.out.push_str(self.metric.name);
         self.out.push_str("_bucket");
         self.labels(values, Some(bound));
-        let _ = writeln!(self.out, " {count}");
+        let _ = write!(self.out, " {count}");
+        if let Some(exemplar) = exemplar
+            && self.format == Format::OpenMetrics
+        {
+            let value = exemplar.value as f64 / self.metric.unit.divisor();
+            let _ = write!(
+                self.out,
+                " # {{trace_id=\"{}\"}} {value} {}.{:03}",
+                exemplar.trace,
+                exemplar.unix_ms / 1_000,
+                exemplar.unix_ms % 1_000
+            );
+        }
+        self.out.push('\n');
     }
 
     fn labels(&mut self, values: &[&str], bound: Option<&str>) {
@@ -451,7 +493,7 @@ mod tests {
         #[test]
         fn any_label_value_reads_back(a in any::<String>(), b in "[\\\\\"\n{},= a]{0,12}") {
             let mut out = String::new();
-            Samples { metric: &METRIC, out: &mut out }.value(&[&a, &b], 1u64);
+            Samples { metric: &METRIC, format: Format::Text, out: &mut out }.value(&[&a, &b], 1u64);
             let line = out.strip_suffix('\n').expect("a line ends");
             prop_assert!(!line.contains('\n'));
             let (values, rest) = read_back(line);

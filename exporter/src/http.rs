@@ -37,9 +37,9 @@ use crate::audit::writer::AuditLog;
 use crate::auth::Auth;
 use crate::auth::digest::SecretDigest;
 use crate::auth::metrics::AuthMetrics;
-use crate::catalogue::METRICS;
+use crate::catalogue::metrics;
 use crate::exposition::Page;
-use crate::health::{Health, Heartbeat};
+use crate::health::{AccountHealth, Health, Heartbeat, Reported};
 use crate::log::Log;
 use crate::process::ProcessStats;
 use crate::published::Shared;
@@ -105,6 +105,8 @@ pub struct HttpState {
     pub gauges: GaugeReader,
     /// What the drain found.
     pub shared: Shared,
+    /// How it is with the state that must be saved; `None` where none is.
+    pub state: Option<Reported>,
     /// What the drain knows of trading.
     pub trading: TradingView,
     /// The server's own counts.
@@ -136,7 +138,7 @@ pub struct HttpState {
 impl HttpState {
     /// The page of all metrics.
     pub fn all_metrics() -> Page {
-        Page::new(METRICS)
+        Page::new(metrics())
     }
 
     /// Gives a record of now, where records are kept.
@@ -160,10 +162,21 @@ impl HttpState {
         }
     }
 
+    fn engine_runs(&self, now: Nanos) -> bool {
+        Heartbeat::judge(now, self.gauges.heartbeat(), self.heartbeat_age_max) == Heartbeat::Beating
+    }
+
     fn health(&self, now: Nanos) -> Health {
         let heartbeat = Heartbeat::judge(now, self.gauges.heartbeat(), self.heartbeat_age_max);
         let books = status::books(&self.instruments, &self.counters, &self.gauges);
-        Health::judge(heartbeat, self.gauges.links_up(LinkRole::Market), &books)
+        let account = AccountHealth::read(&self.gauges);
+        Health::judge(
+            heartbeat,
+            self.gauges.links_up(LinkRole::Market),
+            &books,
+            account.as_ref(),
+            self.state.as_ref(),
+        )
     }
 }
 

@@ -3,6 +3,7 @@
 //! Owns: [`LatencyTotals`] (since the start, and of the last window) and the plain numbers that others
 //! read from them. Does not: talk to the core. Invariant: bucket counts are the exact sums of the sets.
 
+use crate::exposition::Exemplar;
 use hdrhistogram::Histogram;
 use veloz_core::telemetry::histograms::{BUCKET_BOUNDS_NS, BUCKETS, LatencySet, Stage};
 
@@ -33,6 +34,34 @@ impl StageBuckets {
     /// All observations.
     pub fn count(&self) -> u64 {
         self.counts.iter().sum()
+    }
+}
+
+/// The newest observation of each bucket that belongs to a trace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exemplars {
+    buckets: [Option<Exemplar>; BUCKETS],
+}
+
+impl Exemplars {
+    /// None yet.
+    pub const NONE: Self = Self {
+        buckets: [None; BUCKETS],
+    };
+
+    /// Takes an observation in nanoseconds in place of the last one of its bucket.
+    pub fn note(&mut self, exemplar: Exemplar) {
+        let bucket = BUCKET_BOUNDS_NS.partition_point(|bound| *bound < exemplar.value);
+        self.buckets[bucket] = Some(exemplar);
+    }
+
+    /// Of the bucket with this upper bound, one of [`BUCKET_BOUNDS_NS`]; `None` is the last one.
+    pub fn of(&self, bound_ns: Option<u64>) -> Option<Exemplar> {
+        let bucket = match bound_ns {
+            None => BUCKETS - 1,
+            Some(bound_ns) => BUCKET_BOUNDS_NS.binary_search(&bound_ns).ok()?,
+        };
+        self.buckets[bucket]
     }
 }
 

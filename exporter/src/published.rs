@@ -5,7 +5,7 @@
 //! never across a page, a log line or a wait, and the core does not know it.
 
 use crate::analytics::Analysis;
-use crate::latency::{Quantiles, StageBuckets};
+use crate::latency::{Exemplars, Quantiles, StageBuckets};
 use crate::status::{Rates, RingLine, Slowest};
 use std::sync::{Arc, Mutex, PoisonError};
 use veloz_core::telemetry::histograms::Stage;
@@ -31,6 +31,8 @@ pub struct LastTrade {
 pub struct Published {
     /// Exact bucket counts of each stage since the start.
     pub latencies: [StageBuckets; STAGES],
+    /// Orders that took as long as the buckets of [`Stage::OrderAck`] say, with their traces.
+    pub order_exemplars: Exemplars,
     /// Quantiles of each stage since the start.
     pub since_start: [Quantiles; STAGES],
     /// Quantiles of each stage over the last second.
@@ -70,6 +72,7 @@ impl Published {
         };
         Self {
             latencies: [StageBuckets::EMPTY; STAGES],
+            order_exemplars: Exemplars::NONE,
             since_start: [Quantiles::default(); STAGES],
             last_second: [Quantiles::default(); STAGES],
             records: ring("records"),

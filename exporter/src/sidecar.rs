@@ -3,6 +3,7 @@
 //! Owns: [`start`], [`SidecarHandle`]. Does not: drain or serve itself. Invariants: what cannot work is
 //! found before a thread starts; a panic in a thread is told to who started it; stopping is bounded.
 
+use crate::analytics::EquityFeed;
 use crate::api::{Api, ApiConfig, UnreadableState};
 use crate::audit::metrics::AuditMetrics;
 use crate::audit::store::{AuditConfig, AuditError, AuditStore};
@@ -10,8 +11,8 @@ use crate::audit::writer::queue;
 use crate::auth::digest::SecretDigest;
 use crate::auth::metrics::AuthMetrics;
 use crate::auth::{Auth, AuthConfig, AuthStartError};
-use crate::drain::{DRAIN_EVERY, Drain};
-use crate::health::Heartbeat;
+use crate::drain::{DRAIN_EVERY, Drain, DrainConfig};
+use crate::health::{Heartbeat, Reported};
 use crate::http::HttpState;
 use crate::http::ports::{HttpConfig, PortError};
 use crate::http::rate::BucketClock;
@@ -64,6 +65,8 @@ pub struct ExporterConfig {
     pub core_cpu: Option<usize>,
     /// The venue's label in metrics and logs.
     pub exchange: &'static str,
+    /// The strategy's label in events and spans; `none` without one.
+    pub strategy: &'static str,
 }
 
 impl Default for ExporterConfig {
@@ -77,6 +80,7 @@ impl Default for ExporterConfig {
             heartbeat_age_max: Nanos::from_secs(1),
             core_cpu: None,
             exchange: "binance",
+            strategy: "none",
         }
     }
 }
@@ -89,6 +93,10 @@ pub struct Outlets {
     pub traces: Traces,
     /// Gets every record that must outlive the process.
     pub keeper: Option<mpsc::SyncSender<Record>>,
+    /// How it is with the state that it keeps.
+    pub state: Option<Reported>,
+    /// Follows the account's equity, from where the last run left it.
+    pub equity: EquityFeed,
 }
 
 /// Why the sidecar does not start.
@@ -219,16 +227,23 @@ pub fn start(
         log,
         traces,
         keeper,
+        state: kept,
+        equity,
     } = outlets;
     let hub = Hub::new(UnixMs::now());
     let (mut drain, shared) = Drain::new(
         reader,
         Arc::clone(&instruments),
-        config.exchange,
-        config.heartbeat_age_max,
-        keeper,
-        hub.clone(),
-        traces.spans(),
+        DrainConfig {
+            exchange: config.exchange,
+            heartbeat_age_max: config.heartbeat_age_max,
+            keeper,
+            state: kept.clone(),
+            hub: hub.clone(),
+            spans: traces.spans(),
+            equity,
+            strategy: config.strategy,
+        },
     );
     drain.set_wall_clock(WallOffset::measure(&clock).unix_ns_at_zero);
     let trading = drain.trading();
@@ -246,6 +261,7 @@ pub fn start(
         gauges: gauges.clone(),
         shared: shared.clone(),
         trading,
+        state: kept,
         requests: Arc::clone(&requests),
         log,
         auth,
@@ -530,6 +546,11 @@ mod tests {
             log: Arc::new(Log::none()),
             traces: Traces::none(),
             keeper: None,
+            state: None,
+            equity: EquityFeed::new(
+                crate::analytics::EquityRecorder::new(1),
+                crate::analytics::FlowMeter::default(),
+            ),
         };
         let sidecar = start(
             config,

@@ -9,7 +9,8 @@
 //! | `stream/filter.rs` | which events a client wants |
 //! | `stream/client.rs` | one client: its place in the history, its frames |
 //! | `stream/route.rs` | the route |
-//! | `stream/market.rs` | events of what the core sends |
+//! | `stream/market.rs` | events of markets and of the engine |
+//! | `stream/trading.rs` | events of orders, the account, the strategy and risk |
 //!
 //! Does not: know sockets. An event is rendered once, by whoever publishes it, and lies in the history;
 //! a client has no queue of its own but a place in that history, and copies references from there. So a
@@ -23,6 +24,7 @@
 pub mod event;
 pub mod market;
 pub mod route;
+pub mod trading;
 
 mod client;
 mod filter;

@@ -11,6 +11,7 @@
 //! | `traces/export.rs` | the exporter, its thread, its counts |
 //! | `traces/client.rs` | HTTP for the exporter |
 //! | `traces/layer.rs` | the span of an HTTP request |
+//! | `traces/orders.rs` | the spans of orders and commands, from the core's stamps |
 //!
 //! Does not: measure. Spans are built here, after the fact, from stamps that the core (or the HTTP
 //! server) took on the engine's clock; the wall time of that clock's zero comes from the drain. Their
@@ -22,6 +23,7 @@
 pub mod config;
 pub mod context;
 pub mod layer;
+pub mod orders;
 pub mod span;
 
 mod client;

@@ -39,7 +39,7 @@ mod orders;
 #[cfg(test)]
 mod tests;
 
-pub use account::{BalanceLine, Cause, PositionLine, Standing, positions};
+pub use account::{BalanceLine, Cause, Closings, PositionLine, Standing, positions};
 pub use commands::{ANSWERS_KEPT_MAX, Answer, Asked, CommandResults, ISSUED_MAX};
 pub use counts::TradingCounts;
 pub use order::{FillLine, OrderEvent, OrderLine, OrderStatus, Reason, Refusal};
@@ -51,6 +51,7 @@ use orders::Orders;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
+use veloz_core::event::Token;
 use veloz_core::instrument::{Assets, InstrumentIndex, Instruments};
 use veloz_core::order::OrderId;
 use veloz_core::telemetry::records::{Record, RecordBody};
@@ -110,9 +111,10 @@ impl TradingView {
         if is_foreign(&record.body) {
             return Told::default();
         }
+        let asked = token_of(&record.body).and_then(|token| self.shared.commands.asked(token));
         let mut held = self.held();
         let ts_ns = held.unix_ns(record.at);
-        let told = held.apply(record, ts_ns, &self.shared);
+        let mut told = held.apply(record, ts_ns, &self.shared);
         let woken = told.order.and_then(|order| held.waiting.remove(&order.id));
         drop(held);
         for waiting in woken.into_iter().flatten() {
@@ -136,6 +138,7 @@ impl TradingView {
                 },
             );
         }
+        told.asked = asked;
         told
     }
 
@@ -194,6 +197,11 @@ impl TradingView {
     /// When a fill last moved the position of an instrument, Unix time in nanoseconds.
     pub fn position_changed_ns(&self, instrument: InstrumentIndex) -> Option<i64> {
         self.held().account.position_changed_ns(instrument)
+    }
+
+    /// Fills that made a position smaller, by how they came out.
+    pub fn closings(&self) -> Closings {
+        self.held().account.closings()
     }
 
     /// Counts of what records tell.
@@ -257,6 +265,36 @@ impl Held {
     }
 }
 
+/// The command that a record is about.
+const fn token_of(body: &RecordBody) -> Option<Token> {
+    match body {
+        RecordBody::OrderAdmitted { token, .. }
+        | RecordBody::OrderRejected { token, .. }
+        | RecordBody::CommandDone { token, .. } => Some(*token),
+        RecordBody::LinkUp { .. }
+        | RecordBody::LinkDown { .. }
+        | RecordBody::BookState { .. }
+        | RecordBody::Resync { .. }
+        | RecordBody::Fault { .. }
+        | RecordBody::RequestRefused { .. }
+        | RecordBody::EngineState { .. }
+        | RecordBody::Shutdown { .. }
+        | RecordBody::OrderAlias { .. }
+        | RecordBody::OrderAdopted { .. }
+        | RecordBody::OrderState { .. }
+        | RecordBody::Fill { .. }
+        | RecordBody::VenueRefused { .. }
+        | RecordBody::OrderFault { .. }
+        | RecordBody::Position { .. }
+        | RecordBody::Balance { .. }
+        | RecordBody::Baseline { .. }
+        | RecordBody::TradingPhase { .. }
+        | RecordBody::TradingState { .. }
+        | RecordBody::KillSwitch { .. }
+        | RecordBody::Limits { .. } => None,
+    }
+}
+
 /// Whether a record has nothing to do with trading.
 const fn is_foreign(body: &RecordBody) -> bool {
     match body {
@@ -270,6 +308,7 @@ const fn is_foreign(body: &RecordBody) -> bool {
         | RecordBody::Shutdown { .. } => true,
         RecordBody::OrderAdmitted { .. }
         | RecordBody::OrderAlias { .. }
+        | RecordBody::OrderAdopted { .. }
         | RecordBody::OrderState { .. }
         | RecordBody::Fill { .. }
         | RecordBody::OrderRejected { .. }

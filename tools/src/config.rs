@@ -32,7 +32,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 use toml::Value;
 use traces::TracesSection;
-use trading::{AccountSection, OrdersSection, StateSection, StrategySection};
+use trading::{AccountSection, AnalyticsSection, OrdersSection, StateSection, StrategySection};
 
 /// The documented file that the defaults come from.
 pub const BUILT_IN: &str = include_str!("../../config/veloz.toml");
@@ -55,6 +55,8 @@ pub struct Config {
     pub strategy: StrategySection,
     /// What outlives a restart.
     pub state: StateSection,
+    /// Figures of risk and performance.
+    pub analytics: AnalyticsSection,
     /// Where and how the core thread runs.
     pub core: CoreSection,
     /// The HTTP server.

@@ -163,6 +163,7 @@ impl Replayed {
             | RecordBody::Shutdown { .. }
             | RecordBody::OrderAdmitted { .. }
             | RecordBody::OrderAlias { .. }
+            | RecordBody::OrderAdopted { .. }
             | RecordBody::OrderState { .. }
             | RecordBody::OrderRejected { .. }
             | RecordBody::VenueRefused { .. }

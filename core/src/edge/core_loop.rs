@@ -33,6 +33,7 @@ use crate::telemetry::Telemetry;
 use crate::telemetry::counters::Counter;
 use crate::telemetry::gauges::Gauge;
 use crate::telemetry::histograms::Stage;
+use crate::telemetry::samples::Sample;
 use crate::units::Nanos;
 use links::{Links, POLLED_LINKS_MIN};
 
@@ -326,9 +327,12 @@ impl<E: EventHandler, S: Stopwatch, T: Tap> CoreLoop<E, S, T> {
     /// An order caused by an event of `now` went to the kernel.
     fn stamp_sent(&mut self, now: Nanos, encoded: Nanos) {
         let sent = self.watch.stamp();
-        let histograms = &mut self.engine.telemetry().histograms;
-        histograms.record(Stage::EncodedToSent, encoded, sent);
-        histograms.record(Stage::TickToOrder, now, sent);
+        let telemetry = self.engine.telemetry();
+        telemetry
+            .histograms
+            .record(Stage::EncodedToSent, encoded, sent);
+        telemetry.histograms.record(Stage::TickToOrder, now, sent);
+        telemetry.samples.push(Sample::OrdersSent { sent });
     }
 
     /// One job; whether there was anything to do.

@@ -73,6 +73,14 @@ labelled! {
         RealizedTotal = "realized_total",
         /// Unrealised profit and loss of all positions, account currency, 1e-8 units.
         UnrealizedTotal = "unrealized_total",
+        /// 1 while the records ring is above its mark and new orders are refused.
+        TelemetryBacklog = "telemetry_backlog",
+        /// Request weight that one minute of the venue allows.
+        WeightLimit = "weight_limit",
+        /// Orders that the venue's shortest window, ten seconds, allows; [`NOT_MEASURED`] without one.
+        OrdersLimit = "orders_limit",
+        /// Orders that the venue's longest window, a day, allows; [`NOT_MEASURED`] without one.
+        OrdersDayLimit = "orders_day_limit",
         /// Request weight that may still be spent in this minute of the venue.
         WeightHeadroom = "weight_headroom",
         /// Orders that may still be placed in these ten seconds of the venue.
@@ -301,6 +309,10 @@ pub fn gauges(instrument_count: usize) -> (GaugeWriter, GaugeReader) {
             | Gauge::ExposureShort
             | Gauge::RealizedTotal
             | Gauge::UnrealizedTotal
+            | Gauge::TelemetryBacklog
+            | Gauge::WeightLimit
+            | Gauge::OrdersLimit
+            | Gauge::OrdersDayLimit
             | Gauge::WeightHeadroom
             | Gauge::OrdersHeadroom
             | Gauge::OrdersDayHeadroom => AtomicI64::new(0),

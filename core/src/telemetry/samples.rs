@@ -4,6 +4,7 @@
 //! Invariant: every sample is either in the ring or in the count of dropped ones.
 
 use crate::instrument::InstrumentIndex;
+use crate::order::OrderId;
 use crate::units::{Lots, Nanos, Ticks, VenueMillis};
 use crossbeam_utils::CachePadded;
 use rtrb::{Consumer, Producer, RingBuffer};
@@ -51,6 +52,22 @@ pub enum Sample {
         decoded: Nanos,
         /// Book updated.
         book: Nanos,
+    },
+    /// The stamps of one order on its way into the outbox.
+    Order {
+        /// Which one.
+        order: OrderId,
+        /// The wish for it.
+        decided: Nanos,
+        /// Risk's consent.
+        admitted: Nanos,
+        /// Its bytes, signed.
+        encoded: Nanos,
+    },
+    /// The kernel took every order whose stamps came before this sample.
+    OrdersSent {
+        /// When.
+        sent: Nanos,
     },
 }
 

@@ -1,7 +1,7 @@
 //! The track record: marks of the account's equity, turned into period returns and drawdowns.
 //!
-//! Owns: [`EquityRecorder`], and [`EquityState`], which is what outlives a restart. Does not: read a
-//! clock, write files, know orders.
+//! Owns: [`EquityRecorder`], and [`EquityBin`], which is what outlives a restart. Does not: read a
+//! clock, write files, know orders or days.
 //!
 //! The record is an index that starts at one and follows the equity, except that money paid in or taken
 //! out (a *flow*) leaves it where it is: a deposit is no gain and a withdrawal no drawdown. A period
@@ -14,7 +14,6 @@
 //! starts anew with the next money.
 
 use super::{Figures, performance};
-use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use veloz_core::units::E8;
 
@@ -24,8 +23,6 @@ pub const EQUITY_BINS_MAX: usize = 3_660;
 
 /// Every period counts: crypto trades around the clock.
 const SECONDS_PER_YEAR: f64 = 365.0 * 86_400.0;
-
-const DAY_MS: u64 = 86_400_000;
 
 /// Follows one account's equity.
 #[derive(Clone, Debug)]
@@ -46,52 +43,17 @@ struct Track {
     max_drawdown: f64,
     /// The last mark, with the flows since.
     equity: E8,
-    /// Days since the Unix epoch.
-    day: u64,
-    equity_at_midnight: E8,
-    flow_of_day: E8,
 }
 
-/// A recorder as it is saved.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct EquityState {
-    /// Length of a period.
-    pub period_s: u64,
-    /// The index at the ends of the last whole periods, oldest first.
-    pub closes: Vec<f64>,
-    /// Number of the open period since the Unix epoch.
-    pub open_period: u64,
-    /// The index now.
-    pub index: f64,
-    /// Its highest value.
-    pub peak: f64,
-    /// Largest fall from a peak, as a fraction of the peak.
-    pub max_drawdown: f64,
-    /// The last equity in 1e-8 of the account currency.
-    pub equity_e8: i64,
-    /// Days since the Unix epoch.
-    pub day: u64,
-    /// Equity at that day's start in 1e-8 of the account currency.
-    pub equity_at_midnight_e8: i64,
-    /// Paid in minus taken out on that day in 1e-8 of the account currency.
-    pub flow_of_day_e8: i64,
-}
-
-/// Why a saved recorder is not taken up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum RestoreError {
-    /// Returns of different periods do not belong into one distribution.
-    #[error("the saved periods are {saved_s} s long, now they are {configured_s} s")]
-    OtherPeriod {
-        /// Of the saved ones.
-        saved_s: u64,
-        /// As configured.
-        configured_s: u64,
-    },
-    /// A number that the recorder never writes.
-    #[error("the saved {0} cannot be")]
-    Damaged(&'static str),
+/// Equity at the end of one period: what outlives a restart, and what a record is made from again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EquityBin {
+    /// Which period: Unix seconds divided by its length.
+    pub index: u64,
+    /// Equity in the account currency.
+    pub equity: E8,
+    /// Paid in minus taken out during the period.
+    pub flows: E8,
 }
 
 impl EquityRecorder {
@@ -108,76 +70,40 @@ impl EquityRecorder {
         }
     }
 
-    /// Goes on with a saved record.
+    /// Goes on after these periods, oldest first; one that is not younger than the one before is left out. What
+    /// the equity did inside a period is not in them, so drawdowns are those of the closes.
     ///
-    /// # Errors
-    /// [`RestoreError`] says why it cannot; then a new one has to be started.
-    pub fn restore(state: EquityState, period_s: u64) -> Result<Self, RestoreError> {
-        if state.period_s != period_s {
-            return Err(RestoreError::OtherPeriod {
-                saved_s: state.period_s,
-                configured_s: period_s,
-            });
-        }
-        let index = |value: f64| value.is_finite() && value >= 0.0;
-        if state.closes.len() > EQUITY_BINS_MAX || !state.closes.iter().all(|close| index(*close)) {
-            return Err(RestoreError::Damaged("list of closes"));
-        }
-        if !index(state.index) || !index(state.peak) || state.peak < state.index {
-            return Err(RestoreError::Damaged("index"));
-        }
-        if !(0.0..=1.0).contains(&state.max_drawdown) {
-            return Err(RestoreError::Damaged("drawdown"));
-        }
+    /// # Panics
+    /// When `period_s` is zero.
+    pub fn resumed(period_s: u64, bins: impl IntoIterator<Item = EquityBin>) -> Self {
         let mut recorder = Self::new(period_s);
-        recorder.track = Some(Track {
-            closes: state.closes.into(),
-            period: state.open_period,
-            index: state.index,
-            peak: state.peak,
-            max_drawdown: state.max_drawdown,
-            equity: E8(state.equity_e8),
-            day: state.day,
-            equity_at_midnight: E8(state.equity_at_midnight_e8),
-            flow_of_day: E8(state.flow_of_day_e8),
-        });
-        recorder.judge_closes();
-        Ok(recorder)
-    }
-
-    /// What has to be saved; `None` before the first mark.
-    pub fn state(&self) -> Option<EquityState> {
-        let track = self.track.as_ref()?;
-        Some(EquityState {
-            period_s: self.period_s,
-            closes: track.closes.iter().copied().collect(),
-            open_period: track.period,
-            index: track.index,
-            peak: track.peak,
-            max_drawdown: track.max_drawdown,
-            equity_e8: track.equity.0,
-            day: track.day,
-            equity_at_midnight_e8: track.equity_at_midnight.0,
-            flow_of_day_e8: track.flow_of_day.0,
-        })
+        for bin in bins {
+            let is_older = recorder
+                .track
+                .as_ref()
+                .is_some_and(|track| bin.index <= track.period);
+            if is_older {
+                continue;
+            }
+            recorder.flow(bin.flows);
+            recorder.mark(
+                bin.index.saturating_mul(period_s).saturating_mul(1_000),
+                bin.equity,
+            );
+        }
+        recorder
     }
 
     /// The account is worth `equity` in its currency at `unix_ms`.
     pub fn mark(&mut self, unix_ms: u64, equity: E8) {
         let period = unix_ms / 1_000 / self.period_s;
-        let day = unix_ms / DAY_MS;
         let Some(track) = self.track.as_mut().filter(|track| !track.is_over(equity)) else {
             if equity.0 > 0 {
-                self.track = Some(Track::starting(period, day, equity));
+                self.track = Some(Track::starting(period, equity));
                 self.judge_closes();
             }
             return;
         };
-        if day > track.day {
-            track.day = day;
-            track.equity_at_midnight = track.equity;
-            track.flow_of_day = E8(0);
-        }
         let closed = period > track.period;
         if closed {
             track.period = period;
@@ -196,23 +122,12 @@ impl EquityRecorder {
     pub fn flow(&mut self, amount: E8) {
         if let Some(track) = &mut self.track {
             track.equity = E8(track.equity.0.saturating_add(amount.0));
-            track.flow_of_day = E8(track.flow_of_day.0.saturating_add(amount.0));
         }
     }
 
     /// The last mark, with the flows since; `None` before the first.
     pub fn equity(&self) -> Option<E8> {
         self.track.as_ref().map(|track| track.equity)
-    }
-
-    /// Change of the equity since midnight UTC without flows; `None` before the first mark.
-    pub fn change_of_day(&self) -> Option<E8> {
-        let track = self.track.as_ref()?;
-        Some(E8(track
-            .equity
-            .0
-            .saturating_sub(track.equity_at_midnight.0)
-            .saturating_sub(track.flow_of_day.0)))
     }
 
     /// Closed periods from the second on, as returns.
@@ -249,7 +164,7 @@ impl EquityRecorder {
 }
 
 impl Track {
-    fn starting(period: u64, day: u64, equity: E8) -> Self {
+    fn starting(period: u64, equity: E8) -> Self {
         Self {
             closes: VecDeque::new(),
             period,
@@ -257,9 +172,6 @@ impl Track {
             peak: 1.0,
             max_drawdown: 0.0,
             equity,
-            day,
-            equity_at_midnight: equity,
-            flow_of_day: E8(0),
         }
     }
 

@@ -123,6 +123,14 @@ impl Document {
         Ok(())
     }
 
+    /// The key of this name, when it is good now.
+    pub(super) fn good_key(&self, key_id: &str, now: UnixMs) -> Option<&ApiKey> {
+        self.keys
+            .iter()
+            .find(|key| key.key_id == key_id)
+            .filter(|key| key.fault(now).is_none())
+    }
+
     /// The key that this secret is, with its owner, when it is good now and from there.
     pub(super) fn recognise(
         &self,
@@ -138,11 +146,8 @@ impl Document {
             }
         }
         let key = found.ok_or(BadKey::Unknown)?;
-        if key.revoked {
-            return Err(BadKey::Revoked);
-        }
-        if key.expires_at.is_some_and(|end| end <= now) {
-            return Err(BadKey::Expired);
+        if let Some(fault) = key.fault(now) {
+            return Err(fault);
         }
         let user = self.enabled_user(&key.user_id).ok_or(BadKey::Orphaned)?;
         let from = &key.allowed_addresses;
@@ -150,6 +155,19 @@ impl Document {
             return Err(BadKey::Address);
         }
         Ok((key, user))
+    }
+}
+
+impl ApiKey {
+    /// Why the key itself is good for nothing now.
+    fn fault(&self, now: UnixMs) -> Option<BadKey> {
+        if self.revoked {
+            Some(BadKey::Revoked)
+        } else if self.expires_at.is_some_and(|end| end <= now) {
+            Some(BadKey::Expired)
+        } else {
+            None
+        }
     }
 }
 

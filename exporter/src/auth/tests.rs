@@ -290,11 +290,19 @@ fn a_ticket_carries_the_identity_of_who_asked_for_it() {
         .expect("fresh");
     let ticket = fixture.auth.give_ticket(&who, NOW).expect("room");
     let by_ticket = fixture.auth.by_ticket(&ticket, NOW).expect("fresh");
+    let of = Box::new(who.via.clone());
     assert_eq!(
-        (by_ticket.user_id, by_ticket.via),
-        (who.user_id, Via::Ticket)
+        (&by_ticket.user_id, &by_ticket.via),
+        (&who.user_id, &Via::Ticket { of })
     );
     assert_eq!(fixture.auth.by_ticket(&ticket, NOW), Err(Refused::Ticket));
+
+    let late = fixture.auth.give_ticket(&who, NOW).expect("room");
+    let may = |who: &Principal| fixture.auth.still_may(who, Permission::ReadMarket, NOW);
+    assert!(may(&who) && may(&by_ticket));
+    block_on(fixture.auth.logout(pair.refresh_token)).expect("ours");
+    assert!(!may(&who) && !may(&by_ticket), "the session is over");
+    assert_eq!(fixture.auth.by_ticket(&late, NOW), Err(Refused::Ticket));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //!
 //! Owns: [`document`]. Does not: hold a word that the table does not.
 
-use super::{Kind, METRICS, Unit};
+use super::{Kind, Unit, metrics};
 use crate::http::requests::{DURATION_BOUNDS_NS, SIZE_BOUNDS};
 use std::fmt::Write;
 use veloz_core::telemetry::histograms::BUCKET_BOUNDS_NS;
@@ -12,10 +12,10 @@ pub fn document() -> String {
     let mut out = String::from(
         "# Metrics\n\n\
          `GET /metrics`, in the Prometheus text format, or in OpenMetrics for who asks for it. This page is\n\
-         generated from `exporter/src/catalogue.rs`; a test compares the two.\n\n\
+         generated from `exporter/src/catalogue/`; a test compares the two.\n\n\
          | name | type | labels | unit | meaning |\n| --- | --- | --- | --- | --- |\n",
     );
-    for metric in METRICS {
+    for metric in metrics() {
         let kind = match metric.kind {
             Kind::Counter => "counter",
             Kind::Gauge => "gauge",

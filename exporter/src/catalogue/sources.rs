@@ -12,11 +12,13 @@ use crate::process::ProcessStats;
 use crate::published::Published;
 use crate::stream::StreamCounts;
 use crate::traces::TraceCounts;
+use crate::trading::TradingCounts;
 use veloz_core::event::LinkRole;
 use veloz_core::instrument::Instruments;
 use veloz_core::telemetry::counters::{CounterReader, MessageKind};
-use veloz_core::telemetry::gauges::GaugeReader;
+use veloz_core::telemetry::gauges::{Gauge, GaugeReader};
 use veloz_core::telemetry::histograms::Stage;
+use veloz_core::telemetry::records::TradingPhase;
 use veloz_core::units::Nanos;
 
 /// Where values come from.
@@ -37,6 +39,8 @@ pub struct Sources<'a> {
     pub gauges: &'a GaugeReader,
     /// What the drain found in the rings.
     pub published: &'a Published,
+    /// What records tell of trading.
+    pub trading: &'a TradingCounts,
     /// The sidecar's own HTTP server.
     pub requests: &'a RequestMetrics,
     /// What became of log lines.
@@ -59,6 +63,11 @@ impl Sources<'_> {
         Heartbeat::judge(self.now, heartbeat, self.heartbeat_age_max) == Heartbeat::Beating
     }
 
+    /// Whether this engine trades at all.
+    pub(super) fn has_account(&self) -> bool {
+        self.gauges.plain(Gauge::TradingPhase) != TradingPhase::Off.index() as i64
+    }
+
     pub(super) fn links_up(&self) -> usize {
         LinkRole::ALL
             .iter()
@@ -77,6 +86,23 @@ impl Sources<'_> {
             |bound| buckets.cumulative(bound),
             buckets.count(),
             buckets.sum_ns,
+        );
+    }
+
+    /// The same with exemplars of orders.
+    pub(super) fn latency_with_exemplars(
+        &self,
+        samples: &mut Samples<'_>,
+        labels: &[&str],
+        stage: Stage,
+    ) {
+        let buckets = &self.published.latencies[stage.index()];
+        samples.histogram_with(
+            labels,
+            |bound| buckets.cumulative(bound),
+            buckets.count(),
+            buckets.sum_ns,
+            |bound| self.published.order_exemplars.of(bound),
         );
     }
 }

@@ -1,34 +1,53 @@
 //! The table against its own rules, and the whole page of a hand-fed engine against golden files.
 
 use super::*;
+use crate::analytics::Analysis;
 use crate::analytics::EquityRecorder;
 use crate::audit::metrics::AuditMetrics;
 use crate::auth::metrics::AuthMetrics;
-use crate::exposition::{Format, Page};
+use crate::auth::metrics::{Means, Outcome};
+use crate::exposition::{Exemplar, Format, Page};
 use crate::http::requests::{Answer, Observation, RequestMetrics};
+use crate::http::requests::{ConnectionEnd, Refusal};
 use crate::latency::LatencyTotals;
 use crate::log::LogCounts;
 use crate::process::ProcessStats;
 use crate::published::Published;
 use crate::stream::Hub;
 use crate::stream::event::{EngineStarted, StreamEvent};
-use crate::testing::{INSTRUMENTS, instruments};
+use crate::testing::{INSTRUMENTS, instruments, trading_view};
 use crate::traces::TraceCounts;
+use crate::trading::TradingView;
 use crate::wall::UnixMs;
+use opentelemetry::trace::TraceId;
 use std::collections::BTreeSet;
-use veloz_core::instrument::InstrumentIndex;
-use veloz_core::telemetry::gauges::{BookGauges, Touch};
+use veloz_core::event::{LinkDown, Token};
+use veloz_core::instrument::{AssetIndex, InstrumentIndex};
+use veloz_core::oms::OmsFault;
+use veloz_core::order::{DoneReason, OrderId, OrderKind, OrderState, Origin, Side, TimeInForce};
+use veloz_core::risk::{Limit, LimitUse, TradingState, Utilization};
+use veloz_core::strategy::{Funnel, Stage as FunnelStage};
+use veloz_core::telemetry::counters::{Counter, MessageKind};
+use veloz_core::telemetry::gauges::{
+    BookGauges, Gauge, GaugeWriter, Marked, NOT_MEASURED, PositionGauges, Touch,
+};
+use veloz_core::telemetry::histograms::{BUCKET_BOUNDS_NS, Stage};
+use veloz_core::telemetry::records::{
+    BookState, CommandResult, OrderRequest, Record, RecordBody, ResyncCause, TradingPhase,
+};
 use veloz_core::telemetry::{Sizes, telemetry};
 use veloz_core::units::{E8, E8_ONE, Lots, Ticks};
+use veloz_core::venue::binance::fault::VenueFault;
+use veloz_core::venue::binance::order_error::ErrorKind;
 
 #[test]
 fn names_are_unique_and_follow_their_type() {
-    let mut names: Vec<_> = METRICS.iter().map(|metric| metric.name).collect();
+    let mut names: Vec<_> = metrics().map(|metric| metric.name).collect();
     names.sort_unstable();
     let count = names.len();
     names.dedup();
     assert_eq!(names.len(), count, "a name stands twice");
-    for metric in METRICS {
+    for metric in metrics() {
         let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
         assert!(metric.name.chars().all(legal), "{}", metric.name);
         assert!(metric.help.ends_with('.'), "{}", metric.name);
@@ -48,7 +67,7 @@ fn names_are_unique_and_follow_their_type() {
 
 #[test]
 fn bounds_are_counted_exactly() {
-    for metric in METRICS {
+    for metric in metrics() {
         if let Kind::Histogram(bounds) = metric.kind {
             assert!(bounds.is_sorted_by(|a, b| a < b), "{}", metric.name);
         }
@@ -105,6 +124,121 @@ fn account() -> Analysis {
     Analysis::of(&recorder, &[300.0, -100.0]).expect("marked")
 }
 
+/// What the core publishes of an account that trades.
+fn account_gauges(gauges: &mut GaugeWriter) {
+    let ready = TradingPhase::Ready.index() as i64;
+    for (gauge, value) in [
+        (Gauge::TradingPhase, ready),
+        (Gauge::TradingState, TradingState::ReduceOnly.index() as i64),
+        (Gauge::KillSwitch, 1),
+        (Gauge::StrategyRunning, 1),
+        (Gauge::OpenOrders, 3),
+        (Gauge::UnresolvedOrders, 1),
+        (Gauge::OldestUnresolvedNs, 55_500_000_000),
+        (Gauge::RiskUtilizationBps, 1_234),
+        (Gauge::Equity, 1_020 * E8_ONE),
+        (Gauge::DayChange, -E8_ONE / 2),
+        (Gauge::RealizedTotal, -3 * E8_ONE),
+        (Gauge::UnrealizedTotal, 4 * E8_ONE),
+        (Gauge::TelemetryBacklog, 1),
+        (Gauge::WeightHeadroom, 5_000),
+        (Gauge::WeightLimit, 6_000),
+        (Gauge::OrdersHeadroom, 99),
+        (Gauge::OrdersLimit, 100),
+        (Gauge::OrdersDayHeadroom, NOT_MEASURED),
+        (Gauge::OrdersDayLimit, NOT_MEASURED),
+    ] {
+        gauges.set(gauge, value);
+    }
+    let position = PositionGauges {
+        qty: E8(-5 * E8_ONE),
+        entry: E8(60 * E8_ONE),
+        realized: E8(-3 * E8_ONE),
+        realized_profit: E8(E8_ONE),
+        realized_loss: E8(4 * E8_ONE),
+        marked: Some(Marked {
+            unrealized: E8(4 * E8_ONE),
+            notional: E8(-300 * E8_ONE),
+        }),
+    };
+    gauges.position(InstrumentIndex(0), position);
+    let mut utilization = Utilization {
+        limits: Limit::ALL.map(|_| LimitUse {
+            used: None,
+            max: None,
+            bps: 0,
+        }),
+        highest_bps: 1_234,
+    };
+    utilization.limits[Limit::Position.index()] = LimitUse {
+        used: Some(1),
+        max: Some(8),
+        bps: 1_250,
+    };
+    gauges.limits(InstrumentIndex(0), &utilization);
+}
+
+/// A view of one order that filled and one that the venue refused.
+fn traded() -> TradingView {
+    let view = trading_view();
+    let order = |sequence| OrderId { run: 1, sequence };
+    let admitted = |sequence| RecordBody::OrderAdmitted {
+        order: order(sequence),
+        instrument: InstrumentIndex(0),
+        side: Side::Sell,
+        kind: OrderKind::LimitMaker,
+        time_in_force: TimeInForce::Gtc,
+        origin: Origin::Strategy,
+        price: Ticks(100),
+        qty: Lots(1),
+        token: Token(0),
+    };
+    let state = |sequence, from, to| RecordBody::OrderState {
+        order: order(sequence),
+        instrument: InstrumentIndex(0),
+        from,
+        to,
+        venue_order_id: 5,
+        executed: Lots(0),
+        qty: Lots(1),
+    };
+    let bodies = [
+        admitted(1),
+        state(1, OrderState::Admitted, OrderState::Sent),
+        RecordBody::Fill {
+            order: order(1),
+            instrument: InstrumentIndex(0),
+            side: Side::Sell,
+            is_maker: true,
+            fee_asset: AssetIndex(0),
+            trade_id: 1,
+            price: Ticks(100),
+            qty: Lots(1),
+            fee: E8(0),
+        },
+        admitted(2),
+        state(2, OrderState::Admitted, OrderState::Sent),
+        state(2, OrderState::Live, OrderState::Done(DoneReason::Cancelled)),
+        RecordBody::VenueRefused {
+            order: order(2),
+            instrument: InstrumentIndex(0),
+            request: OrderRequest::Place,
+            code: -2_010,
+        },
+        RecordBody::CommandDone {
+            token: Token(1),
+            result: CommandResult::Done,
+            reason: None,
+            order: None,
+        },
+    ];
+    for (sequence, body) in (0..).zip(bodies) {
+        let at = Nanos(sequence);
+        view.record(&Record { sequence, at, body });
+    }
+    view
+}
+
 /// The page of an engine that did a little of everything.
 fn page(format: Format) -> String {
     let (mut core, mut reader) = telemetry(INSTRUMENTS, Sizes::default());
@@ -121,6 +255,12 @@ fn page(format: Format) -> String {
     }
     counters.fault(VenueFault::Malformed as u8);
     counters.fault(VenueFault::RateLimited as u8);
+    counters.order_fault(OmsFault::WentBack);
+    counters.order_error(ErrorKind::Rejected as u8);
+    let mut funnel = Funnel::new();
+    funnel.count(FunnelStage::Admitted);
+    funnel.count_rejected(veloz_core::risk::Rejection::PriceCollar);
+    counters.funnel(&funnel);
     counters.link_down(LinkDown::Closed);
     counters.link_down(LinkDown::Requested);
     counters.resync(eth, ResyncCause::Gap);
@@ -132,6 +272,7 @@ fn page(format: Format) -> String {
     gauges.set(Gauge::VenueClockOffsetNs, -1_500_000);
     gauges.set(Gauge::MemoryReservedBytes, 1 << 20);
     gauges.set(Gauge::MemoryUsedBytes, 4_096);
+    account_gauges(gauges);
     gauges.links_up(LinkRole::Market, 1);
     gauges.links_up(LinkRole::Api, 1);
     let touch = Touch {
@@ -153,6 +294,11 @@ fn page(format: Format) -> String {
 
     let mut published = Published::new(INSTRUMENTS);
     published.latencies = Stage::ALL.map(|stage| totals.buckets(stage));
+    published.order_exemplars.note(Exemplar {
+        trace: TraceId::from(0xabcu128),
+        value: 2_000_000,
+        unix_ms: 1_763_900_000_123,
+    });
     published.records.capacity = 16_384;
     published.records.taken = 12;
     published.samples.used_max = 40;
@@ -174,6 +320,7 @@ fn page(format: Format) -> String {
         request_bytes: 0,
         response_bytes: 101,
     });
+    let trading = traded();
     let hub = Hub::new(UnixMs(1));
     let started = StreamEvent::EngineStarted(EngineStarted { version: "1" });
     hub.publish(&started, None);
@@ -193,7 +340,7 @@ fn page(format: Format) -> String {
         start_time_seconds: Some(1_763_900_000.5),
         memory_limit_bytes: Some(8_000_000_000),
     };
-    let text = Page::new(METRICS).render(
+    let text = Page::new(metrics()).render(
         &Sources {
             now: Nanos(60 * second.0),
             started_at: second,
@@ -203,6 +350,7 @@ fn page(format: Format) -> String {
             counters: &reader.counters,
             gauges: &reader.gauges,
             published: &published,
+            trading: &trading.counts(),
             requests: &requests,
             log: &log,
             stream: hub.counts(),
@@ -254,6 +402,8 @@ fn families_stand_together_and_buckets_add_up() {
                 continue;
             }
             assert!(line.starts_with(&family), "{line} stands outside {family}");
+            // An exemplar follows its bucket.
+            let line = line.split_once(" # ").map_or(line, |(sample, _)| sample);
             let (series, number) = line.rsplit_once(' ').expect("a sample");
             if let Some((labels, bound)) = series
                 .strip_prefix(&format!("{family}_bucket"))
@@ -286,9 +436,66 @@ fn families_stand_together_and_buckets_add_up() {
 }
 
 #[test]
+fn an_exemplar_stands_at_its_bucket_in_open_metrics_alone() {
+    let of = |format| {
+        page(format)
+            .lines()
+            .filter(|line| line.contains(" # "))
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    assert!(of(Format::Text).iter().all(|line| line.starts_with('#')));
+    let shown = of(Format::OpenMetrics);
+    assert_eq!(
+        shown,
+        ["veloz_order_latency_seconds_bucket{le=\"0.002\"} 5 # \
+            {trace_id=\"00000000000000000000000000000abc\"} 0.002 1763900000.123"]
+    );
+}
+
+/// Every metric of the contract with its type, its labels, and at least its buckets.
+#[test]
+fn the_contract_is_kept() {
+    // Both can fall, so they are gauges here; ARCHITECTURE.md says so.
+    let fall = [
+        "veloz_position_realized_pnl",
+        "veloz_position_total_realized_pnl",
+    ];
+    for line in CONTRACT.lines() {
+        let fields: Vec<&str> = line.split(' ').collect();
+        let [name, kind, labels, buckets] = fields[..] else {
+            panic!("{line:?} is no line of the contract");
+        };
+        let metric = metrics()
+            .find(|metric| metric.name == name)
+            .unwrap_or_else(|| panic!("{name} is missing"));
+        let has = match metric.kind {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+            Kind::Histogram(_) => "histogram",
+        };
+        let wanted = if fall.contains(&name) { "gauge" } else { kind };
+        assert_eq!(has, wanted, "{name}");
+        assert_eq!(metric.labels.join(","), labels.trim_matches('-'), "{name}");
+        if let Kind::Histogram(bounds) = metric.kind {
+            for bound in buckets.split(',') {
+                let bound: f64 = bound.parse().expect("a bound");
+                let inside = (bound * metric.unit.divisor()).round() as u64;
+                assert!(bounds.contains(&inside), "{name} lacks {bound}");
+            }
+        }
+    }
+}
+
+/// The metrics that existing dashboards and rules use: name, type, labels, buckets.
+const CONTRACT: &str = include_str!("contract.txt");
+
+#[test]
 fn what_is_not_known_shows_no_sample() {
     let page = page(Format::Text);
     assert!(!page.contains("process_max_fds"));
+    assert!(!page.contains("budget=\"orders_day\""));
+    assert!(!page.contains("veloz_position_value{symbol=\"ETHUSDT\""));
     assert!(!page.contains("veloz_orderbook_lag_seconds{symbol=\"ETHUSDT\""));
 }
 

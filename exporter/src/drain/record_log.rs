@@ -171,6 +171,7 @@ impl RecordLog {
             }
             RecordBody::OrderAdmitted { .. }
             | RecordBody::OrderAlias { .. }
+            | RecordBody::OrderAdopted { .. }
             | RecordBody::OrderState { .. }
             | RecordBody::Fill { .. }
             | RecordBody::OrderRejected { .. }

@@ -83,10 +83,15 @@ pub(super) async fn admit(
         port.state.requests.rate_limited();
         too_many(wait).into_response()
     } else {
-        match found.and_then(|principal| may(&port, route, principal, &caller)) {
+        match found {
             Ok(principal) => {
-                request.extensions_mut().extend(carrying(principal.clone()));
-                let mut response = next.run(request).await;
+                let mut response = match may(&port, route, principal.as_ref(), &caller) {
+                    Ok(()) => {
+                        request.extensions_mut().extend(carrying(principal.clone()));
+                        next.run(request).await
+                    }
+                    Err(refusal) => refusal.into_response(),
+                };
                 // For who records what came of it.
                 response.extensions_mut().extend(carrying(principal));
                 response
@@ -181,17 +186,19 @@ fn scraper(port: &Port, credential: Option<&Credential>) -> Option<Principal> {
 fn may(
     port: &Port,
     route: Option<&Route>,
-    principal: Option<Principal>,
+    principal: Option<&Principal>,
     caller: &Caller,
-) -> Result<Option<Principal>, Problem> {
+) -> Result<(), Problem> {
     let access = route.map(|route| route.access);
-    let Some(who) = &principal else {
+    let Some(who) = principal else {
         return match access {
-            Some(Access::Public) => Ok(None),
-            _ => Err(Problem::new(
-                Code::AuthenticationRequired,
-                "an access token, an API key or a ticket is required",
-            )),
+            Some(Access::Public) => Ok(()),
+            None | Some(Access::Probe | Access::Scrape | Access::Needs(_) | Access::Stream(_)) => {
+                Err(Problem::new(
+                    Code::AuthenticationRequired,
+                    "an access token, an API key or a ticket is required",
+                ))
+            }
         };
     };
     let needed = match access {
@@ -202,7 +209,7 @@ fn may(
         Some(Access::Needs(permission) | Access::Stream(permission)) => Some(permission),
     };
     match needed.filter(|needed| !who.permissions.has(*needed)) {
-        None => Ok(principal),
+        None => Ok(()),
         Some(needed) => {
             port.state.auth_metrics.count_denied();
             port.state.record(|at| {

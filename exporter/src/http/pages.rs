@@ -6,6 +6,7 @@
 use super::HttpState;
 use crate::catalogue::{Sources, VERSION};
 use crate::exposition::Format;
+use crate::health::Health;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::header::{ACCEPT, CONTENT_TYPE, VARY};
@@ -13,6 +14,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use std::sync::Arc;
+use veloz_core::units::Nanos;
 
 pub(super) async fn metrics(State(state): State<Arc<HttpState>>, headers: HeaderMap) -> Response {
     let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok());
@@ -28,6 +30,7 @@ pub(super) async fn metrics(State(state): State<Arc<HttpState>>, headers: Header
             counters: &state.counters,
             gauges: &state.gauges,
             published: &published,
+            trading: &state.trading.counts(),
             requests: &state.requests,
             log: state.log.counts(),
             auth: &state.auth_metrics,
@@ -55,6 +58,15 @@ pub(super) async fn health() -> Response {
     json_answer(StatusCode::OK, &json!({ "ok": true, "version": VERSION }))
 }
 
+/// The same as readiness, for people and existing clients: always 200, because it answers.
+pub(super) async fn api_health(State(state): State<Arc<HttpState>>) -> Response {
+    let now = (state.now)();
+    let health = state.health(now);
+    let mut body = standing(&state, &health, now);
+    body["engine"] = json!({ "connected": state.engine_runs(now) });
+    json_answer(StatusCode::OK, &body)
+}
+
 pub(super) async fn live() -> Response {
     json_answer(StatusCode::OK, &json!({ "ok": true }))
 }
@@ -62,17 +74,7 @@ pub(super) async fn live() -> Response {
 pub(super) async fn ready(State(state): State<Arc<HttpState>>) -> Response {
     let now = (state.now)();
     let health = state.health(now);
-    let components: serde_json::Map<String, Value> = health
-        .components
-        .iter()
-        .map(|component| (component.name.to_owned(), component.text.clone().into()))
-        .collect();
-    let mut body = json!({
-        "ok": health.is_ready(),
-        "components": components,
-        "uptime_seconds": now.since(state.started_at).0 / 1_000_000_000,
-        "version": VERSION,
-    });
+    let mut body = standing(&state, &health, now);
     let status = if health.is_ready() {
         StatusCode::OK
     } else {
@@ -80,6 +82,20 @@ pub(super) async fn ready(State(state): State<Arc<HttpState>>) -> Response {
         StatusCode::SERVICE_UNAVAILABLE
     };
     json_answer(status, &body)
+}
+
+fn standing(state: &HttpState, health: &Health, now: Nanos) -> Value {
+    let components: serde_json::Map<String, Value> = health
+        .components
+        .iter()
+        .map(|component| (component.name.to_owned(), component.text.clone().into()))
+        .collect();
+    json!({
+        "ok": health.is_ready(),
+        "components": components,
+        "uptime_seconds": now.since(state.started_at).0 / 1_000_000_000,
+        "version": VERSION,
+    })
 }
 
 pub(super) async fn startup(State(state): State<Arc<HttpState>>) -> Response {

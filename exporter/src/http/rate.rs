@@ -187,10 +187,10 @@ impl ClientBuckets {
     /// Takes a token of who asks from there.
     pub fn of_principal(&self, principal: &Principal, address: IpAddr) -> Verdict {
         match &principal.via {
-            Via::Session { .. } | Via::Ticket if self.per_user => {
+            Via::Session { .. } | Via::Ticket { .. } if self.per_user => {
                 self.users.take(&principal.user_id)
             }
-            Via::Machine | Via::Session { .. } | Via::Ticket | Via::ScrapeToken => {
+            Via::Machine | Via::Session { .. } | Via::Ticket { .. } | Via::ScrapeToken => {
                 self.of_address(address)
             }
             Via::Key { key_id, rate } => self.of_key(key_id, rate.unwrap_or(self.rule)),
@@ -317,7 +317,8 @@ mod tests {
         let left =
             |principal: Principal, address| buckets.of_principal(&principal, address).remaining;
         assert_eq!(left(who("a", session()), here), 1);
-        assert_eq!(left(who("a", Via::Ticket), there), 0);
+        let of = Box::new(session());
+        assert_eq!(left(who("a", Via::Ticket { of }), there), 0);
         assert_eq!(left(who("b", session()), here), 1);
         assert_eq!(left(who("a", key("k", None)), here), 1);
         assert_eq!(left(who("a", key("k", None)), there), 0);

@@ -14,6 +14,9 @@ use axum::http::Method;
 use axum::routing::{MethodRouter, delete, get, post};
 use std::sync::Arc;
 
+/// What a client of the stream must be allowed, as long as it listens.
+pub(crate) const STREAM_PERMISSION: Permission = Permission::ReadMarket;
+
 /// The `endpoint` label of a path that is none of ours.
 pub const UNMATCHED: &str = "unmatched";
 
@@ -101,6 +104,9 @@ pub static ROUTES: &[Route] = &[
         get(pages::metrics)
     }),
     route(Verb::Get, "/health", Access::Probe, || get(pages::health)),
+    route(Verb::Get, "/api/health", Access::Probe, || {
+        get(pages::api_health)
+    }),
     route(Verb::Get, "/health/live", Access::Probe, || {
         get(pages::live)
     }),
@@ -281,7 +287,7 @@ const ACCOUNT: Access = Access::Needs(Permission::ReadAccount);
 const PLACE: Access = Access::Needs(Permission::WriteOrders);
 const CANCEL: Access = Access::Needs(Permission::WriteCancel);
 const MARKET: Access = Access::Needs(Permission::ReadMarket);
-const EVENTS: Access = Access::Stream(Permission::ReadMarket);
+const EVENTS: Access = Access::Stream(STREAM_PERMISSION);
 const KEYS: Access = Access::Needs(Permission::AdminKeys);
 const USERS: Access = Access::Needs(Permission::AdminUsers);
 

@@ -74,6 +74,7 @@ fn fixture_with(change: impl FnOnce(&mut HttpState)) -> Fixture {
         gauges: reader.gauges.clone(),
         shared: Shared::new(Published::new(INSTRUMENTS)),
         trading: trading_view(),
+        state: None,
         requests: Arc::new(RequestMetrics::default()),
         log: Arc::new(Log::none()),
         auth: None,

@@ -25,21 +25,20 @@ pub(super) struct Client {
     filter: Filter,
     next_id: watch::Receiver<u64>,
     closed: watch::Receiver<bool>,
-    keep_alive: Interval,
+    /// Begins with the first wait.
+    keep_alive: Option<Interval>,
     greeted: bool,
 }
 
 impl Client {
     pub(super) fn new(seat: Seat, cursor: Cursor, filter: Filter) -> Self {
         let shared = &seat.hub.shared;
-        let mut keep_alive = interval_at(Instant::now() + KEEP_ALIVE_EVERY, KEEP_ALIVE_EVERY);
-        keep_alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
             next_id: shared.next_id.subscribe(),
             closed: shared.closed.subscribe(),
             cursor,
             filter,
-            keep_alive,
+            keep_alive: None,
             greeted: false,
             seat,
         }
@@ -60,11 +59,12 @@ impl Client {
             if *self.closed.borrow_and_update() {
                 return None;
             }
+            let keep_alive = self.keep_alive.get_or_insert_with(keep_alive);
             tokio::select! {
                 biased;
                 _ = self.next_id.changed() => {}
                 _ = self.closed.changed() => {}
-                _ = self.keep_alive.tick() => return Some(Bytes::from_static(KEEP_ALIVE)),
+                _ = keep_alive.tick() => return Some(Bytes::from_static(KEEP_ALIVE)),
             }
         }
     }
@@ -87,6 +87,12 @@ impl Client {
             }
         }
     }
+}
+
+fn keep_alive() -> Interval {
+    let mut every = interval_at(Instant::now() + KEEP_ALIVE_EVERY, KEEP_ALIVE_EVERY);
+    every.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    every
 }
 
 fn joined(gap: Option<Gap>, frames: &[FrameBytes]) -> Bytes {

@@ -46,8 +46,6 @@ labelled! {
         StrategyResumed = "strategy_resumed",
         /// A strategy as it stands.
         StrategyStatus = "strategy_status",
-        /// A strategy got other parameters.
-        StrategyParamsUpdated = "strategy_params_updated",
         /// What a strategy did.
         StrategyMetrics = "strategy_metrics",
         /// Risk stopped something, or was told to.
@@ -60,7 +58,7 @@ labelled! {
 }
 
 /// Kinds that the documents of the earlier system name and this one does not send, with the reason.
-pub const NOT_STREAMED: [(&str, &str); 8] = [
+pub const NOT_STREAMED: [(&str, &str); 9] = [
     (
         "book_delta",
         "levels below the touch are read from GET /api/book, which names the update id",
@@ -82,6 +80,10 @@ pub const NOT_STREAMED: [(&str, &str); 8] = [
     (
         "strategy_metrics_summary",
         "one strategy_metrics a strategy says the same",
+    ),
+    (
+        "strategy_params_updated",
+        "parameters of a strategy are configuration: they change with a restart, which loads it anew",
     ),
     (
         "strategy_unloaded",
@@ -122,7 +124,6 @@ impl Kind {
             | Self::StrategyPaused
             | Self::StrategyResumed
             | Self::StrategyStatus
-            | Self::StrategyParamsUpdated
             | Self::StrategyMetrics
             | Self::RiskAlert
             | Self::EngineStarted
@@ -153,7 +154,6 @@ pub enum StreamEvent<'a> {
     StrategyPaused(StrategyName<'a>),
     StrategyResumed(StrategyName<'a>),
     StrategyStatus(StrategyStatus<'a>),
-    StrategyParamsUpdated(StrategyParamsUpdated<'a>),
     StrategyMetrics(StrategyMetrics<'a>),
     RiskAlert(RiskAlert<'a>),
     EngineStarted(EngineStarted),
@@ -181,7 +181,6 @@ impl StreamEvent<'_> {
             Self::StrategyPaused(_) => Kind::StrategyPaused,
             Self::StrategyResumed(_) => Kind::StrategyResumed,
             Self::StrategyStatus(_) => Kind::StrategyStatus,
-            Self::StrategyParamsUpdated(_) => Kind::StrategyParamsUpdated,
             Self::StrategyMetrics(_) => Kind::StrategyMetrics,
             Self::RiskAlert(_) => Kind::RiskAlert,
             Self::EngineStarted(_) => Kind::EngineStarted,
@@ -329,8 +328,8 @@ pub struct OrderState<'a> {
     pub symbol: &'a str,
     /// `BUY` or `SELL`.
     pub side: &'static str,
-    /// `LIMIT`, `MARKET` or `LIMIT_MAKER`.
-    pub order_type: &'static str,
+    /// `LIMIT`, `MARKET` or `LIMIT_MAKER`; `null` for an order of an earlier run.
+    pub order_type: Option<&'static str>,
     /// How much was asked for.
     pub order_qty: Decimal,
     /// At what price; `null` for a market order.
@@ -442,15 +441,6 @@ pub struct StrategyStatus<'a> {
     pub trade_count: u64,
     /// Fills with a profit among those that closed something, a fraction; `null` before the first.
     pub win_rate: Option<f64>,
-}
-
-/// `strategy_params_updated`.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct StrategyParamsUpdated<'a> {
-    /// Its id.
-    pub strategy_id: &'a str,
-    /// How many changed.
-    pub param_count: usize,
 }
 
 /// `strategy_metrics`.

@@ -1,4 +1,4 @@
-//! Events of what the core sends today: its samples and records.
+//! Events of markets and of the engine, from the core's samples and records.
 //!
 //! Owns: [`MarketEvents`]. Does not: drain rings. A best price changes far more often than a person or a
 //! script looks, so `book_top` and `market` show the newest state of each instrument at most every
@@ -29,6 +29,8 @@ pub struct MarketEvents {
     instruments: Arc<Instruments>,
     waiting: Vec<Waiting>,
     unix_ns_at_zero: i64,
+    /// Commands that the core answered.
+    commands: u64,
     published: bool,
 }
 
@@ -59,6 +61,7 @@ impl MarketEvents {
             waiting: vec![Waiting::default(); instruments.count()],
             instruments,
             unix_ns_at_zero: 0,
+            commands: 0,
             published: false,
         }
     }
@@ -100,7 +103,7 @@ impl MarketEvents {
                 });
                 self.publish(&event, Some(index));
             }
-            Sample::Stages { .. } => {}
+            Sample::Stages { .. } | Sample::Order { .. } | Sample::OrdersSent { .. } => {}
         }
     }
 
@@ -141,24 +144,25 @@ impl MarketEvents {
                 self.publish(&event, None);
             }
             RecordBody::Shutdown { .. } => {
-                // The command that ended it; there are no others yet.
+                // The command that ended it is one of them.
                 let event = StreamEvent::EngineStopped(EngineStopped {
-                    commands_processed: 1,
+                    commands_processed: self.commands + 1,
                 });
                 self.publish(&event, None);
             }
+            RecordBody::CommandDone { .. } => self.commands += 1,
             RecordBody::LinkUp { .. }
             | RecordBody::LinkDown { .. }
             | RecordBody::Resync { .. }
             | RecordBody::EngineState { .. }
             | RecordBody::OrderAdmitted { .. }
             | RecordBody::OrderAlias { .. }
+            | RecordBody::OrderAdopted { .. }
             | RecordBody::OrderState { .. }
             | RecordBody::Fill { .. }
             | RecordBody::OrderRejected { .. }
             | RecordBody::VenueRefused { .. }
             | RecordBody::OrderFault { .. }
-            | RecordBody::CommandDone { .. }
             | RecordBody::Position { .. }
             | RecordBody::Balance { .. }
             | RecordBody::Baseline { .. }
@@ -249,7 +253,7 @@ impl MarketEvents {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::super::filter::Filter;
     use super::*;
     use crate::testing::instruments;
@@ -268,7 +272,7 @@ mod tests {
     }
 
     /// Everything that was published.
-    fn published(hub: &Hub) -> Vec<Value> {
+    pub(crate) fn published(hub: &Hub) -> Vec<Value> {
         let mut client = hub
             .subscribe(Some(0), Filter::everything())
             .expect("a seat");
@@ -278,9 +282,13 @@ mod tests {
             .build()
             .expect("a runtime");
         let text = runtime.block_on(async {
-            // The greeting, then everything at once; without anything, the first comment.
+            // The greeting, then everything in parts, then the first comment of a quiet stream.
             client.next().await;
-            client.next().await.expect("open")
+            let mut text = Vec::new();
+            while !text.ends_with(b": keep-alive\n\n") {
+                text.extend(client.next().await.expect("open"));
+            }
+            text
         });
         std::str::from_utf8(&text)
             .expect("UTF-8")

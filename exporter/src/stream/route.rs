@@ -2,14 +2,18 @@
 //!
 //! Owns: the handler. Does not: authenticate. A client goes on where it was with `?last_id=N` or, as
 //! `EventSource` does by itself, the header `Last-Event-ID`; the header wins, because it is newer: the
-//! library repeats the address with every reconnection.
+//! library repeats the address with every reconnection. Invariant: a stream ends, within
+//! [`LOOK_EVERY`], when who opened it would not be let in any more.
 
+use super::client::Client;
 use super::filter::{BadQuery, Filter, pairs};
+use crate::auth::{Auth, Principal};
 use crate::http::HttpState;
 use crate::http::problem::{Code, Problem};
+use crate::http::routes::STREAM_PERMISSION;
 use crate::http::server::LongAnswer;
 use axum::Extension;
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::{RawQuery, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
@@ -17,6 +21,8 @@ use axum::response::{IntoResponse, Response};
 use futures_util::stream::unfold;
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// Tells nginx not to collect the stream before it passes it on.
@@ -25,10 +31,14 @@ const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering")
 /// Seconds after which a client that found no seat may try again.
 const RETRY_AFTER_S: u64 = 10;
 
+/// How often it is asked whether a client may still listen.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
 /// The stream.
 pub(crate) async fn stream(
     State(state): State<Arc<HttpState>>,
     connection: Option<Extension<LongAnswer>>,
+    principal: Option<Extension<Principal>>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
@@ -42,9 +52,13 @@ pub(crate) async fn stream(
     if let Some(Extension(connection)) = connection {
         connection.begins();
     }
-    let frames = unfold(client, |mut client| async move {
-        let bytes = client.next().await?;
-        Some((Ok::<_, Infallible>(bytes), client))
+    let listener = Listener {
+        client,
+        standing: principal.and_then(|Extension(who)| Standing::of(&state, who)),
+    };
+    let frames = unfold(listener, |mut listener| async move {
+        let bytes = listener.next().await?;
+        Some((Ok::<_, Infallible>(bytes), listener))
     });
     let headers = [
         (
@@ -55,6 +69,63 @@ pub(crate) async fn stream(
         (ACCEL_BUFFERING, HeaderValue::from_static("no")),
     ];
     Ok((headers, Body::from_stream(frames)).into_response())
+}
+
+/// A client, and whether it may still listen.
+struct Listener {
+    client: Client,
+    /// `None` where nobody has to say who he is.
+    standing: Option<Standing>,
+}
+
+impl Listener {
+    async fn next(&mut self) -> Option<Bytes> {
+        let Some(standing) = &mut self.standing else {
+            return self.client.next().await;
+        };
+        tokio::select! {
+            biased;
+            () = standing.is_over() => None,
+            bytes = self.client.next() => bytes,
+        }
+    }
+}
+
+/// Who listens, as long as he may.
+struct Standing {
+    state: Arc<HttpState>,
+    auth: Arc<Auth>,
+    who: Principal,
+    look: Interval,
+}
+
+impl Standing {
+    fn of(state: &Arc<HttpState>, who: Principal) -> Option<Self> {
+        let mut look = interval_at(Instant::now() + LOOK_EVERY, LOOK_EVERY);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Some(Self {
+            auth: state.auth.clone()?,
+            state: Arc::clone(state),
+            who,
+            look,
+        })
+    }
+
+    /// Returns when he may not any more.
+    async fn is_over(&mut self) {
+        loop {
+            self.look.tick().await;
+            let now = (self.state.unix)();
+            if !self.auth.still_may(&self.who, STREAM_PERMISSION, now) {
+                tracing::info!(
+                    component = "auth",
+                    user_id = self.who.user_id,
+                    "a stream ends: who opened it may not listen any more"
+                );
+                return;
+            }
+        }
+    }
 }
 
 fn last_id(query: &str, headers: &HeaderMap) -> Result<Option<u64>, Problem> {

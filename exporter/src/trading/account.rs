@@ -4,6 +4,7 @@
 //! in the core's gauges, and [`positions`] reads them there. Invariant: one line an asset or instrument.
 
 use super::TradingView;
+use std::cmp::Ordering;
 use veloz_core::instrument::{AssetIndex, Assets, InstrumentIndex, Instruments, Symbol};
 use veloz_core::risk::TradingState;
 use veloz_core::telemetry::gauges::{GaugeReader, Marked};
@@ -66,9 +67,21 @@ pub struct Standing {
     pub kill_switch: Option<Cause<bool>>,
 }
 
+/// Fills that made a position smaller, by how they came out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Closings {
+    /// With a profit.
+    pub wins: u64,
+    /// With a loss.
+    pub losses: u64,
+}
+
 /// See the module's text.
 #[derive(Debug)]
 pub(super) struct Account {
+    /// Realised result of each position when a fill last moved it.
+    realized: Vec<E8>,
+    closings: Closings,
     balances: Vec<Option<Balance>>,
     position_changed_ns: Vec<Option<i64>>,
     standing: Standing,
@@ -85,6 +98,8 @@ struct Balance {
 impl Account {
     pub(super) fn new(instruments: usize, assets: usize) -> Self {
         Self {
+            realized: vec![E8(0); instruments],
+            closings: Closings::default(),
             balances: vec![None; assets],
             position_changed_ns: vec![None; instruments],
             standing: Standing::default(),
@@ -94,7 +109,17 @@ impl Account {
     /// Applies what is about the account.
     pub(super) fn record(&mut self, record: &Record, ts_ns: i64) {
         match record.body {
-            RecordBody::Position { instrument, .. } => {
+            RecordBody::Position {
+                instrument,
+                realized,
+                ..
+            } => {
+                let before = std::mem::replace(&mut self.realized[instrument.as_usize()], realized);
+                match realized.cmp(&before) {
+                    Ordering::Less => self.closings.losses += 1,
+                    Ordering::Equal => {}
+                    Ordering::Greater => self.closings.wins += 1,
+                }
                 self.position_changed_ns[instrument.as_usize()] = Some(ts_ns);
             }
             RecordBody::Balance {
@@ -135,6 +160,7 @@ impl Account {
             | RecordBody::Shutdown { .. }
             | RecordBody::OrderAdmitted { .. }
             | RecordBody::OrderAlias { .. }
+            | RecordBody::OrderAdopted { .. }
             | RecordBody::OrderState { .. }
             | RecordBody::Fill { .. }
             | RecordBody::OrderRejected { .. }
@@ -160,6 +186,10 @@ impl Account {
                 })
             })
             .collect()
+    }
+
+    pub(super) fn closings(&self) -> Closings {
+        self.closings
     }
 
     pub(super) fn standing(&self) -> Standing {

@@ -100,6 +100,7 @@ impl TradingCounts {
             | RecordBody::Shutdown { .. }
             | RecordBody::OrderAdmitted { .. }
             | RecordBody::OrderAlias { .. }
+            | RecordBody::OrderAdopted { .. }
             | RecordBody::OrderRejected { .. }
             | RecordBody::OrderFault { .. }
             | RecordBody::Position { .. }

@@ -101,7 +101,7 @@ pub struct OrderLine {
     pub instrument: InstrumentIndex,
     /// The same by the venue's name.
     pub symbol: Symbol,
-    /// Which way; `None` for an order of an earlier run of which nothing traded yet.
+    /// Which way; `None` only when the record of its admission was lost.
     pub side: Option<Side>,
     /// What it may do to the book; `None` for an order of an earlier run.
     pub kind: Option<OrderKind>,
@@ -111,7 +111,7 @@ pub struct OrderLine {
     pub origin: Option<Origin>,
     /// The command that asked for it; zero for the strategy's own and for orders of an earlier run.
     pub token: Token,
-    /// Its price; `None` for a market order and for an order of an earlier run.
+    /// Its price; `None` for a market order.
     pub price: Option<E8>,
     /// Its quantity now, amends included.
     pub qty: E8,
@@ -132,6 +132,8 @@ pub struct OrderLine {
     /// Fills seen: their sum in 1e-8 of base, and of price x quantity in 1e-16 of quote.
     pub(super) filled_e8: i64,
     pub(super) filled_notional_e16: i128,
+    /// What its last event said.
+    pub(super) told: Option<(OrderStatus, E8, Option<Reason>)>,
     /// Which place it has among the finished ones.
     pub(super) finished: Option<u64>,
 }

@@ -4,6 +4,7 @@
 //! number, and by the client's id if it has one; finished orders leave oldest first, open ones only when more are
 //! kept than the core can have open, which takes lost records.
 
+use super::commands::Asked;
 use super::order::{FillLine, OrderEvent, OrderLine, Reason, Refusal};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use veloz_core::event::Token;
@@ -28,7 +29,7 @@ pub const EVENTS_MAX: usize = 200;
 pub const FILLS_MAX: usize = 4_096;
 
 /// What a record said that clients may want to hear.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Told {
     /// The order that it changed, as it is now.
     pub order: Option<OrderLine>,
@@ -36,6 +37,8 @@ pub struct Told {
     pub event: Option<OrderEvent>,
     /// A fill.
     pub fill: Option<FillLine>,
+    /// Who asked for the command that the record is about.
+    pub asked: Option<Asked>,
 }
 
 /// See the module's text.
@@ -115,6 +118,26 @@ impl Orders {
                 self.by_client.insert(client_id, order);
                 self.change(order, ts_ns, |line| line.client_id = Some(client_id))
             }
+            RecordBody::OrderAdopted {
+                order,
+                instrument,
+                side,
+                price,
+            } => {
+                let line = self
+                    .lines
+                    .entry(order)
+                    .or_insert_with(|| unknown(order, instrument, instruments, ts_ns));
+                line.side = Some(side);
+                line.price =
+                    Some(instruments.get(instrument).price(price)).filter(|price| price.0 > 0);
+                let line = *line;
+                // Its state follows, and is its first event.
+                Told {
+                    order: Some(line),
+                    ..Told::default()
+                }
+            }
             RecordBody::OrderState {
                 order,
                 instrument,
@@ -126,6 +149,7 @@ impl Orders {
             } => {
                 let of = instruments.get(instrument);
                 let (executed, qty) = (of.qty(executed), of.qty(qty));
+                // Only an order whose admission was lost, or that was forgotten here, is not there yet.
                 self.lines
                     .entry(order)
                     .or_insert_with(|| unknown(order, instrument, instruments, ts_ns));
@@ -282,8 +306,6 @@ impl Orders {
         let Some(line) = self.lines.get_mut(&id) else {
             return Told::default();
         };
-        let before = (line.status(), line.executed, line.reason());
-        let was_taken_over = line.state == OrderState::Unresolved && from == line.state;
         line.state = to;
         line.qty = qty;
         line.executed = line.executed.max(executed);
@@ -300,14 +322,13 @@ impl Orders {
             self.finished.push_back((self.next_place, id));
             self.next_place += 1;
         }
-        let after = (line.status(), line.executed, line.reason());
-        // The kernel taking an order is its first event; a cancel on its way is none.
-        let is_first = from == OrderState::Admitted || was_taken_over;
-        let event = (is_first || before != after).then(|| self.tell(&line));
+        // A cancel on its way, for one, is no event.
+        let is_news = line.told != Some((line.status(), line.executed, line.reason()));
+        let event = is_news.then(|| self.tell(&line));
         Told {
-            order: Some(line),
+            order: self.lines.get(&id).copied(),
             event,
-            fill: None,
+            ..Told::default()
         }
     }
 
@@ -335,14 +356,17 @@ impl Orders {
         };
         let event = changes_no_state.then(|| self.tell(&line));
         Told {
-            order: Some(line),
+            order: self.lines.get(&fill.order).copied(),
             event,
-            fill: None,
+            ..Told::default()
         }
     }
 
     fn tell(&mut self, line: &OrderLine) -> OrderEvent {
         let event = OrderEvent::of(line);
+        if let Some(line) = self.lines.get_mut(&line.id) {
+            line.told = Some((event.status, event.executed, event.reason));
+        }
         push(&mut self.events, event, EVENTS_MAX);
         event
     }
@@ -377,6 +401,7 @@ fn unknown(
         unsent: false,
         filled_e8: 0,
         filled_notional_e16: 0,
+        told: None,
         finished: None,
     }
 }

@@ -248,19 +248,23 @@ fn each_way_to_fail_has_its_reason() {
 }
 
 #[test]
-fn an_order_of_an_earlier_run_has_no_terms_until_it_trades() {
+fn an_order_of_an_earlier_run_tells_side_and_price_and_not_its_kind() {
     let view = view();
     let told = tell(
         &view,
-        &[state(
-            1,
-            OrderState::Unresolved,
-            OrderState::PartiallyFilled,
-            4,
-        )],
+        &[
+            RecordBody::OrderAdopted {
+                order: id(1),
+                instrument: BTC,
+                side: Side::Sell,
+                price: Ticks(6_000_000),
+            },
+            state(1, OrderState::Unresolved, OrderState::PartiallyFilled, 4),
+        ],
     );
     let order = view.order(id(1)).expect("taken over");
-    assert_eq!((order.side, order.kind, order.price), (None, None, None));
+    assert_eq!((order.side, order.kind), (Some(Side::Sell), None));
+    assert_eq!(order.price, Some(E8(6_000_000 * TICK)));
     assert_eq!((order.executed, order.avg_price()), (E8(4 * LOT), None));
     assert_eq!(
         told.event.map(|event| event.status),
@@ -268,7 +272,6 @@ fn an_order_of_an_earlier_run_has_no_terms_until_it_trades() {
     );
     tell(&view, &[fill(1, 9, 6_000_000, 1)]);
     let order = view.order(id(1)).expect("taken over");
-    assert_eq!(order.side, Some(Side::Buy));
     assert_eq!(
         order.executed,
         E8(4 * LOT),
@@ -363,6 +366,7 @@ fn the_account_stands_as_it_was_last_told() {
         ]
     );
     assert_eq!(view.position_changed_ns(BTC), Some(1_003));
+    assert_eq!(view.closings(), Closings { wins: 1, losses: 0 });
     let standing = view.standing();
     assert_eq!(standing.phase, Some(TradingPhase::Ready));
     let state = standing.state.expect("told");

@@ -223,6 +223,7 @@ pub const KEYS: &[Key] = &[
         integer(1, 3_600_000, "ms"),
     ),
     key("state.dir", Kind::Directory),
+    key("analytics.period_s", integer(0, 2_678_400, "s")),
     key("core.cpu", Kind::Cpu),
     key(
         "core.idle",

@@ -215,6 +215,14 @@ pub struct StateSection {
     pub dir: PathBuf,
 }
 
+/// `[analytics]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AnalyticsSection {
+    /// Length of a period in seconds; zero lets the venue decide.
+    pub period_s: u32,
+}
+
 /// Where what outlives a restart is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StatePlace {
@@ -243,6 +251,16 @@ impl Config {
             StrategyWord::None => StrategyConfig::None,
             StrategyWord::MarketMaker => market_maker(),
             StrategyWord::Imbalance => StrategyConfig::Imbalance(self.strategy.imbalance.into()),
+        }
+    }
+
+    /// Length of a period of the track record in seconds, above zero.
+    pub fn analytics_period_s(&self) -> u32 {
+        const DAY_S: u32 = 86_400;
+        match (self.analytics.period_s, self.venue.source) {
+            (0, Source::Embedded) => 1,
+            (0, Source::Binance) => DAY_S,
+            (period_s, _) => period_s,
         }
     }
 
@@ -436,6 +454,14 @@ mod tests {
             .expect_err("foreign");
         assert!(refused.contains("`account.baselines.DOGE`"), "{refused}");
         assert!(refused.contains("BTC, USDT"), "{refused}");
+    }
+
+    #[test]
+    fn periods_are_seconds_in_the_demonstration_and_days_elsewhere() {
+        assert_eq!(config("").analytics_period_s(), 1);
+        assert_eq!(config(TESTNET).analytics_period_s(), 86_400);
+        let named = "[analytics]\nperiod_s = 60\n";
+        assert_eq!(config(named).analytics_period_s(), 60);
     }
 
     #[test]

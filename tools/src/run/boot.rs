@@ -77,6 +77,7 @@ pub struct Boot {
     pub(super) paper: Option<PaperConfig>,
     pub(super) trading: Option<TradingSetup>,
     pub(super) shutdown_timeout: Duration,
+    pub(super) analytics_period_s: u32,
 }
 
 impl Boot {
@@ -208,6 +209,7 @@ impl Boot {
             paper,
             trading,
             shutdown_timeout: Duration::from_millis(config.orders.shutdown_timeout_ms),
+            analytics_period_s: config.analytics_period_s(),
         })
     }
 }

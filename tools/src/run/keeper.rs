@@ -1,10 +1,10 @@
 //! The thread that keeps the state file true while the engine runs.
 //!
-//! Owns: [`Keeper`]. Does not: decide anything; records and gauges tell it. Invariant: what a record changed is on
+//! Owns: [`Keeper`], and what [`equity_feed`] makes of an earlier run. Does not: decide anything; records and gauges tell it. Invariant: what a record changed is on
 //! disk before the next one is looked at; a file that cannot be written is told once a minute, and what could not be
 //! saved is tried again with the next change.
 
-use crate::state::{EquityMarks, KillSwitch, StateError, StateStore};
+use crate::state::{EquityBin, EquityHistory, EquityMarks, KillSwitch, StateError, StateStore};
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -14,7 +14,10 @@ use veloz_core::edge::cpu;
 use veloz_core::instrument::{Assets, Instruments};
 use veloz_core::telemetry::gauges::{AccountGauges, GaugeReader};
 use veloz_core::telemetry::records::{Record, RecordBody};
+use veloz_core::units::E8;
 use veloz_core::venue::binance;
+use veloz_exporter::analytics::{self, EquityFeed, EquityRecorder, FlowMeter};
+use veloz_exporter::health::Reported;
 
 /// How often the account's marks are saved, if they changed.
 const SAVE_EVERY: Duration = Duration::from_secs(1);
@@ -26,7 +29,45 @@ pub(super) struct Keeper {
     state: Arc<StateStore>,
     assets: Assets,
     gauges: GaugeReader,
+    /// Length of a period of the track record.
+    period_s: u32,
+    flows: FlowMeter,
+    kept: Reported,
     told: Option<Instant>,
+}
+
+/// Follows the account's equity, from where the last run left it.
+pub(super) fn equity_feed(state: Option<&StateStore>, period_s: u32) -> EquityFeed {
+    let recorder = EquityRecorder::resumed(
+        period_s.into(),
+        state
+            .map(|state| state.read(|state| bins_of(&state.equity, period_s)))
+            .unwrap_or_default(),
+    );
+    EquityFeed::new(recorder, state.map(flow_meter).unwrap_or_default())
+}
+
+/// The saved bins, when they are as long as those of now.
+fn bins_of(history: &EquityHistory, period_s: u32) -> Vec<analytics::EquityBin> {
+    if history.period_s != period_s {
+        return Vec::new();
+    }
+    let bins = history.bins.iter();
+    bins.map(|bin| analytics::EquityBin {
+        index: bin.index,
+        equity: E8(bin.equity_e8),
+        flows: E8(bin.flows_e8),
+    })
+    .collect()
+}
+
+/// A meter that knows what was paid in and out before this run.
+fn flow_meter(state: &StateStore) -> FlowMeter {
+    state
+        .read(|state| state.equity.marks)
+        .map_or_else(FlowMeter::default, |marks| {
+            FlowMeter::after(marks.day, E8(marks.day_flows_e8))
+        })
 }
 
 impl Keeper {
@@ -34,8 +75,13 @@ impl Keeper {
         state: Arc<StateStore>,
         instruments: &Instruments,
         gauges: GaugeReader,
+        period_s: u32,
+        kept: Reported,
     ) -> Self {
         Self {
+            flows: flow_meter(&state),
+            period_s,
+            kept,
             state,
             assets: binance::assets(instruments),
             gauges,
@@ -68,10 +114,10 @@ impl Keeper {
                     }
                     if saved.elapsed() >= SAVE_EVERY {
                         saved = Instant::now();
-                        self.save_marks();
+                        self.save_account(unix_ms() / 1_000);
                     }
                 }
-                self.save_marks();
+                self.save_account(unix_ms() / 1_000);
             })
     }
 
@@ -95,15 +141,35 @@ impl Keeper {
         self.tell(saved);
     }
 
-    /// Keeps what the day and the peak are measured from.
-    fn save_marks(&mut self) {
-        let Some(AccountGauges { restored, .. }) = self.gauges.account() else {
+    /// Keeps what the day and the peak are measured from, and the period that is under way.
+    fn save_account(&mut self, unix_s: u64) {
+        let Some(AccountGauges { restored, equity }) = self.gauges.account() else {
             return;
         };
         let Some(restored) = restored else {
             return;
         };
+        let bin = equity.map(|equity| (equity, self.flows.since(&restored)));
+        let (period_s, index) = (self.period_s, unix_s / u64::from(self.period_s));
         let saved = self.state.update(|state| {
+            if let Some((equity, flows)) = bin {
+                let before = state
+                    .equity
+                    .bins
+                    .back()
+                    .filter(|last| last.index == index && state.equity.period_s == period_s);
+                let flows_e8 = before
+                    .map_or(0, |last| last.flows_e8)
+                    .saturating_add(flows.0);
+                state.equity.push(
+                    period_s,
+                    EquityBin {
+                        index,
+                        equity_e8: equity.0,
+                        flows_e8,
+                    },
+                );
+            }
             state.equity.marks = Some(EquityMarks {
                 day: restored.day,
                 day_start_e8: restored.day_start_equity.0,
@@ -116,8 +182,10 @@ impl Keeper {
 
     fn tell(&mut self, saved: Result<(), StateError>) {
         let Err(error) = saved else {
+            self.kept.report(Ok(()));
             return;
         };
+        self.kept.report(Err(format!("not saved: {error}")));
         if self.told.is_none_or(|told| told.elapsed() >= TELL_EVERY) {
             self.told = Some(Instant::now());
             tracing::error!(
@@ -133,4 +201,64 @@ fn unix_ms() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |since| since.as_millis() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::trading::StatePlace;
+    use veloz_core::portfolio::Restored;
+    use veloz_core::telemetry::gauges::{GaugeWriter, gauges};
+
+    fn publish(writer: &mut GaugeWriter, equity: i64, flows: i64) {
+        writer.account(AccountGauges {
+            restored: Some(Restored {
+                day: 3,
+                day_start_equity: E8(100),
+                peak_equity: E8(200),
+                flows: E8(flows),
+            }),
+            equity: Some(E8(equity)),
+        });
+    }
+
+    #[test]
+    fn periods_outlive_a_restart_with_what_was_paid_in() {
+        let state = Arc::new(StateStore::open(&StatePlace::Nowhere, "test", 1).expect("in memory"));
+        let instruments = crate::config::limits::tests::instruments();
+        let (mut writer, reader) = gauges(instruments.count());
+        let keeper = || {
+            let kept = Reported::default();
+            Keeper::new(Arc::clone(&state), &instruments, reader.clone(), 10, kept)
+        };
+        let mut first = keeper();
+        first.save_account(100);
+        assert!(
+            state.read(|state| state.equity.bins.is_empty()),
+            "nothing is known"
+        );
+        publish(&mut writer, 1_000, 50);
+        first.save_account(100);
+        publish(&mut writer, 1_500, 550);
+        first.save_account(105);
+        first.save_account(109);
+        // Paid in while nobody looked.
+        publish(&mut writer, 1_800, 850);
+        let mut second = keeper();
+        second.save_account(112);
+        let bins: Vec<_> = state.read(|state| {
+            let bins = state.equity.bins.iter();
+            bins.map(|bin| (bin.index, bin.equity_e8, bin.flows_e8))
+                .collect()
+        });
+        assert_eq!(bins, [(10, 1_500, 500), (11, 1_800, 300)]);
+
+        let mut feed = equity_feed(Some(&state), 10);
+        let account = reader.account().expect("not torn");
+        feed.step(&account, 125_000);
+        assert_eq!(feed.recorder().equity(), Some(E8(1_800)));
+        assert_eq!(feed.recorder().returns(), [0.0], "nothing was gained");
+        assert!(equity_feed(Some(&state), 20).recorder().equity().is_none());
+        assert!(equity_feed(None, 10).recorder().equity().is_none());
+    }
 }

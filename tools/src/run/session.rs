@@ -6,7 +6,7 @@
 use super::PATROL;
 use super::boot::Boot;
 use super::ends::{Panics, note_panic, watch_panics};
-use super::keeper::Keeper;
+use super::keeper::{Keeper, equity_feed};
 use super::settings::with_advice;
 use crate::dead_man::DeadMan;
 use crate::logging::Logging;
@@ -27,6 +27,7 @@ use veloz_core::strategy::Configured;
 use veloz_core::telemetry::gauges::{Gauge, GaugeReader};
 use veloz_core::telemetry::records::TradingPhase;
 use veloz_core::telemetry::{Sizes, telemetry};
+use veloz_exporter::health::Reported;
 use veloz_exporter::traces::Traces;
 use veloz_exporter::{Outlets, SidecarHandle};
 
@@ -64,22 +65,33 @@ impl Boot {
             ),
             None => (None, None, None),
         };
-        let kept = state.clone();
-        let (to_keeper, keeper) = match state {
+        let saved = state.clone();
+        let period_s = self.analytics_period_s;
+        let equity = equity_feed(state.as_deref(), period_s);
+        let (to_keeper, keeper, kept) = match state {
             Some(state) => {
                 let (to_keeper, records) = mpsc::sync_channel(KEPT_RECORDS_MAX);
-                let keeper = Keeper::new(state, &self.instruments, gauges.clone())
-                    .spawn(records, self.placement.cpu)
-                    .map_err(|error| format!("no thread for the state: {error}"))?;
-                (Some(to_keeper), Some(keeper))
+                let kept = Reported::default();
+                let keeper = Keeper::new(
+                    state,
+                    &self.instruments,
+                    gauges.clone(),
+                    period_s,
+                    kept.clone(),
+                )
+                .spawn(records, self.placement.cpu)
+                .map_err(|error| format!("no thread for the state: {error}"))?;
+                (Some(to_keeper), Some(keeper), Some(kept))
             }
-            None => (None, None),
+            None => (None, None, None),
         };
         let outlets = Outlets {
             log: Arc::clone(&logging.log),
             traces: Traces::start(self.traces, self.placement.cpu)
                 .map_err(|error| error.to_string())?,
             keeper: to_keeper,
+            state: kept,
+            equity,
         };
         let sidecar = veloz_exporter::start(
             self.sidecar,
@@ -139,7 +151,7 @@ impl Boot {
             paper,
             venue: self.venue,
             panics,
-            state: kept,
+            state: saved,
             shutdown_timeout: self.shutdown_timeout,
         })
     }

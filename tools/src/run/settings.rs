@@ -2,6 +2,7 @@
 
 use crate::config::{self, Config};
 use veloz_core::config::{EngineConfig, PartialDepth, SnapshotDepth, Streams};
+use veloz_core::strategy::StrategyConfig;
 use veloz_core::units::Nanos;
 use veloz_exporter::auth::AuthStartError;
 use veloz_exporter::http::ports::PortError;
@@ -58,6 +59,11 @@ pub(super) fn sidecar_config(
             .audit_records(variable)
             .map_err(|error| error.to_string())?,
         scrape_token: config.scrape_token(),
+        strategy: match config.strategy() {
+            StrategyConfig::None => "none",
+            StrategyConfig::MarketMaker(_) => "market_maker",
+            StrategyConfig::Imbalance(_) => "imbalance",
+        },
         core_cpu,
         ..ExporterConfig::default()
     })

@@ -66,11 +66,11 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
         let figures = portfolio.figures_total();
         let exposure = portfolio.exposure();
         let left = |used: Use| i64::from(used.limit.saturating_sub(used.used));
-        let weight = left(self.budget.usage(now));
+        let weight = self.budget.usage(now);
         // The shortest window and the longest: ten seconds and a day.
-        let mut windows: [Option<(Nanos, i64)>; 2] = [None; 2];
+        let mut windows: [Option<(Nanos, Use)>; 2] = [None; 2];
         for (window, used) in trading.order_budget.usage(now) {
-            let headroom = Some((window, left(used)));
+            let headroom = Some((window, used));
             let [shortest, longest] = &mut windows;
             if shortest.is_none_or(|(known, _)| window < known) {
                 *shortest = headroom;
@@ -79,8 +79,9 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
                 *longest = headroom;
             }
         }
-        let [shortest, longest] =
-            windows.map(|window| window.map_or(NOT_MEASURED, |(_, left)| left));
+        let headrooms = windows.map(|window| window.map_or(NOT_MEASURED, |(_, used)| left(used)));
+        let limits =
+            windows.map(|window| window.map_or(NOT_MEASURED, |(_, used)| i64::from(used.limit)));
         let gauges = &mut self.telemetry.gauges;
         gauges.set(Gauge::TradingPhase, trading.phase.index() as i64);
         gauges.set(Gauge::TradingState, trading.risk.state().index() as i64);
@@ -112,11 +113,15 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
         gauges.set(Gauge::ExposureShort, exposure.short.0);
         gauges.set(Gauge::RealizedTotal, figures.realized.0);
         gauges.set(Gauge::UnrealizedTotal, figures.unrealized.0);
-        gauges.set(Gauge::WeightHeadroom, weight);
-        gauges.set(Gauge::OrdersHeadroom, shortest);
-        gauges.set(Gauge::OrdersDayHeadroom, longest);
+        gauges.set(Gauge::WeightHeadroom, left(weight));
+        gauges.set(Gauge::WeightLimit, i64::from(weight.limit));
+        gauges.set(Gauge::OrdersHeadroom, headrooms[0]);
+        gauges.set(Gauge::OrdersDayHeadroom, headrooms[1]);
+        gauges.set(Gauge::OrdersLimit, limits[0]);
+        gauges.set(Gauge::OrdersDayLimit, limits[1]);
         gauges.account(AccountGauges {
             restored: portfolio.to_save(),
+            equity: portfolio.equity(),
         });
         self.telemetry.counters.funnel(&self.trading.funnel);
         self.trading.published_at = now;

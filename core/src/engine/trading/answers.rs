@@ -363,7 +363,7 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
                 .is_some_and(|order| order.state() == crate::order::OrderState::Sent);
             if waits {
                 let stamp = self.watch.stamp();
-                self.place(order, stamp, true);
+                self.place(order, stamp, stamp, true);
             }
         }
     }

@@ -73,8 +73,9 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
                 price,
                 qty,
             } => {
+                let decided = self.watch.stamp();
                 let replaced = self.find(order).and_then(|id| {
-                    self.replace(id, price, qty, Origin::Operator, client_id, token)
+                    self.replace(id, price, qty, Origin::Operator, client_id, token, decided)
                         .map_err(Refusal::from)
                 });
                 (token, replaced.map(Some))

@@ -102,6 +102,7 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
                     Origin::Strategy,
                     None,
                     Token::default(),
+                    decided,
                 );
                 if let Err(refused) = replaced {
                     if refused.is_in_vain() {

@@ -13,6 +13,7 @@ use crate::strategy::{Stage as FunnelStage, Strategy};
 use crate::telemetry::counters::Counter;
 use crate::telemetry::histograms::Stage;
 use crate::telemetry::records::RecordBody;
+use crate::telemetry::samples::Sample;
 use crate::units::{Lots, Nanos, Ticks};
 use crate::venue::binance::order_entry::{OrderTarget, RequestKind};
 
@@ -72,7 +73,7 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
         self.telemetry
             .histograms
             .record(Stage::DecidedToAdmitted, decided, admitted_at);
-        self.place(id, admitted_at, false);
+        self.place(id, decided, admitted_at, false);
         Ok(id)
     }
 
@@ -143,8 +144,9 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
             .push(self.now, RecordBody::rejected(intent, reason, token));
     }
 
-    /// Writes an admitted order into the outbox. `retried` after the venue did not like the clock.
-    pub(super) fn place(&mut self, id: OrderId, admitted_at: Nanos, retried: bool) {
+    /// Writes an admitted order into the outbox. `retried` after the venue did not like the clock; both stamps are
+    /// then of that moment.
+    pub(super) fn place(&mut self, id: OrderId, decided: Nanos, admitted_at: Nanos, retried: bool) {
         let Some(link) = self.session.orders() else {
             self.not_encoded(id, retried);
             return;
@@ -171,7 +173,7 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
         self.telemetry
             .histograms
             .record(Stage::AdmittedToEncoded, admitted_at, encoded);
-        self.out.note_order(encoded);
+        self.stamped(id, decided, admitted_at, encoded);
         if !self.spend(RequestKind::Place, weight) {
             // Risk looked a moment ago; only an order that is sent again can find the budget used up.
             debug_assert!(retried, "risk looked at the budget");
@@ -191,6 +193,17 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
             self.tell(id, Input::Sent);
         }
         self.wake_for_answers();
+    }
+
+    /// Tells the stamps of an order that is in the outbox now.
+    fn stamped(&mut self, order: OrderId, decided: Nanos, admitted: Nanos, encoded: Nanos) {
+        self.out.note_order(encoded);
+        self.telemetry.samples.push(Sample::Order {
+            order,
+            decided,
+            admitted,
+            encoded,
+        });
     }
 
     /// An admitted order that could not be written; one that is `retried` was, and the venue refused it.
@@ -282,7 +295,12 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
         true
     }
 
-    /// Takes an order back and places another of the same kind and side in its stead.
+    /// Takes an order back and places another of the same kind and side in its stead. `decided` as for
+    /// [`Desk::submit`].
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "what a replacement says, and whose it is"
+    )]
     pub(super) fn replace(
         &mut self,
         old: OrderId,
@@ -291,6 +309,7 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
         origin: Origin,
         client_id: Option<ClientId>,
         token: Token,
+        decided: Nanos,
     ) -> Result<OrderId, Refused> {
         let intent = self.replacement(old, price, qty, origin)?;
         let (Some(link), Some(at)) = (self.session.orders(), self.clocks.venue(self.now)) else {
@@ -300,6 +319,10 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
             return Err(Refused::NoLink);
         }
         let new = self.admit(&intent, client_id, token, Some(old))?;
+        let admitted_at = self.watch.stamp();
+        self.telemetry
+            .histograms
+            .record(Stage::DecidedToAdmitted, decided, admitted_at);
         let trading = &mut *self.trading;
         let target = target_of(trading.oms.order(old).expect("looked at above"));
         let order = trading.oms.order(new).expect("admitted above");
@@ -312,7 +335,10 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
             return Err(Refused::NoLink);
         }
         let encoded = self.watch.stamp();
-        self.out.note_order(encoded);
+        self.telemetry
+            .histograms
+            .record(Stage::AdmittedToEncoded, admitted_at, encoded);
+        self.stamped(new, decided, admitted_at, encoded);
         let spent = self.spend(RequestKind::CancelReplace, weight);
         debug_assert!(spent, "risk looked at the budget");
         self.trading.requests.push(OrderRequest {

@@ -88,6 +88,15 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
         }
         self.telemetry.records.push(
             self.now,
+            RecordBody::OrderAdopted {
+                order: adopted.id,
+                instrument: status.instrument,
+                side: status.side,
+                price: status.price,
+            },
+        );
+        self.telemetry.records.push(
+            self.now,
             RecordBody::OrderState {
                 order: adopted.id,
                 instrument: status.instrument,

@@ -243,6 +243,17 @@ pub enum RecordBody {
         /// The alias.
         client_id: ClientId,
     },
+    /// An open order of an earlier run, or one long forgotten, was taken over; its state follows.
+    OrderAdopted {
+        /// Its number.
+        order: OrderId,
+        /// What is traded.
+        instrument: InstrumentIndex,
+        /// Which way.
+        side: Side,
+        /// Its price; zero for market orders.
+        price: Ticks,
+    },
     /// An order changed its state.
     OrderState {
         /// Which one.

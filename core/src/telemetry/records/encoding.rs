@@ -21,7 +21,7 @@ use crate::risk::{Rejection, TradingState};
 use crate::units::{E8, Lots, Nanos, Ticks, VenueMillis};
 
 /// Version of the encoding; a journal names it in its header.
-pub const RECORD_VERSION: u16 = 2;
+pub const RECORD_VERSION: u16 = 3;
 
 /// Offsets of the encoding. All integers are little-endian; bytes not named are zero.
 mod field {
@@ -140,6 +140,7 @@ impl Record {
             }
             RecordBody::OrderAdmitted { .. }
             | RecordBody::OrderAlias { .. }
+            | RecordBody::OrderAdopted { .. }
             | RecordBody::OrderState { .. }
             | RecordBody::Fill { .. }
             | RecordBody::OrderRejected { .. }
@@ -423,6 +424,16 @@ fn write_trading(body: &RecordBody, bytes: &mut [u8; RECORD_BYTES]) -> u8 {
             fields.u16(asset.0).i64(amount.0);
             22
         }
+        RecordBody::OrderAdopted {
+            order,
+            instrument,
+            side,
+            price,
+        } => {
+            fields.u64(order.to_bits()).u16(instrument.0);
+            fields.u8(side.index()).i64(price.0);
+            23
+        }
         RecordBody::LinkUp { .. }
         | RecordBody::LinkDown { .. }
         | RecordBody::BookState { .. }
@@ -618,6 +629,12 @@ fn read_trading(kind: u8, bytes: &[u8; RECORD_BYTES]) -> Result<RecordBody, Reco
             asset: AssetIndex(fields.u16()),
             amount: E8(fields.i64()),
         },
+        23 => RecordBody::OrderAdopted {
+            order: fields.order(),
+            instrument: fields.instrument(),
+            side: fields.one_of(&Side::ALL)?,
+            price: Ticks(fields.i64()),
+        },
         kind => return Err(RecordError::Kind(kind)),
     })
 }
@@ -629,7 +646,7 @@ mod tests {
     use proptest::prelude::*;
 
     /// Kinds of this version, numbered from zero.
-    const KINDS: u8 = 23;
+    const KINDS: u8 = 24;
 
     #[test]
     fn the_encoding_is_pinned() {
@@ -778,6 +795,20 @@ mod tests {
             }),
             (any_order(), any_client_id())
                 .prop_map(|(order, client_id)| RecordBody::OrderAlias { order, client_id }),
+            (
+                any_order(),
+                any::<u16>(),
+                select(&Side::ALL[..]),
+                any::<i64>()
+            )
+                .prop_map(|(order, instrument, side, price)| {
+                    RecordBody::OrderAdopted {
+                        order,
+                        instrument: InstrumentIndex(instrument),
+                        side,
+                        price: Ticks(price),
+                    }
+                }),
             (
                 (any_order(), any::<u16>(), any::<u64>()),
                 select(&OrderState::ALL[..]),

@@ -52,6 +52,23 @@ impl RecordLog {
                 client_order_id = client_id.as_str(),
                 "order has a client's id"
             ),
+            RecordBody::OrderAdopted {
+                order,
+                instrument,
+                side,
+                price,
+            } => {
+                let (price, _) = self.amounts(instrument, price, Lots(0));
+                info!(
+                    component = "engine",
+                    event_type = "order_adopted",
+                    order_id = %order,
+                    symbol = self.symbol(instrument),
+                    side = side.label(),
+                    price,
+                    "order of an earlier run taken over"
+                );
+            }
             RecordBody::OrderState {
                 order,
                 instrument,
@@ -294,6 +311,7 @@ fn kind_of(body: &RecordBody) -> Kind {
     match body {
         RecordBody::OrderAdmitted { .. }
         | RecordBody::OrderAlias { .. }
+        | RecordBody::OrderAdopted { .. }
         | RecordBody::OrderState { .. }
         | RecordBody::Fill { .. }
         | RecordBody::VenueRefused { .. }

@@ -319,3 +319,182 @@ fn a_connection_ends_at_its_maximal_age() {
         assert!(answer.starts_with(b"HTTP/1.1 200"));
     });
 }
+
+/// Bytes that come one by one are a head that does not come: what counts is its end, not its progress.
+#[test]
+fn a_head_that_drips_ends_its_connection() {
+    let limits = ServerLimits {
+        head_time_max: Duration::from_millis(50),
+        ..ServerLimits::default()
+    };
+    let metrics = attacked(limits, async |address| {
+        let mut stream = TcpStream::connect(address).await.expect("it listens");
+        let (mut from, mut to) = stream.split();
+        let drip = async {
+            loop {
+                if to.write_all(b"X").await.is_err() {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let end = async {
+            let mut answer = Vec::new();
+            // Returns only because the server closes.
+            let _ = from.read_to_end(&mut answer).await;
+            answer
+        };
+        tokio::select! {
+            answer = end => assert!(!answer.starts_with(b"HTTP/1.1 200")),
+            () = drip => {}
+        }
+    });
+    assert!(metrics.connections_failed(ConnectionEnd::Timeout) >= 1);
+}
+
+/// One byte of a large body and then nothing: whoever else asks is served meanwhile.
+#[test]
+fn a_body_that_stops_delays_nobody() {
+    attacked(ServerLimits::default(), async |address| {
+        let mut held = Vec::new();
+        for _ in 0..50 {
+            let mut stream = TcpStream::connect(address).await.expect("it listens");
+            let head = b"POST /api/auth/login HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n\r\n{";
+            stream.write_all(head).await.expect("accepted");
+            held.push(stream);
+        }
+        for _ in 0..20 {
+            let answer = exchange(address, &get_head("/health")).await;
+            assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        }
+    });
+}
+
+/// What a front end might frame differently gets no answer behind which a second request could hide.
+#[test]
+fn no_request_hides_behind_another() {
+    attacked(ServerLimits::default(), async |address| {
+        const HIDDEN: &str = "GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n";
+        for (framing, body) in [
+            ("Content-Length: 3\r\nContent-Length: 4", "abc"),
+            ("Content-Length: 3, 4", "abc"),
+            ("Content-Length: +3", "abc"),
+            ("Content-Length: -1", ""),
+            ("Content-Length: 0x3", "abc"),
+            ("Content-Length: 99999999999999999999", ""),
+            ("Transfer-Encoding: xchunked", "0\r\n\r\n"),
+            ("Transfer-Encoding: chunked, identity", "0\r\n\r\n"),
+            ("Transfer-Encoding : chunked", "0\r\n\r\n"),
+            ("Transfer-Encoding: chunked", "FFFFFFFFFFFFFFFFF\r\n"),
+            ("Transfer-Encoding: chunked", "-1\r\n"),
+            ("Transfer-Encoding: chunked", "3\r\nabcd\r\n0\r\n\r\n"),
+        ] {
+            let request = format!(
+                "POST /health HTTP/1.1\r\nHost: localhost\r\n{framing}\r\n\r\n{body}{HIDDEN}"
+            );
+            let answer = exchange(address, request.as_bytes()).await;
+            assert!(
+                !answer.contains("HTTP/1.1 200"),
+                "{framing} {body}: {answer}"
+            );
+        }
+        // In HTTP/1.0 there are no chunks.
+        let request = format!(
+            "POST /health HTTP/1.0\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n{HIDDEN}"
+        );
+        let answer = exchange(address, request.as_bytes()).await;
+        assert!(!answer.contains(" 200 OK"), "{answer}");
+    });
+}
+
+#[test]
+fn a_target_of_every_form_names_this_machine_or_gets_nowhere() {
+    attacked(ServerLimits::default(), async |address| {
+        for (line, host, expected) in [
+            ("GET http://localhost/health HTTP/1.1", "localhost", "200"),
+            (
+                "GET http://evil.example/health HTTP/1.1",
+                "localhost",
+                "421",
+            ),
+            (
+                "GET http://localhost/health HTTP/1.1",
+                "evil.example",
+                "421",
+            ),
+            ("GET //evil.example/health HTTP/1.1", "localhost", "404"),
+            ("GET /health%2f..%2fmetrics HTTP/1.1", "localhost", "400"),
+            ("GET /health/../metrics HTTP/1.1", "localhost", "400"),
+            ("GET /%68ealth HTTP/1.1", "localhost", "404"),
+            ("GET /health;x=1 HTTP/1.1", "localhost", "404"),
+            ("GET /HEALTH HTTP/1.1", "localhost", "404"),
+            ("GET /health?x=%zz HTTP/1.1", "localhost", "400"),
+            ("GET /health%00 HTTP/1.1", "localhost", "400"),
+            ("OPTIONS * HTTP/1.1", "localhost", "404"),
+            ("CONNECT evil.example:443 HTTP/1.1", "localhost", "421"),
+            ("TRACE /health HTTP/1.1", "localhost", "405"),
+            ("GET /health HTTP/1.1", "localhost, evil.example", "421"),
+            ("GET /health HTTP/1.1", "localhost@evil.example", "421"),
+        ] {
+            let request = format!("{line}\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+            let answer = exchange(address, request.as_bytes()).await;
+            let status = answer.split(' ').nth(1);
+            assert_eq!(status, Some(expected), "{line}, {host}: {answer}");
+        }
+    });
+}
+
+/// What a client says about itself comes back in no header and no body but as it may.
+#[test]
+fn nothing_that_a_client_says_becomes_a_header() {
+    attacked(ServerLimits::default(), async |address| {
+        let request = b"GET /%0d%0aX-Evil:%201 HTTP/1.1\r\nHost: localhost\r\nX-Request-ID: a%0d%0aX-Evil: 1\r\nX-Correlation-ID: \xff\xfe\r\ntraceparent: 00-evil\r\nOrigin: http://evil.example\r\nConnection: close\r\n\r\n";
+        let answer = exchange(address, request).await;
+        assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+        assert!(!answer.to_ascii_lowercase().contains("evil"), "{answer}");
+    });
+}
+
+/// Two hundred streams at once: each is greeted and gets the event at once, and none delays an answer.
+#[test]
+fn two_hundred_streams_at_once_are_all_served() {
+    let fixture = fixture();
+    let hub = fixture.state.hub.clone();
+    let router = fixture.router(on_this_machine());
+    listening(&fixture, router, None, async |address| {
+        let (stop, stopped) = watch::channel(());
+        let dispatcher = hub.clone();
+        let dispatcher = tokio::spawn(async move { dispatcher.dispatch(stopped).await });
+        let mut streams = Vec::new();
+        for _ in 0..200 {
+            let mut stream = TcpStream::connect(address).await.expect("it listens");
+            let request = b"GET /api/stream HTTP/1.1\r\nHost: localhost\r\n\r\n";
+            stream.write_all(request).await.expect("accepted");
+            streams.push(stream);
+        }
+        async fn until(stream: &mut TcpStream, words: &str) {
+            let mut got = Vec::new();
+            while !String::from_utf8_lossy(&got).contains(words) {
+                assert_ne!(
+                    stream.read_buf(&mut got).await.expect("open"),
+                    0,
+                    "it ended"
+                );
+            }
+        }
+        for stream in &mut streams {
+            until(stream, ": stream").await;
+        }
+        let event = crate::stream::event::EngineStarted { version: "1" };
+        hub.publish(&crate::stream::StreamEvent::EngineStarted(event), None);
+        hub.announce();
+        for stream in &mut streams {
+            until(stream, "engine_started").await;
+        }
+        let answer = exchange(address, &get_head("/health")).await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        // Streams end when the engine does, and their connections with them.
+        drop(stop);
+        dispatcher.await.expect("ends");
+    });
+}

@@ -246,7 +246,12 @@ const MATRIX: &[(&str, [bool; 3])] = &[
 
 #[test]
 fn every_route_asks_each_role_for_what_the_contract_says() {
-    let guarded = guarded();
+    // Each user asks more often here than he may.
+    let surface = Surface {
+        rate: RateRule::per_second(100_000, 100_000),
+        ..with_identities()
+    };
+    let guarded = guarded_by(ROUTES, surface);
     let tokens = ["vera", "tom", FIRST_ADMIN].map(|user| guarded.login(user).0);
     let keys = ["vera", "tom", FIRST_ADMIN].map(|user| guarded.key(user));
     let known = ROUTES.len();
@@ -776,6 +781,78 @@ fn a_ticket_opens_one_stream_and_nothing_else() {
         guarded.ask(both, Shown::Key(&key)).status(),
         StatusCode::BAD_REQUEST
     );
+}
+
+/// A logout, a revoked key and a lost role each end the stream that they had opened, and no other.
+#[test]
+fn a_stream_ends_when_who_opened_it_may_not_listen_any_more() {
+    let guarded = guarded();
+    let (tom, refresh) = guarded.login("tom");
+    let (vera, _) = guarded.login("vera");
+    let (admin, _) = guarded.login(FIRST_ADMIN);
+    let key = guarded.key("tom");
+    let (_, body) = guarded.get("/api/auth/keys", Shown::Token(&admin));
+    let key_id = body["keys"][0]["key_id"]
+        .as_str()
+        .expect("an id")
+        .to_owned();
+    let (_, body) = guarded.post("/api/auth/stream-ticket", &json!({}), Shown::Token(&tom));
+    let ticket = body["ticket"].as_str().expect("a ticket");
+    let with_ticket = format!("/api/stream?ticket={ticket}");
+
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .expect("a runtime");
+    runtime.block_on(async {
+        let open = async |path: &str, name: &'static str, value: String| {
+            let mut request = get_request(path);
+            if !name.is_empty() {
+                let value = HeaderValue::from_str(&value).expect("a header");
+                request.headers_mut().insert(name, value);
+            }
+            let response = guarded.router.clone().oneshot(request).await;
+            let response = response.expect("infallible");
+            assert_eq!(response.status(), StatusCode::OK, "{path} {name}");
+            response.into_body()
+        };
+        let bearer = |token: &str| format!("Bearer {token}");
+        let mut of_tom = open("/api/stream", "authorization", bearer(&tom)).await;
+        let mut of_ticket = open(&with_ticket, "", String::new()).await;
+        let mut of_key = open("/api/stream", "x-api-key", key.clone()).await;
+        let mut of_vera = open("/api/stream", "authorization", bearer(&vera)).await;
+        let mut of_admin = open("/api/stream", "authorization", bearer(&admin)).await;
+        // The greeting, and a comment that comes ten seconds later.
+        let alive = async |body: &mut Body| {
+            let frame = body.frame().await;
+            frame.is_some_and(|frame| frame.is_ok_and(|frame| frame.is_data()))
+        };
+        for _ in 0..2 {
+            for body in [
+                &mut of_tom,
+                &mut of_ticket,
+                &mut of_key,
+                &mut of_vera,
+                &mut of_admin,
+            ] {
+                assert!(alive(body).await);
+            }
+        }
+        let auth = guarded.fixture.state.auth.as_ref().expect("there");
+        auth.logout(refresh).await.expect("ours");
+        assert!(!alive(&mut of_tom).await && !alive(&mut of_ticket).await);
+        assert!(alive(&mut of_key).await && alive(&mut of_vera).await);
+        let store = auth.store();
+        store
+            .update::<_, KeyFault>(|document| document.revoke_key(&key_id))
+            .expect("known");
+        assert!(!alive(&mut of_key).await && alive(&mut of_vera).await);
+        store
+            .update::<_, UserFault>(|document| document.take_roles("vera", &[Role::Viewer]))
+            .expect("known");
+        assert!(!alive(&mut of_vera).await && alive(&mut of_admin).await);
+    });
 }
 
 #[test]
