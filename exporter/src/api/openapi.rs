@@ -87,6 +87,11 @@ const fn take(
 const DOCS: &[Doc] = &[
     read("/metrics", "Metrics, as text or OpenMetrics", &[]),
     read("/health", "The process serves", &[]),
+    read(
+        "/api/health",
+        "The process serves, and whether the engine is connected",
+        &[],
+    ),
     read("/health/live", "The process serves", &[]),
     Doc {
         good: &[200, 503],

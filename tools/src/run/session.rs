@@ -75,7 +75,7 @@ impl Boot {
             ),
             None => (None, None, None),
         };
-        let store = state.clone();
+        let saved = state.clone();
         let period_s = self.analytics_period_s;
         let equity = equity_feed(state.as_deref(), period_s);
         let (to_keeper, keeper, kept) = match state {
@@ -161,7 +161,7 @@ impl Boot {
             paper,
             venue: self.venue,
             panics,
-            state: store,
+            state: saved,
             shutdown_timeout: self.shutdown_timeout,
         })
     }
