@@ -161,6 +161,7 @@ impl Guarded {
 const CONTRACT: &[(&str, &str, &str)] = &[
     ("GET", "/metrics", "read:config"),
     ("GET", "/health", "-"),
+    ("GET", "/api/health", "-"),
     ("GET", "/health/live", "-"),
     ("GET", "/health/ready", "-"),
     ("GET", "/health/startup", "-"),
