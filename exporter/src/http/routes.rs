@@ -104,7 +104,7 @@ pub static ROUTES: &[Route] = &[
         get(pages::metrics)
     }),
     route(Verb::Get, "/health", Access::Probe, || get(pages::health)),
-    route(Verb::Get, "/api/health", Access::Probe, || {
+    route(Verb::Get, "/api/health", Access::Public, || {
         get(pages::api_health)
     }),
     route(Verb::Get, "/health/live", Access::Probe, || {

@@ -32,8 +32,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tower::ServiceExt;
 use veloz_core::instrument::InstrumentIndex;
 use veloz_core::risk::{GlobalLimits, InstrumentLimits};
-use veloz_core::telemetry::gauges::{BookGauges, Touch};
-use veloz_core::telemetry::records::BookState;
+use veloz_core::telemetry::gauges::{BookGauges, Gauge, Touch};
+use veloz_core::telemetry::records::{BookState, TradingPhase};
 use veloz_core::telemetry::{Sizes, Telemetry, telemetry};
 
 /// An engine fed by hand, and the state that handlers see.
@@ -243,6 +243,51 @@ fn readiness_follows_heartbeat_link_and_books_and_names_what_fails() {
 
     fixture.core.gauges.links_up(LinkRole::Market, 0);
     assert_eq!(failing(&fixture), json!(["websocket"]));
+}
+
+#[test]
+fn an_account_makes_readiness_ask_for_its_user_stream_its_clock_and_its_state() {
+    let kept = Reported::default();
+    let reported = kept.clone();
+    let mut fixture = fixture_with(|state| state.state = Some(reported));
+    fixture.make_ready();
+    let failing = |fixture: &Fixture| fixture.get("/health/ready").1["failing"].clone();
+    let phase = |fixture: &mut Fixture, phase: TradingPhase| {
+        let gauges = &mut fixture.core.gauges;
+        gauges.set(Gauge::TradingPhase, phase.index() as i64);
+    };
+    phase(&mut fixture, TradingPhase::Starting);
+    assert_eq!(
+        failing(&fixture),
+        json!(["user_stream", "trading", "clock"])
+    );
+    phase(&mut fixture, TradingPhase::Ready);
+    fixture.core.gauges.links_up(LinkRole::Orders, 1);
+    fixture.core.gauges.set(Gauge::VenueClockOffsetNs, 1_000);
+    let (status, body) = fixture.get("/health/ready");
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!(
+        body["components"],
+        json!({
+            "engine": "healthy", "websocket": "connected", "books": "live",
+            "user_stream": "connected", "trading": "ready", "clock": "healthy",
+            "database": "healthy",
+        })
+    );
+    fixture.core.gauges.links_up(LinkRole::Orders, 0);
+    assert_eq!(failing(&fixture), json!(["user_stream"]));
+    fixture.core.gauges.links_up(LinkRole::Orders, 1);
+    kept.report(Err("no space".to_owned()));
+    assert_eq!(failing(&fixture), json!(["database"]));
+
+    // For people it is 200 all the same: it answers.
+    let (status, body) = fixture.get("/api/health");
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!(
+        (&body["ok"], &body["engine"], &body["version"]),
+        (&json!(false), &json!({"connected": true}), &json!(VERSION))
+    );
+    assert_eq!(body["components"]["database"], "no space");
 }
 
 #[test]

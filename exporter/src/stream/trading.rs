@@ -15,7 +15,7 @@ use crate::trading::{OrderEvent, OrderLine, Told, TradingView};
 use std::sync::Arc;
 use veloz_core::event::Token;
 use veloz_core::instrument::{InstrumentIndex, Instruments};
-use veloz_core::order::{OrderKind, Side};
+use veloz_core::order::{ClientId, OrderKind, Side};
 use veloz_core::risk::Rejection;
 use veloz_core::strategy::Stage as FunnelStage;
 use veloz_core::telemetry::counters::CounterReader;
@@ -216,7 +216,7 @@ impl TradingEvents {
                     return;
                 };
                 let number = order.map(|order| order.to_string());
-                let name = asked.client_id.as_ref().map(|client_id| client_id.as_str());
+                let name = asked.client_id.as_ref().map(ClientId::as_str);
                 let event = StreamEvent::CancelReceived(CancelReceived {
                     command_id: token.0,
                     client_order_id: name.or(number.as_deref()).unwrap_or_default(),
@@ -262,8 +262,8 @@ impl TradingEvents {
         let instruments = Arc::clone(&self.instruments);
         let of = instruments.get(instrument);
         let name = told.asked.as_ref().and_then(|asked| asked.client_id);
-        let number = told.order.map(|order| order.id.to_string());
-        let name = name.as_ref().map(|client_id| client_id.as_str());
+        let number = told.order.map(|line| line.id.to_string());
+        let name = name.as_ref().map(ClientId::as_str);
         let event = StreamEvent::OrderReceived(OrderReceived {
             command_id: token.0,
             client_order_id: name.or(number.as_deref()).unwrap_or_default(),
@@ -474,9 +474,7 @@ mod tests {
     use serde_json::{Value, json};
     use veloz_core::instrument::AssetIndex;
     use veloz_core::oms::OmsFault;
-    use veloz_core::order::{
-        ClientId, DoneReason, OrderId, OrderState as State, Origin, TimeInForce,
-    };
+    use veloz_core::order::{DoneReason, OrderId, OrderState as State, Origin, TimeInForce};
     use veloz_core::risk::TradingState;
     use veloz_core::strategy::Funnel;
     use veloz_core::telemetry::records::{CommandResult, HaltCause};
