@@ -74,7 +74,7 @@ pub struct UnreadableState {
 }
 
 impl UnreadableState {
-    fn new(path: &Path, cause: impl ToString) -> Self {
+    fn new(path: &Path, cause: &impl ToString) -> Self {
         Self {
             path: path.to_owned(),
             cause: cause.to_string(),
@@ -98,7 +98,7 @@ impl Place {
             .recursive(true)
             .mode(0o700)
             .create(&self.directory);
-        made.map_err(|error| UnreadableState::new(&self.directory, error))?;
+        made.map_err(|error| UnreadableState::new(&self.directory, &error))?;
         Ok(self.directory.join(format!("{}.{ending}", self.instance)))
     }
 }

@@ -56,6 +56,13 @@ pub fn signer(secret: &[u8]) -> Result<Signer, KeyError> {
     }
 }
 
+/// What is read of the file of the API's key.
+#[derive(Deserialize)]
+struct Written {
+    api_key: String,
+    api_secret: String,
+}
+
 /// The key that was written over the API, when the configuration names none.
 ///
 /// # Errors
@@ -69,11 +76,6 @@ fn written_key(config: &Config) -> Result<Option<Credentials>, KeyFault> {
     let path = directory.join(file);
     if !path.exists() {
         return Ok(None);
-    }
-    #[derive(Deserialize)]
-    struct Written {
-        api_key: String,
-        api_secret: String,
     }
     let text = private_file::read(&path)?;
     // The parser's words may repeat a part of the text.
@@ -99,6 +101,7 @@ fn signer_of_file(path: &Path) -> Result<Signer, KeyFault> {
 
 /// Whose account orders go to.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one, at the start")]
 pub enum Account {
     /// One at the simulated venue of this process.
     Simulated,

@@ -245,7 +245,7 @@ fn a_fill_between_two_words_of_the_venue_is_recorded_once() {
 #[test]
 fn lists_are_asked_for_to_the_end_or_to_the_bound() {
     let by_hand = order("web_1", 50, "BUY", 9_900);
-    for pages in [2, MISSED_PAGES_MAX as u64 + 1] {
+    for pages in [2, u64::from(MISSED_PAGES_MAX) + 1] {
         let mut desk = Desk::new(&setup());
         begin(&mut desk, "[]");
         let at = desk.unix_ms() - 60_000;

@@ -29,6 +29,10 @@ pub(crate) fn answer(status: StatusCode, body: &impl Serialize) -> Response {
 }
 
 /// 200 with a JSON body.
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "the last words of handlers, which return answers or problems"
+)]
 pub(crate) fn ok(body: &impl Serialize) -> Answer {
     Ok(answer(StatusCode::OK, body))
 }

@@ -63,7 +63,7 @@ impl ClientIds {
     /// # Errors
     /// [`UnreadableState`].
     pub fn open(path: &Path) -> Result<Self, UnreadableState> {
-        let unreadable = |cause: String| UnreadableState::new(path, cause);
+        let unreadable = |cause: String| UnreadableState::new(path, &cause);
         let failed = |error: io::Error| unreadable(error.to_string());
         let text = match std::fs::metadata(path) {
             Ok(about) if about.len() > FILE_BYTES_MAX => {

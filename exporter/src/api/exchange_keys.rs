@@ -37,6 +37,7 @@ const PERMISSIONS_MAX: usize = 16;
 
 /// A key of the venue.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_field_names, reason = "the contract's names")]
 struct Key {
     name: String,
     api_key: SecretString,
@@ -73,9 +74,9 @@ impl ExchangeKeys {
         let line: Option<KeyLine> = match std::fs::read(&file) {
             // The parser's words may repeat a part of the text.
             Ok(text) => serde_json::from_slice(&text)
-                .map_err(|_| UnreadableState::new(&file, "this is no file of keys"))?,
+                .map_err(|_| UnreadableState::new(&file, &"this is no file of keys"))?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(UnreadableState::new(&file, error)),
+            Err(error) => return Err(UnreadableState::new(&file, &error)),
         };
         Ok(Self {
             key: Mutex::new(line.map(|line| Key {

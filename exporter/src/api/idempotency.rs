@@ -267,10 +267,8 @@ pub(crate) async fn once(
 async fn detached<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
     match tokio::spawn(work.in_current_span()).await {
         Ok(done) => done,
-        Err(error) => match error.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            Err(_) => panic!("a request was aborted, which nothing does"),
-        },
+        // Nothing aborts it, so it can only have panicked.
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
     }
 }
 

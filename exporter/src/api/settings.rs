@@ -81,11 +81,10 @@ impl Settings {
     /// [`UnreadableState`].
     pub(crate) fn open(file: PathBuf) -> Result<Self, UnreadableState> {
         let document = match std::fs::read(&file) {
-            Ok(text) => {
-                serde_json::from_slice(&text).map_err(|error| UnreadableState::new(&file, error))?
-            }
+            Ok(text) => serde_json::from_slice(&text)
+                .map_err(|error| UnreadableState::new(&file, &error))?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => defaults(),
-            Err(error) => return Err(UnreadableState::new(&file, error)),
+            Err(error) => return Err(UnreadableState::new(&file, &error)),
         };
         Ok(Self {
             document: Mutex::new(document),
@@ -122,7 +121,7 @@ impl Settings {
                 Problem::new(Code::StorageUnavailable, "the settings cannot be kept")
             })?;
         }
-        *held = document.clone();
+        held.clone_from(&document);
         Ok(document)
     }
 
