@@ -880,11 +880,12 @@ fn settings_are_kept_and_those_that_would_only_look_like_limits_are_not() {
 #[test]
 fn a_book_is_read_when_somebody_asks() {
     use veloz_core::book::{Book, Side as BookSide};
+    use veloz_core::limits::{BOOK_FAR_LEVELS_MAX, BOOK_WINDOW_TICKS};
     let (mut fixture, core) = trading();
     let (status, body) = fixture.get("/api/book");
     assert_eq!(status, StatusCode::CONFLICT, "never shown: {body}");
     assert_eq!(core.lock().expect("one thread").commands.len(), 1, "asked");
-    let mut book = Book::new(1 << 14, 1 << 10);
+    let mut book = Book::new(BOOK_WINDOW_TICKS, BOOK_FAR_LEVELS_MAX);
     for (side, price, qty) in [
         (BookSide::Bid, 6_183_762, 3),
         (BookSide::Bid, 6_183_760, 1),
