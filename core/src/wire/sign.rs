@@ -84,7 +84,7 @@ pub struct Signer {
 )]
 enum Key {
     Ed25519(Ed25519KeyPair),
-    Hmac(HmacKey),
+    Hmac(Box<HmacKey>),
 }
 
 /// An HMAC key as states of its hash, so that what is the same in every request is hashed once.
@@ -161,10 +161,10 @@ impl Signer {
         }
         let state = Hmac::new_from_slice(secret).expect("HMAC takes a key of any length");
         Ok(Self {
-            key: Key::Hmac(HmacKey {
+            key: Key::Hmac(Box::new(HmacKey {
                 begun: (Vec::new(), Hmac::clone(&state)),
                 state,
-            }),
+            })),
         })
     }
 
@@ -209,7 +209,8 @@ impl Signer {
         let bytes = self.text_bytes();
         match &self.key {
             Key::Ed25519(pair) => base64(pair.sign(payload).as_ref(), &mut out.bytes),
-            Key::Hmac(HmacKey { state, begun }) => {
+            Key::Hmac(key) => {
+                let HmacKey { state, begun } = &**key;
                 let (mut state, rest) = match payload.strip_prefix(&begun.0[..]) {
                     Some(rest) => (begun.1.clone(), rest),
                     None => (state.clone(), payload),

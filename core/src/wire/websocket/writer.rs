@@ -142,20 +142,22 @@ impl Writer {
     }
 }
 
-/// Copies `from` into `to`, masked, 32 bytes at a time, which become vectors.
+/// Copies `from` into `to`, masked: 32 bytes at a time, which become vectors, then eight.
 fn copy_masked(to: &mut [u8], from: &[u8], mask: [u8; 4]) {
-    let mut wide = [0; 32];
-    for (byte, mask) in wide.iter_mut().zip(mask.iter().cycle()) {
-        *byte = *mask;
-    }
+    let word = u64::from(u32::from_le_bytes(mask)) * 0x1_0000_0001;
     let (to_chunks, to_rest) = to.as_chunks_mut::<32>();
     let (from_chunks, from_rest) = from.as_chunks::<32>();
     for (to, from) in to_chunks.iter_mut().zip(from_chunks) {
         for at in 0..32 {
-            to[at] = from[at] ^ wide[at];
+            to[at] = from[at] ^ mask[at % 4];
         }
     }
-    for ((to, from), mask) in to_rest.iter_mut().zip(from_rest).zip(wide) {
-        *to = from ^ mask;
+    let (to_words, to_rest) = to_rest.as_chunks_mut::<8>();
+    let (from_words, from_rest) = from_rest.as_chunks::<8>();
+    for (to, from) in to_words.iter_mut().zip(from_words) {
+        *to = (u64::from_le_bytes(*from) ^ word).to_le_bytes();
+    }
+    for (at, (to, from)) in to_rest.iter_mut().zip(from_rest).enumerate() {
+        *to = from ^ mask[at % 4];
     }
 }
