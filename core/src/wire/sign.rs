@@ -78,10 +78,6 @@ pub struct Signer {
     key: Key,
 }
 
-#[expect(
-    clippy::large_enum_variant,
-    reason = "one a process, and each order would follow the box's pointer"
-)]
 enum Key {
     Ed25519(Ed25519KeyPair),
     Hmac(Box<HmacKey>),

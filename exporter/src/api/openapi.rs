@@ -105,11 +105,6 @@ const DOCS: &[Doc] = &[
         good: &[200, 503],
         ..read("/health/startup", "Every component was good once", &[])
     },
-    read(
-        "/api/health",
-        "The server answers, and whether the core turns",
-        &[],
-    ),
     write(
         "/api/auth/login",
         "Tokens for a password",

@@ -165,7 +165,6 @@ const CONTRACT: &[(&str, &str, &str)] = &[
     ("GET", "/health/live", "-"),
     ("GET", "/health/ready", "-"),
     ("GET", "/health/startup", "-"),
-    ("GET", "/api/health", "-"),
     ("POST", "/api/auth/login", "-"),
     ("POST", "/api/auth/refresh", "-"),
     ("POST", "/api/auth/logout", "-"),
