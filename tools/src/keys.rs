@@ -101,7 +101,6 @@ fn signer_of_file(path: &Path) -> Result<Signer, KeyFault> {
 
 /// Whose account orders go to.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "there is one, at the start")]
 pub enum Account {
     /// One at the simulated venue of this process.
     Simulated,
