@@ -52,7 +52,7 @@ def main(veloz):
         # The rest of the log goes nowhere, so that the engine never waits for us.
         drained = subprocess.Popen(["cat"], stdin=engine.stdout, stdout=subprocess.DEVNULL)
         until = time.monotonic() + WAIT_S
-        while get(f"{url}/api/status")[1].get("trading", {}).get("phase") != "ready":
+        while (get(f"{url}/api/status")[1]["trading"] or {}).get("phase") != "ready":
             if time.monotonic() > until:
                 sys.exit("trading was never ready")
             time.sleep(0.1)
