@@ -53,6 +53,8 @@ impl Engine {
         engine.wait("trading is ready", || {
             engine.get("/api/status").1["trading"]["phase"] == "ready"
                 && engine.get("/api/market").1["book"] == "live"
+                // Before it is known what the account is worth, leverage refuses everything.
+                && engine.get("/api/account").1["equity"].is_number()
         });
         engine
     }
