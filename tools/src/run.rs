@@ -25,6 +25,7 @@
 //! code 1 and a sentence.
 
 mod account;
+mod agreement;
 mod api;
 mod boot;
 mod dead_man;
