@@ -13,6 +13,8 @@
 
 mod messages;
 mod traffic_key;
+#[cfg(target_arch = "x86_64")]
+mod wide_gcm;
 
 use std::ops::Range;
 
