@@ -117,6 +117,14 @@ pub const TLS_INCOMING_BYTES: usize = 64 << 10;
 /// buffer, whose bound is [`SEND_BUFFER_BYTES_MAX`].
 pub const TLS_OUTGOING_BYTES: usize = 64 << 10;
 
+/// Longest handshake message after the handshake, header included: a ticket of a server that keeps its state
+/// in it has a few kilobytes. A longer one ends the session.
+pub const TLS_MESSAGE_BYTES_MAX: usize = 16 << 10;
+
+/// Records in a row that bring no data (tickets, new keys, empty ones). A peer that sends more gives work and
+/// nothing else: the session ends. Servers send a few tickets at the start, and pings are data.
+pub const TLS_RECORDS_WITHOUT_DATA_MAX: u32 = 64;
+
 /// Connection attempts in [`CONNECT_WINDOW`]. The venue allows 300 and bans the address beyond; 20 are left
 /// for the requests of the start and for other programs behind the same address.
 pub const CONNECTS_PER_WINDOW_MAX: usize = 280;
