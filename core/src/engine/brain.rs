@@ -550,6 +550,7 @@ const fn resync_cause(kind: VenueFault) -> ResyncCause {
         | VenueFault::CredentialsRefused
         | VenueFault::SessionRevoked
         | VenueFault::StreamTerminated
-        | VenueFault::LinkUnusable => ResyncCause::Unreadable,
+        | VenueFault::LinkUnusable
+        | VenueFault::PositionDiffers => ResyncCause::Unreadable,
     }
 }
