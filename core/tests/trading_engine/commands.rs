@@ -257,6 +257,37 @@ fn a_refused_clock_is_measured_and_the_order_sent_once_more() {
 }
 
 #[test]
+fn an_order_that_waits_for_the_clock_is_not_sent_when_it_may_not_be_any_more() {
+    type Change = fn(&mut Desk, OrderId);
+    let changes: [Change; 5] = [
+        |desk, _| {
+            desk.command(|token| Command::TripKillSwitch { token });
+        },
+        |desk, _| {
+            let state = TradingState::Halted;
+            desk.command(|token| Command::SetTradingState { token, state });
+        },
+        |desk, _| {
+            let state = TradingState::ReduceOnly;
+            desk.command(|token| Command::SetTradingState { token, state });
+        },
+        |desk, _| desk.handle(veloz_core::event::Event::Command(Command::Stop)),
+        |desk, id| assert_eq!(desk.cancel(id).0, CommandResult::Done),
+    ];
+    for change in changes {
+        let mut desk = ready();
+        let id = desk.place(Side::Buy, 9_990, WHOLE);
+        let first = desk.take("order.place");
+        desk.refuse(&first, 400, CLOCK);
+        assert_eq!(desk.state(id), OrderState::Sent);
+        change(&mut desk, id);
+        desk.advance(1);
+        assert_eq!(desk.state(id), done(DoneReason::Rejected));
+        desk.expect_quiet();
+    }
+}
+
+#[test]
 fn an_order_that_waits_for_the_clock_when_its_link_goes_was_refused() {
     let mut desk = ready();
     let id = desk.place(Side::Buy, 9_990, WHOLE);

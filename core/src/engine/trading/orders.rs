@@ -156,9 +156,8 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
             self.not_encoded(id, retried);
             return;
         };
-        // Risk looked at the budgets a moment ago, but not for an order that is sent again.
-        let is_held_up = retried && !self.budget_takes(RequestKind::Place, PLACE_WEIGHT);
-        if is_held_up || !self.trading.requests.has_room() {
+        // Risk looked a moment ago, but not for an order that is sent again.
+        if (retried && !self.is_admitted_again(id)) || !self.trading.requests.has_room() {
             self.not_encoded(id, retried);
             return;
         }
@@ -194,6 +193,21 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
             self.tell(id, Input::Sent);
         }
         self.wake_for_answers();
+    }
+
+    /// Whether risk would admit an order of the table now: what may be traded, and everything that risk looks at, may have
+    /// changed since it was.
+    #[cold]
+    fn is_admitted_again(&mut self, id: OrderId) -> bool {
+        let order = self.trading.oms.order(id).expect("the caller looked");
+        let admitted = order.admitted().expect("orders of this run are admitted");
+        let intent = *admitted.intent();
+        // It does not count beside itself.
+        let conditions = self.conditions(intent.instrument, None, Some(id));
+        let instrument = self.instruments.get(intent.instrument);
+        let risk = &mut self.trading.risk;
+        risk.admit(self.now, &intent, instrument, &conditions)
+            .is_ok()
     }
 
     /// Tells the stamps of an order that is in the outbox now.
@@ -257,6 +271,13 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
 
     /// Sends one cancel; `false` when it cannot go now.
     pub(super) fn send_cancel(&mut self, id: OrderId) -> bool {
+        let awaiting = &mut self.trading.awaiting_clock;
+        if let Some(position) = awaiting.iter().position(|waiting| *waiting == id) {
+            // The venue refused it and it was not sent again: it is nowhere.
+            awaiting.swap_remove(position);
+            self.not_encoded(id, true);
+            return true;
+        }
         let Some(link) = self.session.orders() else {
             return false;
         };
