@@ -187,7 +187,9 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
             stamp: encoded,
             retried,
         });
-        if !retried {
+        if retried {
+            self.tell(id, Input::SentAgain);
+        } else {
             self.trading.funnel.count(FunnelStage::Encoded);
             self.trading.funnel.count(FunnelStage::Sent);
             self.tell(id, Input::Sent);
