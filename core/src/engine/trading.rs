@@ -79,14 +79,18 @@ struct News {
     update: OrderUpdate,
 }
 
-/// An order whose cancel the venue refused for its rate or for our clock.
+/// An order whose cancel the venue refused.
 #[derive(Clone, Copy)]
 struct CancelAgain {
     order: OrderId,
-    /// How often it was sent again, or is about to be.
+    /// How often it was sent again by itself, or is about to be.
     tries: u8,
     /// Whether the clock is measured first.
     awaits_clock: bool,
+    /// How often it was refused.
+    refusals: u8,
+    /// Only an operator sends another before this.
+    not_before: Nanos,
 }
 
 /// See the module's text.
@@ -115,7 +119,7 @@ pub(super) struct Trading<T> {
     cancels: VecDeque<OrderId>,
     /// Orders to be sent again when the clock is right.
     awaiting_clock: Vec<OrderId>,
-    /// Orders whose cancel the venue refused though it could be carried out.
+    /// Orders whose cancel the venue refused; an order stands in it once, until it is over.
     cancelled_again: Vec<CancelAgain>,
     /// The venue's clock was measured since those were last looked at.
     pub(super) clock_is_fresh: bool,
@@ -280,6 +284,11 @@ impl<T: Strategy> Trading<T> {
     /// How far trading has come.
     pub(super) fn phase(&self) -> TradingPhase {
         self.phase
+    }
+
+    /// Whether no order of ours may stay.
+    fn takes_everything_back(&self) -> bool {
+        self.phase == TradingPhase::Stopping || self.risk.is_killed()
     }
 
     /// Whether the strategy is called.

@@ -43,7 +43,7 @@ impl Pair {
 }
 
 /// Weight of a new order that fails; one that succeeds is free.
-pub(super) const PLACE_WEIGHT: u32 = 1;
+const PLACE_WEIGHT: u32 = 1;
 
 /// As an amount, at the end of its range where it would leave it: more than anybody has.
 fn amount(e8: i128) -> E8 {

@@ -17,7 +17,6 @@ use crate::telemetry::samples::Sample;
 use crate::units::{Lots, Nanos, Ticks};
 use crate::venue::binance::order_entry::{OrderTarget, RequestKind};
 
-use super::conditions::PLACE_WEIGHT;
 use super::requests::{OrderRequest, Purpose};
 use super::{Desk, Stopwatch};
 
@@ -269,6 +268,24 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
             self.wake();
         }
         count
+    }
+
+    /// Takes all orders back whose last cancel was not refused a moment ago.
+    pub(super) fn cancel_rest(&mut self) {
+        let trading = &mut *self.trading;
+        let mut fresh = false;
+        for order in trading.oms.cancellable(None) {
+            let mut refused = trading.cancelled_again.iter();
+            let backs_off =
+                refused.any(|again| again.order == order.id() && again.not_before > self.now);
+            if !backs_off && !trading.cancels.contains(&order.id()) {
+                trading.cancels.push_back(order.id());
+                fresh = true;
+            }
+        }
+        if fresh {
+            self.wake();
+        }
     }
 
     /// Sends one cancel; `false` when it cannot go now.
