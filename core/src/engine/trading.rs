@@ -49,6 +49,7 @@ use crate::telemetry::Telemetry;
 use crate::telemetry::records::{HaltCause, RecordBody, TradingPhase};
 use crate::units::{E8, Nanos, VenueMillis};
 use crate::venue::binance;
+use crate::venue::binance::clock::VenueClock;
 use crate::venue::binance::order_entry::{ClientOrderIds, Credentials, OrderEntry, RequestKind};
 use crate::venue::binance::rate::{MessagePace, OrderBudget, Purpose, RequestBudget};
 use crate::venue::binance::session::{Notice, Session};
@@ -329,6 +330,7 @@ pub(super) struct Desk<'a, T, S> {
     pub(super) session: &'a mut Session,
     pub(super) session_notices: &'a mut Vec<Notice>,
     pub(super) budget: &'a mut RequestBudget,
+    pub(super) venue_clock: &'a mut VenueClock,
     pub(super) telemetry: &'a mut Telemetry,
     pub(super) deadlines: &'a mut Deadlines,
     pub(super) clocks: Clocks,

@@ -272,6 +272,9 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
         retry_after: Option<VenueMillis>,
     ) {
         self.telemetry.counters.order_error(refusal.kind as u8);
+        if refusal.kind == ErrorKind::Clock {
+            self.venue_clock.doubt(self.now);
+        }
         if self.try_again(request, refusal) {
             return;
         }
