@@ -659,10 +659,10 @@ impl Portfolio {
         self.day.peak()
     }
 
-    /// How far equity is below its peak, in basis points of the peak, rounded down; zero while unknown.
-    pub fn drawdown_bps(&self) -> u32 {
+    /// How far equity is below its peak, in basis points of the peak, rounded down; `None` while unknown.
+    pub fn drawdown_bps(&self) -> Option<u32> {
         self.exact_equity()
-            .map_or(0, |equity| self.day.drawdown_bps(equity))
+            .map(|equity| self.day.drawdown_bps(equity))
     }
 
     /// The largest drawdown that [`Portfolio::observe`] saw in this run.

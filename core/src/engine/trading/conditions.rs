@@ -188,7 +188,7 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
             gross_exposure: amount(trading.gross_exposure),
             instrument_exposure: trading.exposures[index.as_usize()],
             quote_to_account: one_quote.unwrap_or(Ratio::ONE),
-            day_change: trading.portfolio.day_change().unwrap_or_default(),
+            day_change: trading.portfolio.day_change(),
             drawdown_bps: trading.portfolio.drawdown_bps(),
         }
     }
