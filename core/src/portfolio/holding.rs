@@ -194,6 +194,7 @@ mod tests {
             holding.set(&told(100, 20), VenueMillis(10)),
             BalanceChange::First
         );
+        holding.listed(VenueMillis(10));
         assert_eq!(
             holding.set(&told(0, 0), VenueMillis(9)),
             BalanceChange::Older
