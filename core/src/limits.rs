@@ -248,6 +248,13 @@ pub const NEWS_ROUNDS_MAX: usize = 64;
 /// refused for good, unless trading ends or the kill switch is latched: then it is sent until the order is gone.
 pub const CANCEL_TRIES_MAX: u8 = 3;
 
+/// How long after a refused cancel neither a strategy nor an end of trading sends another for the same order; doubles with
+/// each refusal. A market that is closed refuses every cancel, and each costs weight that everything at this address needs.
+/// The first is short, because a cancel may overtake its order.
+pub const CANCEL_BACK_OFF_FIRST: Nanos = Nanos::from_ms(100);
+/// Longest such wait: an order that can be taken back again is not open for longer.
+pub const CANCEL_BACK_OFF_MAX: Nanos = Nanos::from_secs(10);
+
 /// Fills of earlier runs' orders that wait until the portfolio starts, so that what they closed is known. Those beyond
 /// are booked after its start, each by itself: quantities are the same, what they realized is not exact.
 pub const MISSED_FILLS_MAX: usize = 256;

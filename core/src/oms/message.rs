@@ -10,6 +10,8 @@ use crate::units::{Nanos, VenueMillis};
 pub enum Input<'a> {
     /// The kernel took the last byte of its placement.
     Sent,
+    /// Its placement was refused for our clock, and sent once more with the right time.
+    SentAgain,
     /// Not a byte of its placement left, and none will.
     NotSent,
     /// The placement was accepted.

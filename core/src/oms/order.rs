@@ -279,7 +279,7 @@ impl Order {
         self.admitted_at
     }
 
-    /// When the kernel took its last byte; `None` while that is not told, and for an adopted order.
+    /// When it was last sent; `None` while that is not told, and for an adopted order.
     #[inline]
     pub fn sent_at(&self) -> Option<Nanos> {
         self.sent_at

@@ -257,6 +257,56 @@ fn a_refused_clock_is_measured_and_the_order_sent_once_more() {
 }
 
 #[test]
+fn a_clock_that_stepped_is_measured_anew_before_the_order_goes_again() {
+    let mut desk = ready();
+    // Several answers on the old clock are remembered.
+    desk.advance(60_000);
+    desk.clock_ahead_ms = 7_000;
+    let id = desk.place(Side::Buy, 9_990, WHOLE);
+    let first = desk.take("order.place");
+    assert_eq!(first.params["timestamp"], desk.unix_ms() - 7_000);
+    desk.refuse(&first, 400, CLOCK);
+    desk.advance(1);
+    let again = desk.take("order.place");
+    let at = again.params["timestamp"].as_u64().expect("a number");
+    assert!(at.abs_diff(desk.unix_ms()) <= 2, "{at}");
+    let held = Held::of(&again, 41);
+    desk.answer(&again, &held.placed(desk.unix_ms()));
+    assert_eq!(desk.state(id), OrderState::Live);
+}
+
+#[test]
+fn an_order_that_waits_for_the_clock_is_not_sent_when_it_may_not_be_any_more() {
+    type Change = fn(&mut Desk, OrderId);
+    let changes: [Change; 5] = [
+        |desk, _| {
+            desk.command(|token| Command::TripKillSwitch { token });
+        },
+        |desk, _| {
+            let state = TradingState::Halted;
+            desk.command(|token| Command::SetTradingState { token, state });
+        },
+        |desk, _| {
+            let state = TradingState::ReduceOnly;
+            desk.command(|token| Command::SetTradingState { token, state });
+        },
+        |desk, _| desk.handle(veloz_core::event::Event::Command(Command::Stop)),
+        |desk, id| assert_eq!(desk.cancel(id).0, CommandResult::Done),
+    ];
+    for change in changes {
+        let mut desk = ready();
+        let id = desk.place(Side::Buy, 9_990, WHOLE);
+        let first = desk.take("order.place");
+        desk.refuse(&first, 400, CLOCK);
+        assert_eq!(desk.state(id), OrderState::Sent);
+        change(&mut desk, id);
+        desk.advance(1);
+        assert_eq!(desk.state(id), done(DoneReason::Rejected));
+        desk.expect_quiet();
+    }
+}
+
+#[test]
 fn an_order_that_waits_for_the_clock_when_its_link_goes_was_refused() {
     let mut desk = ready();
     let id = desk.place(Side::Buy, 9_990, WHOLE);

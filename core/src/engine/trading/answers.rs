@@ -6,7 +6,9 @@
 
 use crate::deadlines::Timer;
 use crate::event::{LinkDown, LinkId, LinkRole};
-use crate::limits::{CANCEL_TRIES_MAX, ORDERS_OPEN_MAX};
+use crate::limits::{
+    CANCEL_BACK_OFF_FIRST, CANCEL_BACK_OFF_MAX, CANCEL_TRIES_MAX, ORDERS_OPEN_MAX,
+};
 use crate::oms::{Input, Order};
 use crate::order::OrderId;
 use crate::risk::TradingState;
@@ -23,6 +25,9 @@ use crate::venue::binance::order_error::{ErrorKind, OnError, Refusal};
 
 use super::requests::{OrderRequest, Purpose};
 use super::{CancelAgain, Desk, Stopwatch};
+
+/// Refusals after which the wait for the next cancel grows no more.
+const CANCEL_DOUBLINGS_MAX: u8 = 7;
 
 impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
     /// One message of an order link.
@@ -267,6 +272,9 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
         retry_after: Option<VenueMillis>,
     ) {
         self.telemetry.counters.order_error(refusal.kind as u8);
+        if refusal.kind == ErrorKind::Clock {
+            self.venue_clock.doubt(self.now);
+        }
         if self.try_again(request, refusal) {
             return;
         }
@@ -391,10 +399,34 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
         true
     }
 
-    /// Sends a cancel again, a few times, that could be carried out but for the venue's rate or our clock: when the
-    /// venue takes requests again (the budget knows), or when its clock was measured. Until then the order is what it
-    /// is: open, without a cancel under way.
+    /// A cancel was refused: the next one waits for a while, longer each time. One that could be carried out but for the
+    /// venue's rate or our clock goes again by itself, a few times: when the venue takes requests again (the budget
+    /// knows), or when its clock was measured. Until then the order is what it is: open, without a cancel under way.
     fn cancel_again(&mut self, order: OrderId, kind: ErrorKind) {
+        let trading = &mut *self.trading;
+        if !trading.oms.order(order).is_some_and(Order::is_cancellable) {
+            return;
+        }
+        let list = &mut trading.cancelled_again;
+        let known = list.iter().position(|again| again.order == order);
+        let position = match known {
+            Some(position) => position,
+            None if list.len() < ORDERS_OPEN_MAX => {
+                list.push(CancelAgain {
+                    order,
+                    tries: 0,
+                    awaits_clock: false,
+                    refusals: 0,
+                    not_before: self.now,
+                });
+                list.len() - 1
+            }
+            None => return,
+        };
+        let again = &mut list[position];
+        let wait = CANCEL_BACK_OFF_FIRST.0 << again.refusals.min(CANCEL_DOUBLINGS_MAX);
+        again.not_before = self.now.plus(Nanos(wait).min(CANCEL_BACK_OFF_MAX));
+        again.refusals = again.refusals.saturating_add(1);
         let awaits_clock = match kind {
             ErrorKind::Clock => true,
             ErrorKind::RateLimited | ErrorKind::Banned => false,
@@ -409,28 +441,23 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
             | ErrorKind::LinkUnusable
             | ErrorKind::AlreadySubscribed => return,
         };
-        let trading = &mut *self.trading;
-        let waits = trading.oms.order(order).is_some_and(Order::is_cancellable);
-        let list = &mut trading.cancelled_again;
-        let known = list.iter().position(|again| again.order == order);
-        match known {
-            Some(position) if waits && list[position].tries < CANCEL_TRIES_MAX => {
-                list[position].tries += 1;
-                list[position].awaits_clock = awaits_clock;
-            }
-            None if waits && list.len() < ORDERS_OPEN_MAX => list.push(CancelAgain {
-                order,
-                tries: 1,
-                awaits_clock,
-            }),
-            Some(_) | None => return,
+        if again.tries == CANCEL_TRIES_MAX {
+            return;
         }
+        again.tries += 1;
+        again.awaits_clock = awaits_clock;
         if awaits_clock {
             // The refusal has the clock measured, and that comes back here.
             return;
         }
         // Nothing goes before the venue's time; then this goes first.
         let _ = self.cancel(order);
+    }
+
+    /// Whether the last cancel of an order was refused so lately that only an operator sends another.
+    pub(super) fn cancel_backs_off(&self, order: OrderId) -> bool {
+        let mut list = self.trading.cancelled_again.iter();
+        list.any(|again| again.order == order && again.not_before > self.now)
     }
 
     /// The venue's clock was measured: orders and cancels that waited for it go once more.

@@ -2,15 +2,18 @@
 //!
 //! Owns: [`Reconcile`], the steps of one round: open orders, then balances, in the first round of a run then the trades
 //! that were missed (`missed`), then every question that these raised. Does not: judge an order; the machine does. Invariants: trading is not ready before a round is over and no
-//! order is unresolved; a round that is not answered takes its link down, and the next link starts another.
+//! order is unresolved; a round that is not answered takes its link down, and the next link starts another; positions are
+//! what is held above the baselines at the end of every round, or the venue is asked once more, and trading halts if that
+//! does not cure it.
 
 use crate::oms::Input;
 use crate::order::Balance;
 use crate::order::{OrderKey, OrderStatus};
 use crate::strategy::Strategy;
 use crate::telemetry::counters::Counter;
-use crate::telemetry::records::{RecordBody, TradingPhase};
+use crate::telemetry::records::{HaltCause, RecordBody, TradingPhase};
 use crate::units::{Nanos, VenueMillis};
+use crate::venue::binance::fault::VenueFault;
 
 use super::requests::Purpose;
 use super::{Desk, Stopwatch};
@@ -41,6 +44,8 @@ pub(super) struct Reconcile {
     done: bool,
     /// Whether the venue ever listed our open orders.
     listed: bool,
+    /// Whether positions and balances differed at the end of the last round.
+    differed: bool,
 }
 
 impl Reconcile {
@@ -173,6 +178,9 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
         if first && self.unresolved_count() > 0 {
             return;
         }
+        if self.positions_differ() {
+            return;
+        }
         self.tell_settled();
         self.trading.reconcile.step = Step::Idle;
         self.trading.reconcile.done = true;
@@ -180,5 +188,30 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
         if first {
             self.set_phase(TradingPhase::Ready);
         }
+    }
+
+    /// Looks whether positions are what the balances say; whether another round has begun because they are not.
+    fn positions_differ(&mut self) -> bool {
+        let disagreement = self.trading.portfolio.disagreement();
+        let differed =
+            std::mem::replace(&mut self.trading.reconcile.differed, disagreement.is_some());
+        let (Some((_, by)), Some(link)) = (disagreement, self.session.orders()) else {
+            return false;
+        };
+        let kind = VenueFault::PositionDiffers as u8;
+        self.telemetry.counters.fault(kind);
+        let fault = RecordBody::Fault {
+            link,
+            instrument: None,
+            kind,
+            detail: by.0 as u64,
+        };
+        self.telemetry.records.push(self.now, fault);
+        if differed {
+            self.kill(HaltCause::Books);
+            return false;
+        }
+        self.reconcile();
+        true
     }
 }

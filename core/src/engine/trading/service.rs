@@ -94,9 +94,19 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
         } else {
             Nanos::MAX
         };
+        let cancels = if trading.takes_everything_back() {
+            let waits = trading.cancelled_again.iter();
+            waits
+                .map(|again| again.not_before)
+                .filter(|at| *at > self.now)
+                .min()
+        } else {
+            None
+        };
         trading
             .published_at
             .plus(PUBLISH_EVERY)
+            .min(cancels.unwrap_or(Nanos::MAX))
             .min(time_out)
             .min(trading.oms.due())
             .min(strategy)
@@ -254,10 +264,9 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
 
     /// Sends cancels that wait; `false` when some cannot go now.
     fn serve_cancels(&mut self) -> bool {
-        let ending = self.trading.phase == TradingPhase::Stopping;
-        if ending || self.trading.risk.is_killed() {
+        if self.trading.takes_everything_back() {
             // Also what turned out to be alive after all, and what a lost cancel did not reach.
-            self.cancel_all(None);
+            self.cancel_rest();
         }
         for _ in 0..CANCELS_PER_EVENT_MAX {
             let Some(&id) = self.trading.cancels.front() else {
