@@ -269,6 +269,7 @@ pub fn start(
         counters: counters.clone(),
         gauges: gauges.clone(),
         shared: shared.clone(),
+    trading.know_earlier(&api.client_ids.numbered());
         trading,
         state: kept,
         requests: Arc::clone(&requests),

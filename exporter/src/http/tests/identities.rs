@@ -199,6 +199,7 @@ const CONTRACT: &[(&str, &str, &str)] = &[
     ("POST", "/api/cancel", "write:cancel"),
     ("POST", "/api/cancel-all", "write:cancel"),
     ("POST", "/api/cancel-replace", "write:orders"),
+    ("POST", "/api/amend", "write:orders"),
     ("GET", "/api/account", "read:account"),
     ("GET", "/api/positions", "read:account"),
     ("GET", "/api/positions/{symbol}", "read:account"),
