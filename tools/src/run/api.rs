@@ -105,17 +105,33 @@ struct Office {
 }
 
 impl Administration for Office {
-    fn keep_limits(&self, changes: &[LimitsChange]) -> Result<(), NotDone> {
+    fn keep_limits(
+        &self,
+        before: &[LimitsChange],
+        changes: &[LimitsChange],
+    ) -> Result<(), NotDone> {
         let Some(state) = &self.state else {
             return Err(NotDone::NotHere("this engine has no account".to_owned()));
         };
         let kept = state.update(|state| {
-            for change in changes {
-                match *change {
-                    LimitsChange::Global(global) => state.global_limits = Some(global.into()),
-                    LimitsChange::Instrument(index, limits) => {
+            for (before, change) in before.iter().zip(changes) {
+                match (*before, *change) {
+                    (LimitsChange::Global(before), LimitsChange::Global(global)) => {
+                        state.api_limits.note_global(&before, &global);
+                        state.global_limits = Some(global.into());
+                    }
+                    (
+                        LimitsChange::Instrument(of, before),
+                        LimitsChange::Instrument(index, limits),
+                        state.api_limits.note_instrument(instrument, before, limits);
+                    ) => {
+                        debug_assert_eq!(of, index, "a change and what it changes");
                         let instrument = self.instruments.get(index);
                         let saved = SavedInstrumentLimits::new(limits, instrument);
+                    (LimitsChange::Global(_), LimitsChange::Instrument(..))
+                    | (LimitsChange::Instrument(..), LimitsChange::Global(_)) => {
+                        unreachable!("a change and what it changes are of one kind")
+                    }
                         let symbol = instrument.symbol.as_str().to_owned();
                         state.instrument_limits.insert(symbol, saved);
                     }
