@@ -51,6 +51,7 @@ use administration::{Administration, Alone};
 use client_ids::ClientIds;
 use commands::Commands;
 use exchange_keys::ExchangeKeys;
+pub use exchange_keys::signer;
 use idempotency::Remembered;
 use limits::Limits;
 use settings::Settings;
@@ -202,12 +203,13 @@ impl Api {
         let (client_ids, remembered, settings, exchange_keys) = match place {
             Some(place) => (
                 ClientIds::open(&place.file("client-order-ids")?)?,
-                Settings::open(place.file("settings.json")?)?,
                 Remembered::open(place.file("idempotency-keys.ndjson")?)?,
+                Settings::open(place.file("settings.json")?)?,
                 ExchangeKeys::open(place.file(EXCHANGE_KEYS_ENDING)?)?,
             ),
             None => (
                 ClientIds::default(),
+                Remembered::default(),
                 Settings::default(),
                 ExchangeKeys::default(),
             ),

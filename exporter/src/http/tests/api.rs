@@ -1112,6 +1112,9 @@ fn a_key_of_the_venue_is_written_and_never_read_back() {
         json!({ "exchange": "okx", "api_key": "a", "api_secret": CANARY }),
         json!({ "exchange": "binance", "api_key": "a" }),
         json!({ "exchange": "binance", "api_key": "a\tb", "api_secret": CANARY }),
+        json!({ "exchange": "binance", "api_key": "a b", "api_secret": CANARY }),
+        json!({ "exchange": "binance", "api_key": "a".repeat(4_096), "api_secret": CANARY }),
+        json!({ "exchange": "binance", "api_key": "a", "api_secret": format!("-----BEGIN {CANARY}") }),
     ] {
         let (status, body) = guarded.post(path, &bad, admin);
         assert_eq!(status, StatusCode::BAD_REQUEST);
