@@ -189,8 +189,8 @@ fn a_restart_forgets_neither_keys_nor_fills_nor_limits() {
     let order = format!(
         r#"{{"side":"BUY","symbol":"BTCUSDT","qty":"0.001","price":"{price}","client_order_id":"once","tif":"IOC"}}"#
     );
-    let head = "POST /api/order HTTP/1.1\r\nContent-Type: application/json\r\nIdempotency-Key: k1";
-    let first = engine.ask(head, &order);
+    let keyed = |engine: &Engine| engine.with_headers("Idempotency-Key: k1\r\n");
+    let first = keyed(&engine).post("/api/order", &order);
     assert_eq!(first.0, 200, "{first:?}");
     let fills = |engine: &Engine| {
         engine
@@ -228,7 +228,11 @@ fn a_restart_forgets_neither_keys_nor_fills_nor_limits() {
     engine.kill();
     let engine = trading(&keys, &variables);
     assert_eq!(global(&engine)["open_orders_max"], 5);
-    assert_eq!(engine.ask(head, &order), first, "the same answer");
+    assert_eq!(
+        keyed(&engine).post("/api/order", &order),
+        first,
+        "the same answer"
+    );
     let (_, states) = engine.get("/api/orders_state");
     assert_eq!(states["items"], json!([]), "and no second order");
     let (status, body) = engine.post("/api/order", &order);
