@@ -12,7 +12,8 @@ use axum::body::Body;
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
 use std::borrow::Cow;
 use veloz_core::labelled;
 
@@ -208,7 +209,18 @@ pub struct Problem {
     field: Option<Cow<'static, str>>,
     retry_after_seconds: Option<u64>,
     /// What else the body says.
-    more: Vec<(&'static str, Value)>,
+    more: Vec<(Cow<'static, str>, Value)>,
+}
+
+/// A problem on the disk.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct KeptProblem {
+    code: String,
+    message: String,
+    field: Option<String>,
+    retry_after_seconds: Option<u64>,
+    more: Map<String, Value>,
 }
 
 impl Problem {
@@ -244,8 +256,41 @@ impl Problem {
     /// Says more: a member beside those of every problem.
     #[must_use]
     pub fn with(mut self, name: &'static str, value: impl Into<Value>) -> Self {
-        self.more.push((name, value.into()));
+        self.more.push((Cow::Borrowed(name), value.into()));
         self
+    }
+
+    /// The same for the disk.
+    pub(crate) fn keep(&self) -> KeptProblem {
+        KeptProblem {
+            code: self.code.label().to_owned(),
+            message: self.message.to_string(),
+            field: self.field.as_ref().map(ToString::to_string),
+            retry_after_seconds: self.retry_after_seconds,
+            more: self
+                .more
+                .iter()
+                .map(|(name, value)| (name.to_string(), value.clone()))
+                .collect(),
+        }
+    }
+
+    /// One from the disk; `None` when its code is none.
+    pub(crate) fn kept(kept: KeptProblem) -> Option<Self> {
+        let code = Code::ALL
+            .into_iter()
+            .find(|code| code.label() == kept.code)?;
+        Some(Self {
+            code,
+            message: Cow::Owned(kept.message),
+            field: kept.field.map(Cow::Owned),
+            retry_after_seconds: kept.retry_after_seconds,
+            more: kept
+                .more
+                .into_iter()
+                .map(|(name, value)| (Cow::Owned(name), value))
+                .collect(),
+        })
     }
 
     /// Which problem it is.
@@ -267,7 +312,7 @@ impl Problem {
             body["field"] = Value::from(field.as_ref());
         }
         for (name, value) in &self.more {
-            body[*name] = value.clone();
+            body[name.as_ref()] = value.clone();
         }
         body
     }
