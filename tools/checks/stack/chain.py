@@ -276,6 +276,7 @@ def chain(case, running, veloz, folder):
     guide_commands(case, ports)
     guide_queries(case, series, ask)
     guide_scripts(case, ports)
+    guide_gateway(case, running, veloz, folder)
 
     # What fires, and faults.
     slack = lambda path, _, body: path == "/slack" and "VeloZRestarted" in body
@@ -387,6 +388,45 @@ def guide_scripts(case, ports):
         except subprocess.TimeoutExpired as stopped:
             output = (stopped.stdout or b"").decode()
         case(f"the guide's script {name} works", re.fullmatch(f"(?:{wanted})+", output), output)
+
+
+def guide_gateway(case, running, veloz, folder):
+    """Runs the guide's block that turns the audit log on and starts the gateway, with this program and files here."""
+    port = delivery.free_port()
+    (folder / "gateway").mkdir()
+    (folder / "password").write_text("correct horse battery staple")
+    (folder / "password").chmod(0o600)
+    variables = {
+        "VELOZ_AUTH_ENABLED": "true",
+        "VELOZ_AUDIT_LOG_ENABLED": "true",
+        "VELOZ_AUDIT_LOG_FILE": f"{folder}/gateway/audit.log",
+        "VELOZ_ADMIN_PASSWORD_FILE": f"{folder}/password",
+        "VELOZ_STATE__DIR": f"{folder}/gateway",
+        "VELOZ_HTTP__PORT": str(port),
+        "PROGRAM": str(veloz),
+    }
+    log = folder / "gateway.log"
+    with log.open("w") as out:
+        gateway = running.start(
+            [ROOT / "scripts" / "run_gateway.sh", "dev", "--no-status"],
+            env=dict(os.environ, **variables), stdout=out, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+    waited(f"http://127.0.0.1:{port}/health", log)
+    login = json.dumps({"user_id": "admin", "password": "not this one"}).encode()
+    try:
+        request = urllib.request.Request(f"http://127.0.0.1:{port}/api/auth/login", login, {"Content-Type": "application/json"})
+        urllib.request.urlopen(request, timeout=10)
+        status = 200
+    except urllib.error.HTTPError as refused:
+        status = refused.code
+    audit = Path(variables["VELOZ_AUDIT_LOG_FILE"])
+    end = time.monotonic() + 20
+    while not (audit.exists() and '"log_type":"auth"' in audit.read_text()) and time.monotonic() < end:
+        time.sleep(0.2)
+    good = status == 401 and audit.exists() and '"log_type":"auth"' in audit.read_text()
+    case("the guide's run_gateway.sh starts an engine with logins, which are in its audit log", good, log.read_text()[-800:])
+    gateway.terminate()
+    gateway.wait(timeout=20)
 
 
 def _coming(series, use):
