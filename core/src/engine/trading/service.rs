@@ -166,7 +166,7 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
             purpose,
             weight,
             sent_at: self.now,
-            stamp: Nanos::ZERO,
+            in_kernel_at: None,
             retried: false,
         });
         self.wake_for_answers();
@@ -379,7 +379,7 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
             purpose,
             weight,
             sent_at: self.now,
-            stamp: Nanos::ZERO,
+            in_kernel_at: None,
             retried: false,
         });
         self.wake_for_answers();
