@@ -746,3 +746,31 @@ fn the_monitoring_port_has_metrics_and_health_alone() {
         assert_eq!(monitoring(route), expected, "{}", route.path);
     }
 }
+    let names = |response: &Response, header: &str| {
+        let names = response.headers()[header]
+            .to_str()
+            .expect("text")
+            .to_owned();
+        names.split(',').map(str::to_owned).collect::<Vec<_>>()
+    };
+    let sent = names(&answer, "access-control-allow-headers");
+    for name in [
+        "authorization",
+        "x-api-key",
+        "idempotency-key",
+        "traceparent",
+        "tracestate",
+    ] {
+        assert!(sent.iter().any(|has| has == name), "{name}");
+    }
+    let read = names(&good, "access-control-expose-headers");
+    for name in [
+        "retry-after",
+        "x-correlation-id",
+        "idempotent-replayed",
+        "x-ratelimit-limit",
+        "x-ratelimit-remaining",
+        "x-ratelimit-reset",
+    ] {
+        assert!(read.iter().any(|has| has == name), "{name}");
+    }
