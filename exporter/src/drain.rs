@@ -350,7 +350,7 @@ impl Drain {
         if !self.published.was_ready {
             let heartbeat = self.gauges.heartbeat();
             let heartbeat = Heartbeat::judge(now, heartbeat, self.heartbeat_age_max);
-            let books = status::books(&self.instruments, &self.counters, &self.gauges);
+            let books = status::books(&self.instruments, &self.counters, &self.gauges, now);
             let links = self.gauges.links_up(LinkRole::Market);
             let account = AccountHealth::read(&self.gauges);
             let health = Health::judge(

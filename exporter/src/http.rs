@@ -168,7 +168,7 @@ impl HttpState {
 
     fn health(&self, now: Nanos) -> Health {
         let heartbeat = Heartbeat::judge(now, self.gauges.heartbeat(), self.heartbeat_age_max);
-        let books = status::books(&self.instruments, &self.counters, &self.gauges);
+        let books = status::books(&self.instruments, &self.counters, &self.gauges, now);
         let account = AccountHealth::read(&self.gauges);
         Health::judge(
             heartbeat,

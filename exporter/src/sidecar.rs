@@ -385,7 +385,7 @@ impl View {
     fn status(&self, now: Nanos) -> Status {
         let published = self.shared.read();
         let heartbeat = self.gauges.heartbeat();
-        let mut books = status::books(&self.instruments, &self.counters, &self.gauges);
+        let mut books = status::books(&self.instruments, &self.counters, &self.gauges, now);
         for (index, instrument) in self.instruments.iter() {
             let line = &mut books[index.as_usize()];
             line.messages_per_second = published.messages_per_second[index.as_usize()];

@@ -31,7 +31,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tower::ServiceExt;
 use veloz_core::instrument::InstrumentIndex;
-use veloz_core::risk::{GlobalLimits, InstrumentLimits};
+use veloz_core::risk::{GlobalLimits, InstrumentLimits, Limit, LimitUse, Utilization};
 use veloz_core::telemetry::gauges::{BookGauges, Gauge, Touch};
 use veloz_core::telemetry::records::{BookState, TradingPhase};
 use veloz_core::telemetry::{Sizes, Telemetry, telemetry};
@@ -245,6 +245,43 @@ fn readiness_follows_heartbeat_link_and_books_and_names_what_fails() {
     assert_eq!(failing(&fixture), json!(["websocket"]));
 }
 
+    fixture.core.gauges.links_up(LinkRole::Market, 1);
+
+    // A venue that is silent for longer than risk takes orders on its books, while the core turns.
+    let unbound = LimitUse {
+        used: None,
+        max: None,
+        bps: 0,
+    };
+    let mut limits = [unbound; Limit::ALL.len()];
+    limits[Limit::MarketDataAge.index()].max = Some(Nanos::from_secs(2).0 as i64);
+    let utilization = Utilization {
+        limits,
+        highest_bps: 0,
+    };
+    let index = InstrumentIndex(1);
+    fixture.core.gauges.limits(index, &utilization);
+    let now = Nanos(fixture.clock.load(Ordering::Relaxed));
+    let touch = Touch {
+        bid: None,
+        ask: None,
+    };
+    fixture
+        .core
+        .gauges
+        .book(index, BookGauges::live(touch, 1, now));
+    let bound = Nanos::from_secs(2).0;
+    fixture.clock.fetch_add(bound, Ordering::Relaxed);
+    fixture.core.gauges.heartbeat(now.plus(Nanos(bound)));
+    assert_eq!(failing(&fixture), Value::Null);
+    fixture.clock.fetch_add(300_000_000, Ordering::Relaxed);
+    assert_eq!(failing(&fixture), json!(["books"]));
+    let (status, body) = fixture.get("/health/ready");
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(
+        body["components"]["books"],
+        "not live: ETHUSDT without news for 2300 ms"
+    );
 #[test]
 fn an_account_makes_readiness_ask_for_its_user_stream_its_clock_and_its_state() {
     let kept = Reported::default();
