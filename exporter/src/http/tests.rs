@@ -88,6 +88,8 @@ fn fixture_with(change: impl FnOnce(&mut HttpState)) -> Fixture {
         process: ProcessStats::default,
         page: HttpState::all_metrics(),
     };
+    // The engine's clock reads ten seconds at the wall's time.
+    state.trading.set_wall_clock(1_708_689_590_123_000_000);
     change(&mut state);
     Fixture {
         core,

@@ -611,6 +611,112 @@ fn what_reads_answers_with_the_fields_that_clients_know() {
     });
     fixture.state.shared.write(&published);
     let (_, body) = fixture.get("/api/market?symbol=ethusdt");
+#[test]
+fn an_act_that_was_refused_has_a_record_that_says_so() {
+    let mut guarded = guarded();
+    with_account(&mut guarded.fixture);
+    let core = play(&guarded.fixture.state);
+    core.lock().expect("one thread").latched = true;
+    let (tom, admin) = (guarded.key("tom"), guarded.key("admin"));
+    let (tom, admin) = (Shown::Key(&tom), Shown::Key(&admin));
+    for _ in 0..3 {
+        let (status, _) = guarded.post("/api/resume", &json!({}), tom);
+        assert_eq!(status, StatusCode::CONFLICT);
+    }
+    for (path, who) in [
+        ("/api/control/start", tom),
+        ("/api/config", admin),
+        ("/api/admin/reload-config", admin),
+    ] {
+        let (status, body) = guarded.post(path, &json!({}), who);
+        assert_eq!(status, StatusCode::CONFLICT, "{path} {body}");
+    }
+    guarded.post("/api/halt", &json!({}), tom);
+    let records = super::audited::text_of_records(&guarded);
+    let count = |action: &str| records.matches(&format!("\"action\":\"{action}\"")).count();
+    for (action, failed, times) in [
+        ("trading_resumed", "trading_resume_failed", 3),
+        ("engine_start", "engine_start_failed", 1),
+        ("config_saved", "config_save_failed", 1),
+        ("config_reloaded", "config_reload_failed", 1),
+    ] {
+        assert_eq!((count(action), count(failed)), (times, times), "{action}");
+    }
+    assert_eq!(
+        (count("trading_halted"), count("trading_halt_failed")),
+        (1, 0)
+    );
+    let failed = records
+        .lines()
+        .find(|line| line.contains("trading_resume_failed"));
+    let failed: Value = serde_json::from_str(failed.expect("one")).expect("JSON");
+    assert_eq!(failed["user_id"], "tom");
+    assert_eq!(
+        (&failed["details"]["error"], &failed["details"]["outcome"]),
+        (&json!("conflict"), &json!("refused"))
+    );
+    let of_type = |action: &str| {
+        let line = records
+            .lines()
+            .find(|line| line.contains(action))
+            .expect("one");
+        serde_json::from_str::<Value>(line).expect("JSON")["log_type"].clone()
+    };
+    assert_eq!(of_type("trading_resumed"), "order");
+    assert_eq!(of_type("config_saved"), "auth");
+}
+
+#[test]
+fn commands_belong_to_the_trace_of_their_request() {
+    const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+    let (fixture, core) = trading();
+    let tight = json!({ "global": { "open_orders_max": 5 } });
+    let on = json!({ "enabled": true });
+    for (path, body) in [
+        ("/api/halt", &json!({})),
+        ("/api/reduce-only", &json!({})),
+        ("/api/resume", &json!({})),
+        ("/api/kill-switch/trip", &json!({})),
+        ("/api/kill-switch/reset", &json!({})),
+        ("/api/stop", &json!({})),
+        ("/api/risk/limits", &tight),
+        ("/api/admin/maintenance", &on),
+    ] {
+        let mut request = request_for(Method::POST, path, body);
+        let parent =
+            HeaderValue::from_static("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+        request.headers_mut().insert("traceparent", parent);
+        let (status, body) = fixture.send(request);
+        assert_eq!(status, StatusCode::OK, "{path} {body}");
+        let traces = std::mem::take(&mut core.lock().expect("one thread").traces);
+        assert!(!traces.is_empty(), "{path}");
+        let all = traces.iter().all(|trace| trace.as_deref() == Some(TRACE));
+        assert!(all, "{path} {traces:?}");
+    }
+}
+
+#[test]
+fn a_moment_has_one_time_whatever_the_wall_clock_does() {
+    let walls = Arc::new(AtomicU64::new(1_708_689_600_123));
+    let reading = Arc::clone(&walls);
+    let mut fixture = fixture_with(|state| {
+        state.unix = Box::new(move || UnixMs(reading.load(Ordering::Relaxed)));
+    });
+    with_account(&mut fixture);
+    let mut published = fixture.state.shared.read();
+    published.last_trades[0] = Some(crate::published::LastTrade {
+        at: Nanos::from_secs(9),
+        price: Ticks(312_345),
+        qty: Lots(1),
+    });
+    fixture.state.shared.write(&published);
+    for wall in [1_708_689_600_123, 1_708_689_600_122, 1_708_689_609_000] {
+        walls.store(wall, Ordering::Relaxed);
+        let (_, body) = fixture.get("/api/market");
+        assert_eq!(body["ts_ns"], 1_708_689_599_123_000_000i64, "{wall}");
+    }
+}
+
     assert_eq!(body["price"], 3_123.45);
     assert_eq!(body["ts_ns"], 1_708_689_599_123_000_000i64);
     let (status, _) = fixture.get("/api/market?symbol=DOGE");
