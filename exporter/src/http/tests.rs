@@ -445,6 +445,49 @@ fn requests_are_counted_by_route_and_made_up_methods_are_not_labels() {
 }
 
 #[test]
+fn no_client_takes_the_room_of_the_counts_and_none_of_its_requests_is_lost() {
+    use super::requests::{ANSWERED_MAX, OTHER};
+    let fixture = fixture();
+    let router = fixture.router(on_this_machine());
+    let methods = [
+        "GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "BREW",
+    ];
+    let mut sent = 0;
+    for route in ROUTES {
+        for method in methods {
+            let mut request = get_request(&route.path.replace(['{', '}'], ""));
+            *request.method_mut() = Method::from_bytes(method.as_bytes()).expect("a token");
+            let foreign = HeaderValue::from_static("attacker.example");
+            request.headers_mut().insert(HOST, foreign);
+            answer_of(&router, request);
+            sent += 1;
+        }
+    }
+    let answered = fixture.state.requests.answered();
+    assert_eq!(answered.len(), 1, "{answered:?}");
+    let (answer, count) = answered[0];
+    assert_eq!((answer.method, answer.endpoint), (OTHER, "unmatched"));
+    assert_eq!((answer.status, count), (421, sent));
+
+    // Whatever else there is fits: each route by each status, each path and the rest by other methods.
+    let codes = problem::Code::ALL.into_iter().map(problem::Code::status);
+    let mut statuses: Vec<_> = codes.collect();
+    statuses.extend([StatusCode::OK, StatusCode::CREATED, StatusCode::ACCEPTED]);
+    statuses.sort_unstable();
+    statuses.dedup();
+    let reads = ROUTES
+        .iter()
+        .filter(|route| route.verb == Verb::Get)
+        .count();
+    let rows = ROUTES.len() + reads + ROUTES.len() + methods.len();
+    assert!(
+        rows * statuses.len() <= ANSWERED_MAX,
+        "{rows} {}",
+        statuses.len()
+    );
+}
+
+#[test]
 fn a_panic_in_a_handler_is_a_counted_500() {
     async fn broken() -> Response {
         panic!("a broken handler")
