@@ -191,11 +191,13 @@ pub(super) async fn surround(
         } else {
             tracing::info!(
                 component = "gateway",
+                event_type = "http_request",
                 request_id,
                 correlation_id,
                 method = method_label(&method),
                 endpoint,
                 status = status.as_u16(),
+                latency_ms = duration_ns as f64 / 1e6,
                 duration_ms = duration_ns as f64 / 1e6,
                 ip_address = %address,
                 "request"
@@ -204,11 +206,13 @@ pub(super) async fn surround(
     } else {
         tracing::debug!(
             component = "gateway",
+            event_type = "http_request",
             request_id,
             correlation_id,
             method = method_label(&method),
             endpoint,
             status = status.as_u16(),
+            latency_ms = duration_ns as f64 / 1e6,
             duration_ms = duration_ns as f64 / 1e6,
             ip_address = %address,
             "request"
