@@ -266,7 +266,11 @@ fn an_order_is_placed_seen_and_cancelled() {
     );
     let (status, body) = fixture.post("/api/cancel", &json!({ "client_order_id": "mine" }));
     assert_eq!((status.as_u16(), &body["error"]), (409, &json!("not_open")));
-    assert_eq!(body["status"], "CANCELLED");
+    assert_eq!(body["status"], 409, "the answer's, as RFC 9457 has it");
+    assert_eq!(
+        (&body["order_status"], &body["executed_qty"]),
+        (&json!("CANCELLED"), &json!(0))
+    );
     let (status, _) = fixture.get("/api/order_state?client_order_id=other");
     assert_eq!(status, StatusCode::NOT_FOUND);
     let (status, body) = fixture.get("/api/order_state");
@@ -416,7 +420,10 @@ fn an_id_is_used_once_for_ever_unless_there_was_no_order() {
     assert_eq!(status, StatusCode::BAD_REQUEST, "{body}");
     assert_eq!(body["error"], "binance_error");
     assert_eq!(body["details"]["code"], -2010);
-    assert_eq!(body["status"], "REJECTED");
+    assert_eq!(
+        (&body["status"], &body["order_status"]),
+        (&json!(400), &json!("REJECTED"))
+    );
     // There was an order now, although the venue did not take it.
     let (status, body) = fixture.post("/api/order", &order("once"));
     assert_eq!(status, StatusCode::CONFLICT);
@@ -427,6 +434,10 @@ fn an_id_is_used_once_for_ever_unless_there_was_no_order() {
 
 #[test]
 fn a_silent_venue_and_a_silent_core_are_told_as_what_is_known() {
+    assert_eq!(
+        (&body["status"], &body["order_status"]),
+        (&json!(422), &json!("REJECTED"))
+    );
     let (fixture, core) = trading();
     let fates = [Fate::Silent, Fate::Lost];
     core.lock().expect("one thread").fates.extend(fates);
