@@ -2,7 +2,8 @@
 //!
 //! Owns: [`Limits`], the handlers, proposals. Does not: apply a change itself; the core does, between two events.
 //! Invariants: a change that loosens nothing is made by one; any other is proposed by one and approved by another,
-//! and where nobody says who he is there is no other, so it is refused; a proposal that the limits have moved away from, or that is
+//! and where nobody says who he is there is no other, so it is refused; who approves has logged in with his password, which
+//! nobody sets over HTTP, because a key may lie where the proposer finds it; a proposal that the limits have moved away from, or that is
 //! older than [`PROPOSAL_LIFE_MS`], is none; a change is recorded and kept before it is made.
 
 use super::administration::NotDone;
@@ -10,6 +11,7 @@ use super::answer::{Answer, answer, ok};
 use super::engine::{Operation, operate};
 use super::number;
 use super::orders::Who;
+use crate::audit::record::LogType;
 use crate::auth::{Principal, Via, blocking};
 use crate::http::HttpState;
 use crate::http::body::{self, Fields, Json, expected};
@@ -437,12 +439,29 @@ pub(crate) async fn approve(
     let mut held = state.api.limits.held.lock().await;
     held.forget_old((state.unix)());
     let proposal = held.take(id)?;
-    if proposal.by == principal.user_id || principal.via == Via::Machine {
+    let refusal = if proposal.by == principal.user_id {
+        Some(("own_proposal", "who proposed a change does not approve it"))
+    } else if !matches!(principal.via, Via::Session { .. }) {
+        Some((
+            "no_login",
+            "a change is approved by who logged in with a password, not with a key",
+        ))
+    } else {
+        None
+    };
+    if let Some((reason, sentence)) = refusal {
         held.proposals.push(proposal);
-        return Err(Problem::new(
-            Code::Forbidden,
-            "who proposed a change does not approve it",
-        ));
+        state.record(|at| {
+            let details = json!({
+                "permission": "approve",
+                "reason": reason,
+                "proposal_id": id,
+                "auth_method": principal.via.label(),
+            });
+            let user_id = &principal.user_id;
+            caller.entry(LogType::Auth, "permission_denied", user_id, details, at)
+        });
+        return Err(Problem::new(Code::Forbidden, sentence));
     }
     if proposal.version != held.version {
         return Err(Problem::new(

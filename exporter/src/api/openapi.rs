@@ -132,7 +132,7 @@ const DOCS: &[Doc] = &[
     read("/api/auth/keys", "API keys, without their secrets", &[]),
     write(
         "/api/auth/keys",
-        "A new API key, shown once",
+        "A new API key, shown once; one of another user has no admin permission",
         Some("NewKey"),
         &[201],
     ),
@@ -315,7 +315,7 @@ const DOCS: &[Doc] = &[
     ),
     write(
         "/api/risk/limits/approve",
-        "Approves what somebody else proposed",
+        "Approves what somebody else proposed, after a login: no API key approves",
         Some("Proposal"),
         &[200],
     ),

@@ -190,6 +190,12 @@ pub(super) async fn make_key(
     let secret = new_secret();
     let act = Act {
         log_type: LogType::ApiKey,
+    if spec.user_id != principal.user_id
+        && spec.permissions.within(Permissions::ADMIN) != Permissions::NONE
+    {
+        // Who could act as another admin would be both pairs of eyes.
+        return Err(not_as_another(&state, &caller, &principal));
+    }
         done: "api_key_created",
         failed: "api_key_create_failed",
         details: json!({
@@ -218,6 +224,21 @@ pub(super) async fn make_key(
 pub(super) async fn revoke_key(
     State(state): State<Arc<HttpState>>,
     Extension(caller): Extension<Caller>,
+/// The refusal of a key with which an admin would administrate as somebody else; a given role adds nothing to a key
+/// without these permissions later.
+fn not_as_another(state: &HttpState, caller: &Caller, principal: &Principal) -> Problem {
+    state.record(|at| {
+        let details = json!({ "permission": "admin", "reason": "key_of_another_user" });
+        let who = &principal.user_id;
+        caller.entry(LogType::Auth, "permission_denied", who, details, at)
+    });
+    Problem::new(
+        Code::Forbidden,
+        "a key of another user has no admin permission: only its user makes one that has",
+    )
+    .field("permissions")
+}
+
     Extension(principal): Extension<Principal>,
     uri: Uri,
 ) -> Answer {

@@ -802,8 +802,9 @@ fn limits_are_tightened_by_one_and_loosened_by_two() {
             document.give_roles("vera", &[crate::auth::permission::Role::Admin])
         })
         .expect("given");
-    let (admin, vera) = (guarded.key("admin"), guarded.key("vera"));
-    let (admin, vera) = (Shown::Key(&admin), Shown::Key(&vera));
+    let (admin, key_of_vera) = (guarded.key("admin"), guarded.key("vera"));
+    let (vera, _) = guarded.login("vera");
+    let (admin, vera) = (Shown::Key(&admin), Shown::Token(&vera));
     let limits = "/api/risk/limits";
     // What does not bind yet becomes tighter with any value.
     let tight = json!({
@@ -855,6 +856,15 @@ fn limits_are_tightened_by_one_and_loosened_by_two() {
     assert_eq!(guarded.post(approve, &stale, vera).0, StatusCode::CONFLICT);
     let (_, body) = guarded.post(limits, &loose, admin);
     let other = json!({ "proposal_id": body["proposal_id"] });
+    let (own, _) = guarded.login("admin");
+    let (status, body) = guarded.post(approve, &proposal, Shown::Token(&own));
+    assert_eq!(status, StatusCode::FORBIDDEN, "{body}");
+    let (status, body) = guarded.post(approve, &proposal, Shown::Key(&key_of_vera));
+    assert_eq!(
+        status,
+        StatusCode::FORBIDDEN,
+        "a key is nobody's eyes: {body}"
+    );
     let withdraw = "/api/risk/limits/withdraw";
     assert_eq!(guarded.post(withdraw, &other, admin).0, StatusCode::OK);
     assert_eq!(
@@ -902,6 +912,8 @@ fn without_identities_no_limit_is_loosened() {
     );
     let id = json!({ "proposal_id": 1 });
     let (status, _) = fixture.post("/api/risk/limits/approve", &id);
+    let denied = records.matches("\"permission_denied\"").count();
+    assert_eq!(denied, 3, "each refused approval is recorded");
     assert_eq!(status, StatusCode::NOT_FOUND);
     let (_, body) = fixture.get("/api/risk/utilization");
     assert_eq!(body["instruments"][1]["symbol"], "ETHUSDT");
