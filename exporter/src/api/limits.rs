@@ -22,6 +22,7 @@ use crate::wall::UnixMs;
 use axum::Extension;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
+use opentelemetry::trace::SpanContext;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
@@ -360,12 +361,13 @@ pub(crate) async fn change(
     State(state): State<Arc<HttpState>>,
     Extension(caller): Extension<Caller>,
     Extension(principal): Extension<Principal>,
+    context: Option<Extension<SpanContext>>,
     request: Request,
 ) -> Answer {
     let who = Who {
         caller: &caller,
         principal: &principal,
-        context: None,
+        context: context.map(|Extension(context)| context),
     };
     let fields = body::read_json(request).await?;
     state.needs_account()?;
@@ -391,6 +393,7 @@ pub(crate) async fn change(
         ));
     }
     let operation = Operation {
+        log_type: LogType::Order,
         action: "limits_proposed",
         details: json!({ "change": changes_json(&state, &changes) }),
         safer: false,
@@ -428,12 +431,13 @@ pub(crate) async fn approve(
     State(state): State<Arc<HttpState>>,
     Extension(caller): Extension<Caller>,
     Extension(principal): Extension<Principal>,
+    context: Option<Extension<SpanContext>>,
     request: Request,
 ) -> Answer {
     let who = Who {
         caller: &caller,
         principal: &principal,
-        context: None,
+        context: context.map(|Extension(context)| context),
     };
     let id = proposal_id(&body::read_json(request).await?)?;
     let mut held = state.api.limits.held.lock().await;
@@ -497,6 +501,7 @@ pub(crate) async fn withdraw(
     let mut held = state.api.limits.held.lock().await;
     let proposal = held.take(id)?;
     let operation = Operation {
+        log_type: LogType::Order,
         action: "limits_withdrawn",
         details: json!({ "proposed_by": proposal.by }),
         safer: true,
@@ -514,14 +519,26 @@ async fn make(
     details: Value,
 ) -> Result<(), Problem> {
     let operation = Operation {
+        log_type: LogType::Order,
         action: "limits_changed",
         details,
         safer: false,
     };
-    operation.record(state, who).await?;
+    let made = kept_and_made(state, who, held, changes);
+    operation
+        .perform(state, who, "limits_change_failed", made)
+        .await
+}
+
+async fn kept_and_made(
+    state: &HttpState,
+    who: &Who<'_>,
+    held: &mut Held,
+    changes: &[LimitsChange],
+) -> Result<(), Problem> {
     keep(state, changes.to_vec()).await?;
     for (done, change) in changes.iter().enumerate() {
-        let made = operate(state, "set_limits", |token| Command::SetLimits {
+        let made = operate(state, who, "set_limits", |token| Command::SetLimits {
             token,
             change: *change,
         })

@@ -51,7 +51,7 @@ pub(crate) struct Who<'a> {
 }
 
 impl Who<'_> {
-    fn asked(&self, command: &'static str, client_id: Option<ClientId>) -> Asked {
+    pub(super) fn asked(&self, command: &'static str, client_id: Option<ClientId>) -> Asked {
         Asked {
             command,
             client_id,

@@ -35,6 +35,10 @@ struct Played {
     fates: VecDeque<Fate>,
     sequence: u32,
     told: u64,
+    /// Whether the kill switch is latched.
+    latched: bool,
+    /// The trace that each command belongs to.
+    traces: Vec<Option<String>>,
 }
 
 type Core = Arc<Mutex<Played>>;
@@ -54,6 +58,12 @@ fn play(state: &Arc<HttpState>) -> Core {
             return Err(EngineBusy);
         }
         played.commands.push(command);
+        let asked = command
+            .token()
+            .and_then(|token| view.commands().asked(token));
+        let context = asked.and_then(|asked| asked.context);
+        let trace = context.map(|context| context.trace_id().to_string());
+        played.traces.push(trace);
         for body in played.bodies(&command, fate) {
             played.told += 1;
             view.record(&Record {
@@ -167,6 +177,15 @@ impl Played {
                     0,
                 ),
             ],
+            Command::SetTradingState {
+                token,
+                state: TradingState::Active,
+            } if self.latched => vec![RecordBody::CommandDone {
+                token,
+                result: CommandResult::Rejected,
+                reason: Some(Rejection::KillSwitch),
+                order: None,
+            }],
             command => command
                 .token()
                 .map(|token| told(token, CommandResult::Done, None))
@@ -412,6 +431,10 @@ fn an_id_is_used_once_for_ever_unless_there_was_no_order() {
         (&json!("order_rejected"), &json!("max_position"))
     );
     assert_eq!(body["client_order_id"], "once");
+    assert_eq!(
+        (&body["status"], &body["order_status"]),
+        (&json!(422), &json!("REJECTED"))
+    );
     let response = fixture.ask(request_for(Method::POST, "/api/order", &order("once")));
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(response.headers()[RETRY_AFTER], "1");
@@ -434,10 +457,6 @@ fn an_id_is_used_once_for_ever_unless_there_was_no_order() {
 
 #[test]
 fn a_silent_venue_and_a_silent_core_are_told_as_what_is_known() {
-    assert_eq!(
-        (&body["status"], &body["order_status"]),
-        (&json!(422), &json!("REJECTED"))
-    );
     let (fixture, core) = trading();
     let fates = [Fate::Silent, Fate::Lost];
     core.lock().expect("one thread").fates.extend(fates);
@@ -593,36 +612,6 @@ fn an_operator_halts_resumes_and_kills() {
 }
 
 #[test]
-fn what_reads_answers_with_the_fields_that_clients_know() {
-    let (fixture, _core) = trading();
-    let (_, body) = fixture.get("/api/config");
-    for (field, value) in [
-        ("market_source", json!("sim")),
-        ("market_symbol", json!("BTCUSDT")),
-        ("binance_base_url", json!(null)),
-        ("execution_mode", json!("sim_engine")),
-        ("binance_trade_enabled", json!(true)),
-        ("binance_trade_base_url", json!(null)),
-        ("binance_user_stream_connected", json!(false)),
-        ("auth_enabled", json!(false)),
-    ] {
-        assert_eq!(body[field], value, "{field}");
-    }
-    let (_, body) = fixture.get("/api/market");
-    assert_eq!(body["symbol"], "BTCUSDT");
-    assert_eq!(
-        (&body["price"], &body["ts_ns"]),
-        (&json!(null), &json!(null))
-    );
-    let mut published = fixture.state.shared.read();
-    published.last_trades[1] = Some(crate::published::LastTrade {
-        at: Nanos::from_secs(9),
-        price: Ticks(312_345),
-        qty: Lots(1),
-    });
-    fixture.state.shared.write(&published);
-    let (_, body) = fixture.get("/api/market?symbol=ethusdt");
-#[test]
 fn an_act_that_was_refused_has_a_record_that_says_so() {
     let mut guarded = guarded();
     with_account(&mut guarded.fixture);
@@ -728,6 +717,36 @@ fn a_moment_has_one_time_whatever_the_wall_clock_does() {
     }
 }
 
+#[test]
+fn what_reads_answers_with_the_fields_that_clients_know() {
+    let (fixture, _core) = trading();
+    let (_, body) = fixture.get("/api/config");
+    for (field, value) in [
+        ("market_source", json!("sim")),
+        ("market_symbol", json!("BTCUSDT")),
+        ("binance_base_url", json!(null)),
+        ("execution_mode", json!("sim_engine")),
+        ("binance_trade_enabled", json!(true)),
+        ("binance_trade_base_url", json!(null)),
+        ("binance_user_stream_connected", json!(false)),
+        ("auth_enabled", json!(false)),
+    ] {
+        assert_eq!(body[field], value, "{field}");
+    }
+    let (_, body) = fixture.get("/api/market");
+    assert_eq!(body["symbol"], "BTCUSDT");
+    assert_eq!(
+        (&body["price"], &body["ts_ns"]),
+        (&json!(null), &json!(null))
+    );
+    let mut published = fixture.state.shared.read();
+    published.last_trades[1] = Some(crate::published::LastTrade {
+        at: Nanos::from_secs(9),
+        price: Ticks(312_345),
+        qty: Lots(1),
+    });
+    fixture.state.shared.write(&published);
+    let (_, body) = fixture.get("/api/market?symbol=ethusdt");
     assert_eq!(body["price"], 3_123.45);
     assert_eq!(body["ts_ns"], 1_708_689_599_123_000_000i64);
     let (status, _) = fixture.get("/api/market?symbol=DOGE");
@@ -837,6 +856,15 @@ fn limits_are_tightened_by_one_and_loosened_by_two() {
     let approve = "/api/risk/limits/approve";
     let (status, body) = guarded.post(approve, &proposal, admin);
     assert_eq!(status, StatusCode::FORBIDDEN, "{body}");
+    let (own, _) = guarded.login("admin");
+    let (status, body) = guarded.post(approve, &proposal, Shown::Token(&own));
+    assert_eq!(status, StatusCode::FORBIDDEN, "{body}");
+    let (status, body) = guarded.post(approve, &proposal, Shown::Key(&key_of_vera));
+    assert_eq!(
+        status,
+        StatusCode::FORBIDDEN,
+        "a key is nobody's eyes: {body}"
+    );
     let (status, body) = guarded.post(approve, &proposal, vera);
     assert_eq!(status, StatusCode::OK, "{body}");
     let (_, shown) = guarded.get(limits, admin);
@@ -856,15 +884,6 @@ fn limits_are_tightened_by_one_and_loosened_by_two() {
     assert_eq!(guarded.post(approve, &stale, vera).0, StatusCode::CONFLICT);
     let (_, body) = guarded.post(limits, &loose, admin);
     let other = json!({ "proposal_id": body["proposal_id"] });
-    let (own, _) = guarded.login("admin");
-    let (status, body) = guarded.post(approve, &proposal, Shown::Token(&own));
-    assert_eq!(status, StatusCode::FORBIDDEN, "{body}");
-    let (status, body) = guarded.post(approve, &proposal, Shown::Key(&key_of_vera));
-    assert_eq!(
-        status,
-        StatusCode::FORBIDDEN,
-        "a key is nobody's eyes: {body}"
-    );
     let withdraw = "/api/risk/limits/withdraw";
     assert_eq!(guarded.post(withdraw, &other, admin).0, StatusCode::OK);
     assert_eq!(
@@ -893,6 +912,8 @@ fn limits_are_tightened_by_one_and_loosened_by_two() {
     assert_eq!(made.count(), 4);
     drop(set);
     let records = super::audited::text_of_records(&guarded);
+    let denied = records.matches("\"permission_denied\"").count();
+    assert_eq!(denied, 3, "each refused approval is recorded");
     assert!(
         records.contains("\"limits_proposed\"") && records.contains("\"proposed_by\":\"admin\"")
     );
@@ -912,8 +933,6 @@ fn without_identities_no_limit_is_loosened() {
     );
     let id = json!({ "proposal_id": 1 });
     let (status, _) = fixture.post("/api/risk/limits/approve", &id);
-    let denied = records.matches("\"permission_denied\"").count();
-    assert_eq!(denied, 3, "each refused approval is recorded");
     assert_eq!(status, StatusCode::NOT_FOUND);
     let (_, body) = fixture.get("/api/risk/utilization");
     assert_eq!(body["instruments"][1]["symbol"], "ETHUSDT");
@@ -977,6 +996,45 @@ fn settings_are_kept_and_those_that_would_only_look_like_limits_are_not() {
         let (status, _) = fixture.post("/api/settings", &json!({ section: { "a": 1 } }));
         assert_eq!(status, StatusCode::BAD_REQUEST, "{section}");
     }
+    // A part of a part leaves the rest.
+    let quiet = json!({ "general": { "notifications": { "sound": false } } });
+    let (status, body) = fixture.post("/api/settings", &quiet);
+    assert_eq!(status, StatusCode::OK, "{body}");
+    assert_eq!(
+        body["settings"]["general"]["notifications"],
+        json!({ "orderFills": true, "priceAlerts": true, "systemAlerts": true, "sound": false })
+    );
+    assert_eq!(body["settings"]["general"]["theme"], "dark");
+    for (bad, field) in [
+        (
+            json!({ "trading": { "defaultOrderType": 12 } }),
+            "trading.defaultOrderType",
+        ),
+        (
+            json!({ "trading": { "slippageTolerance": "0.1" } }),
+            "trading.slippageTolerance",
+        ),
+        (json!({ "trading": { "defaultOrdertype": "x" } }), "trading"),
+        (
+            json!({ "general": { "notifications": { "sound": null } } }),
+            "general.notifications.sound",
+        ),
+        (
+            json!({ "section": "general", "data": { "notifications": true } }),
+            "general.notifications",
+        ),
+        (
+            json!({ "general": { "language": "a\nb" } }),
+            "general.language",
+        ),
+    ] {
+        let (status, body) = fixture.post("/api/settings", &bad);
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{bad}");
+        assert_eq!(body["field"], field, "{bad}");
+    }
+    let odd = json!({ "version": "1.0", "settings": { "general": {} }, "import_keys": true });
+    let (status, _) = fixture.post("/api/settings/import", &odd);
+    assert_eq!(status, StatusCode::BAD_REQUEST, "a field that nobody reads");
     let large = json!({ "general": { "x": "y".repeat(20_000) } });
     assert_eq!(
         fixture.post("/api/settings", &large).0,
