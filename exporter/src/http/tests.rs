@@ -245,8 +245,6 @@ fn readiness_follows_heartbeat_link_and_books_and_names_what_fails() {
 
     fixture.core.gauges.links_up(LinkRole::Market, 0);
     assert_eq!(failing(&fixture), json!(["websocket"]));
-}
-
     fixture.core.gauges.links_up(LinkRole::Market, 1);
 
     // A venue that is silent for longer than risk takes orders on its books, while the core turns.
@@ -284,6 +282,8 @@ fn readiness_follows_heartbeat_link_and_books_and_names_what_fails() {
         body["components"]["books"],
         "not live: ETHUSDT without news for 2300 ms"
     );
+}
+
 #[test]
 fn an_account_makes_readiness_ask_for_its_user_stream_its_clock_and_its_state() {
     let kept = Reported::default();
@@ -764,6 +764,34 @@ fn a_named_origin_may_read_and_write_and_no_other() {
         "GET,POST,DELETE"
     );
     assert_eq!(answer.headers()["access-control-max-age"], "86400");
+    let names = |response: &Response, header: &str| {
+        let names = response.headers()[header]
+            .to_str()
+            .expect("text")
+            .to_owned();
+        names.split(',').map(str::to_owned).collect::<Vec<_>>()
+    };
+    let sent = names(&answer, "access-control-allow-headers");
+    for name in [
+        "authorization",
+        "x-api-key",
+        "idempotency-key",
+        "traceparent",
+        "tracestate",
+    ] {
+        assert!(sent.iter().any(|has| has == name), "{name}");
+    }
+    let read = names(&good, "access-control-expose-headers");
+    for name in [
+        "retry-after",
+        "x-correlation-id",
+        "idempotent-replayed",
+        "x-ratelimit-limit",
+        "x-ratelimit-remaining",
+        "x-ratelimit-reset",
+    ] {
+        assert!(read.iter().any(|has| has == name), "{name}");
+    }
 }
 
 #[test]
@@ -828,31 +856,3 @@ fn the_monitoring_port_has_metrics_and_health_alone() {
         assert_eq!(monitoring(route), expected, "{}", route.path);
     }
 }
-    let names = |response: &Response, header: &str| {
-        let names = response.headers()[header]
-            .to_str()
-            .expect("text")
-            .to_owned();
-        names.split(',').map(str::to_owned).collect::<Vec<_>>()
-    };
-    let sent = names(&answer, "access-control-allow-headers");
-    for name in [
-        "authorization",
-        "x-api-key",
-        "idempotency-key",
-        "traceparent",
-        "tracestate",
-    ] {
-        assert!(sent.iter().any(|has| has == name), "{name}");
-    }
-    let read = names(&good, "access-control-expose-headers");
-    for name in [
-        "retry-after",
-        "x-correlation-id",
-        "idempotent-replayed",
-        "x-ratelimit-limit",
-        "x-ratelimit-remaining",
-        "x-ratelimit-reset",
-    ] {
-        assert!(read.iter().any(|has| has == name), "{name}");
-    }

@@ -184,6 +184,8 @@ const CONTRACT: &[(&str, &str, &str)] = &[
     ("GET", "/api/latency", "read:config"),
     ("POST", "/api/start", "write:orders"),
     ("POST", "/api/stop", "write:orders"),
+    ("POST", "/api/control/start", "write:orders"),
+    ("POST", "/api/control/stop", "write:orders"),
     ("POST", "/api/halt", "write:cancel"),
     ("POST", "/api/reduce-only", "write:orders"),
     ("POST", "/api/resume", "write:orders"),
@@ -670,8 +672,6 @@ fn a_key_that_cannot_be_meant_is_refused_by_field() {
 }
 
 #[test]
-fn an_admin_gives_lists_and_takes_roles() {
-#[test]
 fn a_field_that_nobody_reads_is_refused() {
     let guarded = guarded();
     let admin = guarded.key(FIRST_ADMIN);
@@ -742,6 +742,8 @@ fn nobody_makes_a_key_with_which_he_administrates_as_another() {
     assert_eq!(status, StatusCode::FORBIDDEN);
 }
 
+#[test]
+fn an_admin_gives_lists_and_takes_roles() {
     let guarded = guarded();
     let admin = guarded.key(FIRST_ADMIN);
     let admin = Shown::Key(&admin);
