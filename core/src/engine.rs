@@ -286,6 +286,14 @@ impl<S: Stopwatch, T: Strategy> Engine<S, T> {
             .map_or(TradingPhase::Off, trading::Trading::phase)
     }
 
+    /// The kernel took the orders that the event of `now` caused; `stamp` is the stopwatch's of that. For latencies
+    /// alone: nothing is decided by it.
+    pub fn orders_in_kernel(&mut self, now: Nanos, stamp: Nanos) {
+        if let Some(trading) = &mut self.brain.trading {
+            trading.orders_in_kernel(now, stamp);
+        }
+    }
+
     /// The core's telemetry, for the edge's own counts and for a panic's dump.
     pub fn telemetry(&mut self) -> &mut Telemetry {
         &mut self.brain.telemetry

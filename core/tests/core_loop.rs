@@ -102,6 +102,8 @@ impl EventHandler for Script {
         self.deadline
     }
 
+    fn orders_in_kernel(&mut self, _: Nanos, _: Nanos) {}
+
     fn telemetry(&mut self) -> &mut Telemetry {
         &mut self.telemetry
     }

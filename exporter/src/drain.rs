@@ -18,12 +18,13 @@ use crate::stream::market::MarketEvents;
 use crate::stream::trading::{Looks, TradingEvents};
 use crate::traces::orders::OrderSpans;
 use crate::traces::{MarketSpan, Spans, Times};
-use crate::trading::TradingView;
+use crate::trading::{OrderLine, TradingView};
 use record_log::RecordLog;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use veloz_core::event::LinkRole;
 use veloz_core::instrument::Instruments;
+use veloz_core::order::{ClientId, OrderState, Side};
 use veloz_core::telemetry::TelemetryReader;
 use veloz_core::telemetry::counters::{Counter, CounterReader, InstrumentCounter, MessageKind};
 use veloz_core::telemetry::gauges::GaugeReader;
@@ -279,11 +280,24 @@ impl Drain {
         }
         self.order_events.record(record, &told);
         self.orders.record(record, &told);
-        // Lines about an order carry its trace, as those of a request do.
-        let _trace = self
-            .orders
-            .trace_of(&record.body)
-            .map(|trace| tracing::error_span!("order", trace_id = %trace).entered());
+        // Lines about an order carry its trace, as those of a request do, and what the record alone does not know.
+        let place = self.orders.trace_of(&record.body);
+        let _around = (place.is_some() || told.order.is_some()).then(|| {
+            let order = told.order.as_ref();
+            // The alias follows the admission, but who asked named it already.
+            let client_id = order
+                .and_then(|order| order.client_id)
+                .or_else(|| told.asked.as_ref().and_then(|asked| asked.client_id));
+            tracing::error_span!(
+                "order",
+                trace_id = place.map(|(trace, _)| tracing::field::display(trace)),
+                span_id = place.map(|(_, span)| tracing::field::display(span)),
+                client_order_id = client_id.as_ref().map(ClientId::as_str),
+                side = order.and_then(|order| order.side).map(Side::label),
+                latency_ms = order.and_then(|order| answer_ms(&record.body, order)),
+            )
+            .entered()
+        });
         self.log.record(now, record);
     }
 
@@ -360,7 +374,7 @@ impl Drain {
         if !self.published.was_ready {
             let heartbeat = self.gauges.heartbeat();
             let heartbeat = Heartbeat::judge(now, heartbeat, self.heartbeat_age_max);
-            let books = status::books(&self.instruments, &self.counters, &self.gauges);
+            let books = status::books(&self.instruments, &self.counters, &self.gauges, now);
             let links = self.gauges.links_up(LinkRole::Market);
             let account = AccountHealth::read(&self.gauges);
             let health = Health::judge(
@@ -421,6 +435,19 @@ impl Drain {
 }
 
 /// A moment of the engine's clock in Unix time.
+/// From its admission to the venue's first word on an order, when a record tells of that.
+fn answer_ms(body: &RecordBody, order: &OrderLine) -> Option<f64> {
+    let RecordBody::OrderState {
+        from: OrderState::Sent,
+        ..
+    } = body
+    else {
+        return None;
+    };
+    let ns = order.last_ts_ns.checked_sub(order.created_ns)?;
+    (ns >= 0).then_some(ns as f64 / 1e6)
+}
+
 fn unix_ms(unix_ns_at_zero: i64, at: Nanos) -> u64 {
     let unix_ns = i128::from(unix_ns_at_zero) + i128::from(at.0);
     u64::try_from(unix_ns / 1_000_000).unwrap_or(0)

@@ -208,12 +208,14 @@ fn judge_books(books: &[BookLine]) -> (bool, String) {
     let mut reason = String::new();
     let mut bad = 0;
     for book in books {
-        if book.state == Some(BookState::Live) {
-            continue;
-        }
+        let state = match (book.state, book.stale_for) {
+            (Some(BookState::Live), None) => continue,
+            (Some(BookState::Live), Some(age)) => format!("without news for {} ms", age.as_ms()),
+            (Some(state), _) => state.label().to_owned(),
+            (None, _) => "unreadable".to_owned(),
+        };
         bad += 1;
         if bad <= BOOKS_NAMED_MAX {
-            let state = book.state.map_or("unreadable", BookState::label);
             let separator = if reason.is_empty() { "" } else { ", " };
             reason = format!("{reason}{separator}{} {state}", book.symbol);
         }
@@ -320,6 +322,15 @@ mod tests {
         let live = book("BTCUSDT", BookState::Live);
         let ready = judge(Heartbeat::Beating, 1, std::slice::from_ref(&live));
         assert!(ready.is_ready());
+
+        let silent = BookLine {
+            stale_for: Some(Nanos::from_ms(2_300)),
+            ..live.clone()
+        };
+        let health = judge(Heartbeat::Beating, 1, &[live.clone(), silent]);
+        assert_eq!(health.failing().collect::<Vec<_>>(), ["books"]);
+        let text = &health.components[2].text;
+        assert_eq!(text, "not live: BTCUSDT without news for 2300 ms");
 
         let resyncing = book("ETHUSDT", BookState::Resyncing);
         let health = judge(Heartbeat::Beating, 1, &[live.clone(), resyncing]);

@@ -168,7 +168,7 @@ impl HttpState {
 
     fn health(&self, now: Nanos) -> Health {
         let heartbeat = Heartbeat::judge(now, self.gauges.heartbeat(), self.heartbeat_age_max);
-        let books = status::books(&self.instruments, &self.counters, &self.gauges);
+        let books = status::books(&self.instruments, &self.counters, &self.gauges, now);
         let account = AccountHealth::read(&self.gauges);
         Health::judge(
             heartbeat,
@@ -272,6 +272,7 @@ fn router_of(table: &'static [Route], state: Arc<HttpState>, surface: Surface) -
         state: Arc::clone(&state),
     });
     let of_panics = Arc::clone(&state);
+    let scheme = port.surface.scheme();
     let routes = routes
         .fallback(|| async { Problem::new(Code::NotFound, "no such path") })
         .method_not_allowed_fallback(|| async {
@@ -314,7 +315,7 @@ fn router_of(table: &'static [Route], state: Arc<HttpState>, surface: Surface) -
         ))
         .layer(middleware::from_fn_with_state(port, exchange::surround))
         .layer(middleware::from_fn_with_state(
-            Arc::clone(&state),
+            (Arc::clone(&state), scheme),
             layer::trace_request,
         ))
         .layer(CompressionLayer::new().compress_when(DefaultPredicate::new().and(Harmless)))

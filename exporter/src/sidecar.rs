@@ -149,6 +149,7 @@ const WALL_CLOCK_EVERY: Nanos = Nanos::from_secs(1);
 pub struct SidecarHandle {
     address: SocketAddr,
     url: String,
+    asks_who: bool,
     drain: Running,
     http: Running,
     /// Ends when nobody can give it a record any more.
@@ -203,7 +204,8 @@ pub fn start(
     let scrape_token = config
         .scrape_token
         .map(|token| SecretDigest::of(token.expose_secret()));
-    let ports = config.http.open(auth.is_some(), scrape_token.is_some())?;
+    let asks_who = auth.is_some();
+    let ports = config.http.open(asks_who, scrape_token.is_some())?;
     if ports.is_exposed() {
         tracing::warn!(
             component = "gateway",
@@ -335,6 +337,7 @@ pub fn start(
     Ok(SidecarHandle {
         address,
         url,
+        asks_who,
         drain,
         http,
         audit,
@@ -362,6 +365,11 @@ impl SidecarHandle {
     /// The same for people to open.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Whether somebody has to say who he is.
+    pub fn asks_who(&self) -> bool {
+        self.asks_who
     }
 
     /// What the API shares with who started it: the way to the core, above all.
@@ -398,7 +406,7 @@ impl View {
     fn status(&self, now: Nanos) -> Status {
         let published = self.shared.read();
         let heartbeat = self.gauges.heartbeat();
-        let mut books = status::books(&self.instruments, &self.counters, &self.gauges);
+        let mut books = status::books(&self.instruments, &self.counters, &self.gauges, now);
         for (index, instrument) in self.instruments.iter() {
             let line = &mut books[index.as_usize()];
             line.messages_per_second = published.messages_per_second[index.as_usize()];

@@ -10,6 +10,7 @@ pub use trading::{PositionLine, TradingLine, positions, trading};
 use crate::latency::Quantiles;
 use veloz_core::event::LinkRole;
 use veloz_core::instrument::{InstrumentIndex, Instruments};
+use veloz_core::risk::Limit;
 use veloz_core::telemetry::counters::{CounterReader, InstrumentCounter};
 use veloz_core::telemetry::gauges::GaugeReader;
 use veloz_core::telemetry::histograms::Stage;
@@ -54,6 +55,8 @@ pub struct BookLine {
     pub symbol: String,
     /// Its state; `None` when the core stands still in the middle of publishing it.
     pub state: Option<BookState>,
+    /// The age of a live book whose last update is longer ago than risk takes orders on it.
+    pub stale_for: Option<Nanos>,
     /// Best bid's price and quantity, while the book is live and has one.
     pub bid: Option<(E8, E8)>,
     /// Best ask's price and quantity, while the book is live and has one.
@@ -80,6 +83,7 @@ impl BookLine {
         Self {
             symbol: symbol.to_owned(),
             state,
+            stale_for: None,
             bid: None,
             ask: None,
             last_update_id: None,
@@ -98,6 +102,7 @@ pub fn books(
     instruments: &Instruments,
     counters: &CounterReader,
     gauges: &GaugeReader,
+    now: Nanos,
 ) -> Vec<BookLine> {
     instruments
         .iter()
@@ -108,6 +113,13 @@ pub fn books(
             line.messages = counters.instrument(index, InstrumentCounter::Messages);
             line.resyncs = counters.instrument(index, InstrumentCounter::Resyncs);
             if let Some(book) = book {
+                let limits = gauges.limits(index);
+                let age_max = limits.and_then(|limits| limits.of(Limit::MarketDataAge).1);
+                line.stale_for = age_max
+                    .and_then(|max| u64::try_from(max).ok())
+                    .map(|max| (now.since(book.updated_at()), Nanos(max)))
+                    .filter(|(age, max)| book.state() == BookState::Live && age > max)
+                    .map(|(age, _)| age);
                 line.levels = book.level_counts();
                 line.last_update_id = book.last_update_id();
                 line.lag_ns = book.lag_ns();

@@ -112,6 +112,11 @@ impl TradingView {
         self.held().orders.know_earlier(known);
     }
 
+    /// A moment of the engine's clock as Unix time in nanoseconds: of one moment always the same.
+    pub fn unix_ns(&self, at: Nanos) -> i64 {
+        self.held().unix_ns(at)
+    }
+
     /// Takes a record, and tells what clients may want to hear of it. For the drain's thread.
     pub fn record(&self, record: &Record) -> Told {
         if is_foreign(&record.body) {

@@ -17,6 +17,8 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
+import urllib.request
 
 import jsonschema
 
@@ -80,6 +82,15 @@ def main():
         moved = log.with_name("moved")
         process = run(veloz, "--for=60", f"--set=log.dir={log.parent}")
         wait_for("books", lambda: log.exists() and '"to":"ready"' in log.read_text())
+        started = [json.loads(line) for line in log.read_text().splitlines()]
+        metrics = next(entry["metrics"] for entry in started if "metrics" in entry)
+        try:
+            urllib.request.urlopen(metrics.removesuffix("/metrics") + "/nothing", timeout=10)
+            sys.exit("a path that is none was served")
+        except urllib.error.HTTPError as error:
+            if error.code != 404:
+                raise
+        wait_for("the request's line", lambda: '"http_request"' in log.read_text())
         log.rename(moved)
         process.send_signal(signal.SIGHUP)
         wait_for("a new file", lambda: log.exists() and "log_reopened" in log.read_text())
@@ -88,7 +99,7 @@ def main():
         if process.returncode != 0 or output:
             sys.exit(f"exit code {process.returncode}, standard output {output!r}")
         lines = moved.read_text().splitlines() + log.read_text().splitlines()
-        count += check(validator, lines, EXPECTED | {"log_reopened"})
+        count += check(validator, lines, EXPECTED | {"http_request", "log_reopened"})
         if log.with_name("veloz-error.ndjson").read_text():
             sys.exit("a run without errors wrote some")
     print(f"{count} lines fit the schema")

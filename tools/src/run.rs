@@ -155,8 +155,12 @@ pub fn observe<T>(
         component = "core",
         event_type = "started",
         health = format!("{url}/health"),
+        ready = format!("{url}/health/ready"),
         metrics = format!("{url}/metrics"),
-        "running; open the addresses to look inside, Ctrl-C ends it"
+        stream = format!("{url}/api/stream"),
+        api = format!("{url}/api/openapi.json"),
+        "{}",
+        first_steps(url, session.sidecar().asks_who())
     );
     let live = live && std::io::stdout().is_terminal();
     let mut notifier = Notifier::from_environment();
@@ -181,6 +185,21 @@ pub fn observe<T>(
         let _ = screen.draw("");
     }
     end
+}
+
+/// What a new user opens next.
+fn first_steps(url: &str, asks_who: bool) -> String {
+    if asks_who {
+        return format!(
+            "running; {url}/health/ready tells whether all is well; log in with POST {url}/api/auth/login {{\"user_id\", \"password\"}} \
+             and send the access_token that it gives as Authorization: Bearer for {url}/api/openapi.json, /api/stream and \
+             the rest; /metrics takes the scrape token of auth.scrape_token too; Ctrl-C ends it"
+        );
+    }
+    format!(
+        "running; open {url}/health/ready to see whether all is well, {url}/metrics for figures, {url}/api/stream for \
+         events and {url}/api/openapi.json for what can be asked; Ctrl-C ends it"
+    )
 }
 
 /// Starts the thread that writes a capture; it ends when the tap is gone and everything is on disk.
@@ -252,4 +271,35 @@ fn finish_trading(end: &End, left: &Left) -> u8 {
 pub fn fail(sentence: &str) -> u8 {
     tracing::error!(component = "core", event_type = "failed", "{sentence}");
     EXIT_FAILURE
+}
+
+#[cfg(test)]
+mod tests {
+    use super::first_steps;
+
+    #[test]
+    fn a_new_user_hears_what_to_open_and_how_to_log_in() {
+        let open = first_steps("http://127.0.0.1:8080", false);
+        let closed = first_steps("https://[::1]:8443", true);
+        for path in [
+            "/health/ready",
+            "/metrics",
+            "/api/stream",
+            "/api/openapi.json",
+        ] {
+            assert!(
+                open.contains(&format!("http://127.0.0.1:8080{path}")),
+                "{path}"
+            );
+            assert!(closed.contains(path), "{path}");
+        }
+        assert!(!open.contains("log in"));
+        for word in [
+            "https://[::1]:8443/api/auth/login",
+            "Authorization: Bearer",
+            "scrape token",
+        ] {
+            assert!(closed.contains(word), "{word}");
+        }
+    }
 }

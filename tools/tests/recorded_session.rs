@@ -215,6 +215,10 @@ impl EventHandler for Judge {
         self.engine.next_deadline()
     }
 
+    fn orders_in_kernel(&mut self, now: Nanos, stamp: Nanos) {
+        self.engine.orders_in_kernel(now, stamp);
+    }
+
     fn telemetry(&mut self) -> &mut Telemetry {
         self.engine.telemetry()
     }

@@ -45,6 +45,9 @@ pub trait EventHandler {
     /// When it wants [`Event::Tick`].
     fn next_deadline(&self) -> Option<Nanos>;
 
+    /// The kernel took the orders that the event of `now` caused; see [`Engine::orders_in_kernel`].
+    fn orders_in_kernel(&mut self, now: Nanos, stamp: Nanos);
+
     /// The core's end of telemetry, for what the loop itself counts.
     fn telemetry(&mut self) -> &mut Telemetry;
 }
@@ -58,6 +61,11 @@ impl<S: Stopwatch, T: Strategy> EventHandler for Engine<S, T> {
     #[inline]
     fn next_deadline(&self) -> Option<Nanos> {
         Self::next_deadline(self)
+    }
+
+    #[inline]
+    fn orders_in_kernel(&mut self, now: Nanos, stamp: Nanos) {
+        Self::orders_in_kernel(self, now, stamp);
     }
 
     #[inline]
@@ -333,6 +341,7 @@ impl<E: EventHandler, S: Stopwatch, T: Tap> CoreLoop<E, S, T> {
             .record(Stage::EncodedToSent, encoded, sent);
         telemetry.histograms.record(Stage::TickToOrder, now, sent);
         telemetry.samples.push(Sample::OrdersSent { sent });
+        self.engine.orders_in_kernel(now, sent);
     }
 
     /// One job; whether there was anything to do.

@@ -292,7 +292,12 @@ impl Link {
                     Err(cause) => Refill::Down(cause),
                 }
             }
-            Ok(Progress::PeerClosed) => Refill::Down(LinkDown::Closed),
+            Ok(Progress::PeerClosed) => {
+                // RFC 8446 section 6.1: our goodbye before our side closes, if the kernel takes it.
+                tls.close();
+                let _ = self.socket.write(tls.outgoing());
+                Refill::Down(LinkDown::Closed)
+            }
             Err(fault) => {
                 // The alert that says why, if the kernel takes it.
                 let _ = self.socket.write(tls.outgoing());

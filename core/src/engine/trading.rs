@@ -283,6 +283,11 @@ impl<T: Strategy> Trading<T> {
     }
 
     /// How far trading has come.
+    /// [`super::Engine::orders_in_kernel`].
+    pub(super) fn orders_in_kernel(&mut self, now: Nanos, stamp: Nanos) {
+        self.requests.in_kernel(now, stamp);
+    }
+
     pub(super) fn phase(&self) -> TradingPhase {
         self.phase
     }

@@ -131,6 +131,8 @@ impl EventHandler for Echo {
         (!self.asked).then_some(Nanos::ZERO)
     }
 
+    fn orders_in_kernel(&mut self, _: Nanos, _: Nanos) {}
+
     fn telemetry(&mut self) -> &mut Telemetry {
         &mut self.telemetry
     }

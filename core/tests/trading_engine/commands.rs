@@ -8,8 +8,9 @@ use veloz_core::order::{ClientId, DoneReason, OrderId, OrderState, Side};
 use veloz_core::risk::{Rejection, TradingState};
 use veloz_core::strategy::Stage;
 use veloz_core::telemetry::gauges::DepthGauges;
+use veloz_core::telemetry::histograms::Stage as Latency;
 use veloz_core::telemetry::records::{CommandResult, HaltCause, OrderRequest, RecordBody};
-use veloz_core::units::{Level, Lots, Ticks};
+use veloz_core::units::{Level, Lots, Nanos, Ticks};
 
 use crate::desk::{BTC, Desk, Held, Setup, WHOLE, limit, lots, ticks};
 
@@ -40,6 +41,42 @@ fn was_refused(desk: &Desk, id: OrderId, kind: OrderRequest, number: i32) -> boo
         matches!(record, RecordBody::VenueRefused { order, request, code, .. }
             if *order == id && *request == kind && *code == number)
     })
+}
+
+#[test]
+fn an_order_s_latency_begins_when_the_kernel_has_it() {
+    let mut desk = ready();
+    let latencies = |desk: &mut Desk| {
+        let reader = &mut desk.reader.histograms;
+        reader.request();
+        desk.engine.telemetry().histograms.swap();
+        let mut told = None;
+        reader.take(|set| {
+            let latency = set.stage(Latency::OrderAck);
+            told = Some((latency.count(), latency.sum_ns()));
+        });
+        told.expect("handed over")
+    };
+    latencies(&mut desk);
+    desk.place(Side::Buy, 9_990, WHOLE);
+    // The edge took three milliseconds for signing, writing and sending.
+    let stamp = desk.now.plus(Nanos::from_ms(3));
+    desk.engine.orders_in_kernel(desk.now, stamp);
+    let asked = desk.take("order.place");
+    let held = Held::of(&asked, 4_711);
+    desk.advance(10);
+    // Another event's stamp is not this order's.
+    desk.engine.orders_in_kernel(desk.now, desk.now);
+    desk.answer(&asked, &held.placed(desk.unix_ms()));
+    assert_eq!(latencies(&mut desk), (1, Nanos::from_ms(7).0));
+
+    // Nobody performed it: the event that caused it stands for that.
+    desk.place(Side::Buy, 9_980, WHOLE);
+    let asked = desk.take("order.place");
+    let held = Held::of(&asked, 4_712);
+    desk.advance(10);
+    desk.answer(&asked, &held.placed(desk.unix_ms()));
+    assert_eq!(latencies(&mut desk), (1, Nanos::from_ms(10).0));
 }
 
 #[test]

@@ -1,10 +1,12 @@
 //! `/api/admin/*`: the log's level, maintenance, read-only, reading limits anew; and `POST /api/config`.
 //!
-//! Owns: the handlers. Invariant: each is recorded before it is done, except what only makes things safer.
+//! Owns: the handlers. Invariants: each is recorded before it is done, except what only makes things safer; what was
+//! recorded and then refused has a second record that says so.
 
 use super::answer::{Answer, ok};
 use super::engine::{Operation, cancel_everything, run_strategy, set_state};
 use super::orders::Who;
+use crate::audit::record::LogType;
 use crate::auth::{Principal, blocking};
 use crate::http::HttpState;
 use crate::http::body::{self, expected};
@@ -12,6 +14,7 @@ use crate::http::exchange::Caller;
 use crate::http::problem::Problem;
 use axum::Extension;
 use axum::extract::{Request, State};
+use opentelemetry::trace::SpanContext;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -19,7 +22,7 @@ use tracing::Level;
 use veloz_core::risk::TradingState;
 
 /// Records an administrative act before it is done, or beside it when it only makes things safer.
-pub(super) async fn record(
+async fn record(
     state: &HttpState,
     caller: &Caller,
     principal: &Principal,
@@ -27,17 +30,44 @@ pub(super) async fn record(
     details: Value,
     safer: bool,
 ) -> Result<(), Problem> {
-    let who = Who {
-        caller,
-        principal,
-        context: None,
-    };
+    act(action, details, safer)
+        .record(state, &who(caller, principal))
+        .await
+}
+
+/// The same of an act on a key of the venue, which is kept as long as those on our own.
+pub(super) async fn record_key(
+    state: &HttpState,
+    caller: &Caller,
+    principal: &Principal,
+    action: &'static str,
+    details: Value,
+    safer: bool,
+) -> Result<(), Problem> {
     let operation = Operation {
+        log_type: LogType::ApiKey,
+        ..act(action, details, safer)
+    };
+    operation.record(state, &who(caller, principal)).await
+}
+
+/// An administrative act, as it is recorded.
+pub(super) const fn act(action: &'static str, details: Value, safer: bool) -> Operation {
+    Operation {
+        log_type: LogType::Auth,
         action,
         details,
         safer,
-    };
-    operation.record(state, &who).await
+    }
+}
+
+/// Who administrates; no command of his goes to the core.
+pub(super) const fn who<'a>(caller: &'a Caller, principal: &'a Principal) -> Who<'a> {
+    Who {
+        caller,
+        principal,
+        context: None,
+    }
 }
 
 fn word(level: Level) -> &'static str {
@@ -79,19 +109,28 @@ pub(crate) async fn maintenance(
     State(state): State<Arc<HttpState>>,
     Extension(caller): Extension<Caller>,
     Extension(principal): Extension<Principal>,
+    context: Option<Extension<SpanContext>>,
     request: Request,
 ) -> Answer {
     let fields = body::read_fields(request).await?;
     fields.only(&["enabled"])?;
     let enabled = fields.truth("enabled")?;
-    let details = json!({ "enabled": enabled });
-    record(&state, &caller, &principal, "maintenance", details, enabled).await?;
-    state.api.read_only.store(enabled, Relaxed);
-    if enabled && state.phase().is_some() {
-        run_strategy(&state, false).await?;
-        set_state(&state, TradingState::Halted).await?;
-        cancel_everything(&state).await?;
-    }
+    let who = Who {
+        context: context.map(|Extension(context)| context),
+        ..who(&caller, &principal)
+    };
+    let begun = async {
+        state.api.read_only.store(enabled, Relaxed);
+        if enabled && state.phase().is_some() {
+            run_strategy(&state, &who, false).await?;
+            set_state(&state, &who, TradingState::Halted).await?;
+            cancel_everything(&state, &who).await?;
+        }
+        Ok(())
+    };
+    act("maintenance", json!({ "enabled": enabled }), enabled)
+        .perform(&state, &who, "maintenance_failed", begun)
+        .await?;
     ok(&json!({ "ok": true, "maintenance": enabled }))
 }
 
@@ -136,17 +175,12 @@ pub(crate) async fn reload(
     Extension(caller): Extension<Caller>,
     Extension(principal): Extension<Principal>,
 ) -> Answer {
-    record(
-        &state,
-        &caller,
-        &principal,
-        "config_reloaded",
-        json!({}),
-        false,
-    )
-    .await?;
     let administration = Arc::clone(&state.api.administration);
-    blocking(move || administration.reload()).await?;
+    let reloaded = async { Ok(blocking(move || administration.reload()).await?) };
+    let who = who(&caller, &principal);
+    act("config_reloaded", json!({}), false)
+        .perform(&state, &who, "config_reload_failed", reloaded)
+        .await?;
     ok(&json!({
         "ok": true,
         "message": "The limits are being read anew; the log tells what came of it. Other keys wait for a restart",
@@ -163,9 +197,12 @@ pub(crate) async fn save_config(
     let fields = body::read_json(request).await?;
     let sections: Vec<String> = fields.iter().map(|(name, _)| name.to_owned()).collect();
     let details = json!({ "sections": sections });
-    record(&state, &caller, &principal, "config_saved", details, false).await?;
     let administration = Arc::clone(&state.api.administration);
-    let file = blocking(move || administration.save_config(&fields)).await?;
+    let saved = async { Ok(blocking(move || administration.save_config(&fields)).await?) };
+    let who = who(&caller, &principal);
+    let file = act("config_saved", details, false)
+        .perform(&state, &who, "config_save_failed", saved)
+        .await?;
     let file = file.display().to_string();
     ok(&json!({
         "ok": true,

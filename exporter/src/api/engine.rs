@@ -1,7 +1,8 @@
 //! `/api/config`, `/api/status`, `/api/execution/ping`, and what an operator does to the engine as a whole.
 //!
 //! Owns: the handlers. Invariant: what makes trading safer (stop, halt, reduce-only, trip) is done at once and recorded
-//! beside it; what makes it less so (start, resume, reset) is recorded first, and not done without a record.
+//! beside it; what makes it less so (start, resume, reset) is recorded first, and not done without a record. What was
+//! recorded and then refused has a second record that says so.
 
 use super::answer::{Answer, ok};
 use super::orders::{Who, not_done};
@@ -12,9 +13,9 @@ use crate::http::HttpState;
 use crate::http::exchange::Caller;
 use crate::http::problem::{Code, Problem};
 use crate::status;
-use crate::trading::Asked;
 use axum::Extension;
 use axum::extract::State;
+use opentelemetry::trace::SpanContext;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -140,6 +141,7 @@ pub(crate) async fn engine_status(State(state): State<Arc<HttpState>>) -> Answer
 
 /// One act of an operator: what its record says, and whether it waits for the record.
 pub(crate) struct Operation {
+    pub(crate) log_type: LogType,
     pub(crate) action: &'static str,
     pub(crate) details: Value,
     /// Whether it makes things safer, so that nothing may keep it waiting.
@@ -151,31 +153,56 @@ impl Operation {
     ///
     /// # Errors
     /// `audit_unavailable`; then it must not be done.
-    pub(crate) async fn record(self, state: &HttpState, who: &Who<'_>) -> Result<(), Problem> {
+    pub(crate) async fn record(&self, state: &HttpState, who: &Who<'_>) -> Result<(), Problem> {
         let at = (state.unix)();
         let user = &who.principal.user_id;
+        let details = self.details.clone();
         let entry = who
             .caller
-            .entry(LogType::Order, self.action, user, self.details, at);
+            .entry(self.log_type, self.action, user, details, at);
         if self.safer {
             state.record(|_| entry);
             return Ok(());
         }
         state.record_first(entry).await
     }
+
+    /// Records it and does it; what came to nothing, or nobody knows to what, has a second record, `failed`, that says why.
+    ///
+    /// # Errors
+    /// `audit_unavailable`, and then it was not done; or those of `work`.
+    pub(crate) async fn perform<T>(
+        self,
+        state: &HttpState,
+        who: &Who<'_>,
+        failed: &'static str,
+        work: impl Future<Output = Result<T, Problem>>,
+    ) -> Result<T, Problem> {
+        self.record(state, who).await?;
+        let result = work.await;
+        if let Err(problem) = &result {
+            let mut details = self.details;
+            details["error"] = problem.code().label().into();
+            details["outcome"] = if problem.code() == Code::TimedOut {
+                "unknown".into()
+            } else {
+                "refused".into()
+            };
+            let user = &who.principal.user_id;
+            state.record(|at| who.caller.entry(self.log_type, failed, user, details, at));
+        }
+        result
+    }
 }
 
 /// Sends one command of an operator and waits until the core took it.
 pub(crate) async fn operate(
     state: &HttpState,
+    who: &Who<'_>,
     command: &'static str,
     make: impl FnOnce(Token) -> Command,
 ) -> Result<(), Problem> {
-    let asked = Asked {
-        command,
-        ..Asked::default()
-    };
-    let token = state.send(asked, make)?;
+    let token = state.send(who.asked(command, None), make)?;
     let core = state.answer_to(token).await?;
     match core.result {
         CommandResult::Done => Ok(()),
@@ -195,23 +222,31 @@ pub(crate) async fn operate(
     }
 }
 
-pub(super) async fn set_state(state: &HttpState, to: TradingState) -> Result<(), Problem> {
-    operate(state, "set_trading_state", |token| {
+pub(super) async fn set_state(
+    state: &HttpState,
+    who: &Who<'_>,
+    to: TradingState,
+) -> Result<(), Problem> {
+    operate(state, who, "set_trading_state", |token| {
         Command::SetTradingState { token, state: to }
     })
     .await
 }
 
-pub(super) async fn run_strategy(state: &HttpState, running: bool) -> Result<(), Problem> {
-    operate(state, "run_strategy", |token| Command::RunStrategy {
+pub(super) async fn run_strategy(
+    state: &HttpState,
+    who: &Who<'_>,
+    running: bool,
+) -> Result<(), Problem> {
+    operate(state, who, "run_strategy", |token| Command::RunStrategy {
         token,
         running,
     })
     .await
 }
 
-pub(super) async fn cancel_everything(state: &HttpState) -> Result<(), Problem> {
-    operate(state, "cancel_all", |token| Command::CancelAll {
+pub(super) async fn cancel_everything(state: &HttpState, who: &Who<'_>) -> Result<(), Problem> {
+    operate(state, who, "cancel_all", |token| Command::CancelAll {
         token,
         instrument: None,
     })
@@ -229,93 +264,95 @@ fn done(message: &str, state: &HttpState) -> Answer {
 }
 
 macro_rules! operator {
-    ($(#[$doc:meta])* $name:ident, $action:literal, safer: $safer:literal, |$state:ident| $work:block) => {
+    ($(#[$doc:meta])* $name:ident, $action:literal or $failed:literal, safer: $safer:literal, |$state:ident, $who:ident| $work:block) => {
         $(#[$doc])*
         pub(crate) async fn $name(
             State(state): State<Arc<HttpState>>,
             Extension(caller): Extension<Caller>,
             Extension(principal): Extension<Principal>,
+            context: Option<Extension<SpanContext>>,
         ) -> Answer {
             state.needs_account()?;
             let who = Who {
                 caller: &caller,
                 principal: &principal,
-                context: None,
+                context: context.map(|Extension(context)| context),
             };
             let operation = Operation {
+                log_type: LogType::Order,
                 action: $action,
                 details: json!({}),
                 safer: $safer,
             };
-            operation.record(&state, &who).await?;
             let $state: &HttpState = &state;
-            $work
+            let $who = &who;
+            operation.perform($state, $who, $failed, async { $work }).await
         }
     };
 }
 
 operator!(
     /// `POST /api/halt`: nothing new; cancels pass.
-    halt, "trading_halted", safer: true, |state| {
-        set_state(state, TradingState::Halted).await?;
+    halt, "trading_halted" or "trading_halt_failed", safer: true, |state, who| {
+        set_state(state, who, TradingState::Halted).await?;
         done("Trading is halted; open orders stay, cancels pass", state)
     }
 );
 
 operator!(
     /// `POST /api/reduce-only`: only what makes a position smaller. From `HALTED` it loosens, so it is recorded first.
-    reduce_only, "trading_reduce_only", safer: false, |state| {
-        set_state(state, TradingState::ReduceOnly).await?;
+    reduce_only, "trading_reduce_only" or "trading_reduce_only_failed", safer: false, |state, who| {
+        set_state(state, who, TradingState::ReduceOnly).await?;
         done("Only orders that make a position smaller are taken", state)
     }
 );
 
 operator!(
     /// `POST /api/resume`: anything within the limits.
-    resume, "trading_resumed", safer: false, |state| {
+    resume, "trading_resumed" or "trading_resume_failed", safer: false, |state, who| {
         state.takes_writes()?;
-        set_state(state, TradingState::Active).await?;
+        set_state(state, who, TradingState::Active).await?;
         done("Trading is active", state)
     }
 );
 
 operator!(
     /// `POST /api/kill-switch/trip`: halt, cancel everything, and stay so, also across restarts.
-    trip, "kill_switch_tripped", safer: true, |state| {
-        operate(state, "trip_kill_switch", |token| Command::TripKillSwitch { token }).await?;
+    trip, "kill_switch_tripped" or "kill_switch_trip_failed", safer: true, |state, who| {
+        operate(state, who, "trip_kill_switch", |token| Command::TripKillSwitch { token }).await?;
         done("The kill switch is latched; orders are being cancelled", state)
     }
 );
 
 operator!(
     /// `POST /api/kill-switch/reset`: unlatches it; trading stays halted until it is resumed.
-    reset, "kill_switch_reset", safer: false, |state| {
-        operate(state, "reset_kill_switch", |token| Command::ResetKillSwitch { token }).await?;
+    reset, "kill_switch_reset" or "kill_switch_reset_failed", safer: false, |state, who| {
+        operate(state, who, "reset_kill_switch", |token| Command::ResetKillSwitch { token }).await?;
         done("The kill switch is reset; trading stays halted until it is resumed", state)
     }
 );
 
 operator!(
     /// `POST /api/start`: trading is active and the strategy acts.
-    start, "engine_start", safer: false, |state| {
+    start, "engine_start" or "engine_start_failed", safer: false, |state, who| {
         state.takes_writes()?;
         let line = status::trading(&state.gauges);
         let strategy = state.api.profile.strategy.is_some();
         if line.is_some_and(|line| line.state == TradingState::Active && (line.strategy_runs || !strategy)) {
             return Err(Problem::new(Code::Conflict, "Engine already running").with("ok", false));
         }
-        set_state(state, TradingState::Active).await?;
-        run_strategy(state, true).await?;
+        set_state(state, who, TradingState::Active).await?;
+        run_strategy(state, who, true).await?;
         done("Engine started", state)
     }
 );
 
 operator!(
     /// `POST /api/stop`: the strategy rests, trading is halted, every order of ours is cancelled.
-    stop, "engine_stop", safer: true, |state| {
-        run_strategy(state, false).await?;
-        set_state(state, TradingState::Halted).await?;
-        cancel_everything(state).await?;
+    stop, "engine_stop" or "engine_stop_failed", safer: true, |state, who| {
+        run_strategy(state, who, false).await?;
+        set_state(state, who, TradingState::Halted).await?;
+        cancel_everything(state, who).await?;
         done("Engine stopped: no new orders, ours are being cancelled", state)
     }
 );

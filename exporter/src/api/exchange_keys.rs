@@ -5,7 +5,7 @@
 //! replaced as a whole.
 
 use super::UnreadableState;
-use super::admin::record;
+use super::admin::record_key as record;
 use super::administration::NotDone;
 use super::answer::{Answer, answer, ok};
 use super::settings::replace;

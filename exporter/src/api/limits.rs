@@ -2,7 +2,8 @@
 //!
 //! Owns: [`Limits`], the handlers, proposals. Does not: apply a change itself; the core does, between two events.
 //! Invariants: a change that loosens nothing is made by one; any other is proposed by one and approved by another,
-//! and where nobody says who he is there is no other, so it is refused; a proposal that the limits have moved away from, or that is
+//! and where nobody says who he is there is no other, so it is refused; who approves has logged in with his password, which
+//! nobody sets over HTTP, because a key may lie where the proposer finds it; a proposal that the limits have moved away from, or that is
 //! older than [`PROPOSAL_LIFE_MS`], is none; a change is recorded and kept before it is made.
 
 use super::administration::NotDone;
@@ -10,6 +11,7 @@ use super::answer::{Answer, answer, ok};
 use super::engine::{Operation, operate};
 use super::number;
 use super::orders::Who;
+use crate::audit::record::LogType;
 use crate::auth::{Principal, Via, blocking};
 use crate::http::HttpState;
 use crate::http::body::{self, Fields, Json, expected};
@@ -20,6 +22,7 @@ use crate::wall::UnixMs;
 use axum::Extension;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
+use opentelemetry::trace::SpanContext;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
@@ -358,12 +361,13 @@ pub(crate) async fn change(
     State(state): State<Arc<HttpState>>,
     Extension(caller): Extension<Caller>,
     Extension(principal): Extension<Principal>,
+    context: Option<Extension<SpanContext>>,
     request: Request,
 ) -> Answer {
     let who = Who {
         caller: &caller,
         principal: &principal,
-        context: None,
+        context: context.map(|Extension(context)| context),
     };
     let fields = body::read_json(request).await?;
     state.needs_account()?;
@@ -389,6 +393,7 @@ pub(crate) async fn change(
         ));
     }
     let operation = Operation {
+        log_type: LogType::Order,
         action: "limits_proposed",
         details: json!({ "change": changes_json(&state, &changes) }),
         safer: false,
@@ -426,23 +431,41 @@ pub(crate) async fn approve(
     State(state): State<Arc<HttpState>>,
     Extension(caller): Extension<Caller>,
     Extension(principal): Extension<Principal>,
+    context: Option<Extension<SpanContext>>,
     request: Request,
 ) -> Answer {
     let who = Who {
         caller: &caller,
         principal: &principal,
-        context: None,
+        context: context.map(|Extension(context)| context),
     };
     let id = proposal_id(&body::read_json(request).await?)?;
     let mut held = state.api.limits.held.lock().await;
     held.forget_old((state.unix)());
     let proposal = held.take(id)?;
-    if proposal.by == principal.user_id || principal.via == Via::Machine {
+    let refusal = if proposal.by == principal.user_id {
+        Some(("own_proposal", "who proposed a change does not approve it"))
+    } else if !matches!(principal.via, Via::Session { .. }) {
+        Some((
+            "no_login",
+            "a change is approved by who logged in with a password, not with a key",
+        ))
+    } else {
+        None
+    };
+    if let Some((reason, sentence)) = refusal {
         held.proposals.push(proposal);
-        return Err(Problem::new(
-            Code::Forbidden,
-            "who proposed a change does not approve it",
-        ));
+        state.record(|at| {
+            let details = json!({
+                "permission": "approve",
+                "reason": reason,
+                "proposal_id": id,
+                "auth_method": principal.via.label(),
+            });
+            let user_id = &principal.user_id;
+            caller.entry(LogType::Auth, "permission_denied", user_id, details, at)
+        });
+        return Err(Problem::new(Code::Forbidden, sentence));
     }
     if proposal.version != held.version {
         return Err(Problem::new(
@@ -478,6 +501,7 @@ pub(crate) async fn withdraw(
     let mut held = state.api.limits.held.lock().await;
     let proposal = held.take(id)?;
     let operation = Operation {
+        log_type: LogType::Order,
         action: "limits_withdrawn",
         details: json!({ "proposed_by": proposal.by }),
         safer: true,
@@ -495,14 +519,26 @@ async fn make(
     details: Value,
 ) -> Result<(), Problem> {
     let operation = Operation {
+        log_type: LogType::Order,
         action: "limits_changed",
         details,
         safer: false,
     };
-    operation.record(state, who).await?;
+    let made = kept_and_made(state, who, held, changes);
+    operation
+        .perform(state, who, "limits_change_failed", made)
+        .await
+}
+
+async fn kept_and_made(
+    state: &HttpState,
+    who: &Who<'_>,
+    held: &mut Held,
+    changes: &[LimitsChange],
+) -> Result<(), Problem> {
     keep(state, held.undo(changes), changes.to_vec()).await?;
     for (done, change) in changes.iter().enumerate() {
-        let made = operate(state, "set_limits", |token| Command::SetLimits {
+        let made = operate(state, who, "set_limits", |token| Command::SetLimits {
             token,
             change: *change,
         })

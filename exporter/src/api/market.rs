@@ -49,7 +49,7 @@ pub(crate) async fn market(State(state): State<Arc<HttpState>>, uri: Uri) -> Ans
     ok(&MarketBody {
         symbol: instrument.symbol.as_str().to_owned(),
         price: last.map(|last| Decimal(instrument.price(last.price))),
-        ts_ns: last.map(|last| state.unix_ns(last.at)),
+        ts_ns: last.map(|last| state.trading.unix_ns(last.at)),
         best_bid: bid.map(|(price, _)| Decimal(instrument.price(price))),
         best_bid_qty: bid.map(|(_, qty)| Decimal(instrument.qty(qty))),
         best_ask: ask.map(|(price, _)| Decimal(instrument.price(price))),
@@ -103,7 +103,7 @@ pub(crate) async fn book(State(state): State<Arc<HttpState>>, uri: Uri) -> Answe
     ok(&BookBody {
         symbol: instrument.symbol.as_str().to_owned(),
         last_update_id: shown.last_update_id,
-        ts_ns: state.unix_ns(shown.at),
+        ts_ns: state.trading.unix_ns(shown.at),
         bids: side(&shown.bids),
         asks: side(&shown.asks),
     })
@@ -134,15 +134,6 @@ async fn shown(state: &HttpState, index: InstrumentIndex) -> Result<DepthGauges,
             "the engine stands still while it shows the book",
         )
     })
-}
-
-impl HttpState {
-    /// A moment of the engine's clock as Unix time in nanoseconds, as exact as the millisecond of now.
-    pub(crate) fn unix_ns(&self, at: Nanos) -> i64 {
-        let (now, unix) = ((self.now)(), (self.unix)());
-        let since = i128::from(now.0) - i128::from(at.0);
-        i64::try_from(i128::from(unix.0) * 1_000_000 - since).unwrap_or(i64::MAX)
-    }
 }
 
 #[derive(Serialize)]

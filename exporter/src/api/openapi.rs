@@ -4,8 +4,10 @@
 //! test holds the two together.
 
 use super::answer::{Answer, ok};
+use crate::auth::permission::Permission;
 use crate::catalogue::VERSION;
 use crate::http::routes::{Access, ROUTES, Verb};
+use crate::stream::event::{Kind, NOT_STREAMED};
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 
@@ -132,7 +134,7 @@ const DOCS: &[Doc] = &[
     read("/api/auth/keys", "API keys, without their secrets", &[]),
     write(
         "/api/auth/keys",
-        "A new API key, shown once",
+        "A new API key, shown once; one of another user has no admin permission",
         Some("NewKey"),
         &[201],
     ),
@@ -204,6 +206,18 @@ const DOCS: &[Doc] = &[
     write(
         "/api/stop",
         "The strategy rests, trading is halted, our orders are cancelled",
+        None,
+        &[200],
+    ),
+    write(
+        "/api/control/start",
+        "Another name of /api/start",
+        None,
+        &[200],
+    ),
+    write(
+        "/api/control/stop",
+        "Another name of /api/stop",
         None,
         &[200],
     ),
@@ -321,7 +335,7 @@ const DOCS: &[Doc] = &[
     ),
     write(
         "/api/risk/limits/approve",
-        "Approves what somebody else proposed",
+        "Approves what somebody else proposed, after a login: no API key approves",
         Some("Proposal"),
         &[200],
     ),
@@ -409,9 +423,9 @@ const DOCS: &[Doc] = &[
         "Events as they happen (server-sent events)",
         &[
             ("last_id", false, "offset"),
-            ("events", false, "text"),
-            ("filter", false, "text"),
-            ("symbols", false, "text"),
+            ("events", false, "events"),
+            ("filter", false, "events"),
+            ("symbols", false, "symbols"),
             ("ticket", false, "text"),
         ],
     ),
@@ -434,6 +448,16 @@ fn parameter_schema(kind: &str) -> Value {
         "limit" => json!({ "type": "integer", "minimum": 1, "maximum": 1_000 }),
         "depth" => json!({ "type": "integer", "minimum": 1, "maximum": 100 }),
         "offset" => json!({ "type": "integer", "minimum": 0 }),
+        "events" => {
+            let kinds: Vec<&str> = Kind::ALL.into_iter().map(Kind::label).collect();
+            json!({
+                "type": "string",
+                "description": format!("Separated by commas; any of {}", kinds.join(", ")),
+            })
+        }
+        "symbols" => {
+            json!({ "type": "string", "description": "Separated by commas, in either case" })
+        }
         "truth" => json!({ "type": "string", "enum": ["true", "false"] }),
         "log_type" => {
             json!({ "type": "string", "enum": ["auth", "order", "api_key", "error", "access"] })
@@ -459,25 +483,58 @@ fn schemas() -> Value {
             "additionalProperties": false,
         })
     };
-    let loose = |properties: Value, required: Value| json!({ "type": "object", "properties": properties, "required": required });
+    let permissions: Vec<&str> = Permission::ALL
+        .into_iter()
+        .map(Permission::label)
+        .chain(["read", "write", "admin"])
+        .collect();
     json!({
         "AnyObject": { "type": "object" },
-        "Login": loose(
+        "Login": object(
             json!({ "user_id": { "type": "string" }, "password": { "type": "string" } }),
             json!(["user_id", "password"])
         ),
-        "RefreshToken": loose(json!({ "refresh_token": { "type": "string" } }), json!(["refresh_token"])),
-        "NewKey": loose(
+        "RefreshToken": object(json!({ "refresh_token": { "type": "string" } }), json!(["refresh_token"])),
+        "NewKey": object(
             json!({
-                "name": { "type": "string" },
-                "permissions": { "type": "array", "items": { "type": "string" } },
+                "name": { "type": "string", "minLength": 1, "maxLength": 100 },
+                "permissions": {
+                    "type": "array",
+                    "items": { "type": "string", "enum": permissions },
+                    "minItems": 1,
+                    "default": ["read", "write"],
+                },
+                "user_id": {
+                    "type": "string",
+                    "description": "Whose it is: one's own if not said; one of somebody else has no admin permission",
+                },
+                "expires_at": {
+                    "description": "A time to come, in Unix seconds or RFC 3339; never if not said",
+                    "type": ["number", "string"],
+                },
+                "allowed_ips": {
+                    "description": "Addresses or networks; from anywhere if not said",
+                    "type": "array",
+                    "items": { "type": "string" },
+                    "maxItems": 64,
+                },
+                "rate_limit": {
+                    "type": "object",
+                    "properties": {
+                        "capacity": { "type": "integer", "minimum": 1, "maximum": 1_000_000 },
+                        "refill": { "description": "A second", "type": ["number", "string"] },
+                    },
+                    "required": ["capacity", "refill"],
+                    "additionalProperties": false,
+                },
             }),
             json!(["name"])
         ),
-        "Roles": loose(
+        "Roles": object(
             json!({
                 "user_id": { "type": "string" },
                 "roles": { "type": "array", "items": { "type": "string", "enum": ["viewer", "trader", "admin"] } },
+                "role": { "type": "string", "enum": ["viewer", "trader", "admin"], "description": "Instead of roles" },
             }),
             json!(["user_id"])
         ),
@@ -522,11 +579,13 @@ fn schemas() -> Value {
             json!([])
         ),
         "Proposal": object(json!({ "proposal_id": { "type": "integer", "minimum": 1 } }), json!(["proposal_id"])),
-        "SettingsDocument": loose(
+        "SettingsDocument": object(
             json!({
                 "version": { "type": "string", "const": "1.0" },
                 "settings": { "type": "object" },
                 "import_exchange_keys": { "type": "boolean" },
+                "exported_at": { "type": "string" },
+                "exchange_keys": { "type": "array", "items": { "type": "object" } },
             }),
             json!(["version", "settings"])
         ),
@@ -657,10 +716,13 @@ pub fn document() -> Value {
             .or_insert_with(|| json!({}));
         of_path[verb] = operation(doc);
     }
-    let not_served: Vec<Value> = NOT_SERVED
+    let paths_not_served = NOT_SERVED
         .iter()
-        .map(|(path, reason)| json!({ "path": path, "reason": reason }))
-        .collect();
+        .map(|(path, reason)| json!({ "path": path, "reason": reason }));
+    let events_not_sent = NOT_STREAMED
+        .iter()
+        .map(|(event, reason)| json!({ "event": event, "reason": reason }));
+    let not_served: Vec<Value> = paths_not_served.chain(events_not_sent).collect();
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -703,6 +765,55 @@ mod tests {
             ROUTES.len(),
             "something is described that is not there"
         );
+    }
+
+    /// The events of contract 1, as its clients know them, and `risk_alert` of its runbooks.
+    const EVENTS: [&str; 30] = [
+        "market",
+        "order_update",
+        "fill",
+        "order_state",
+        "account",
+        "error",
+        "trade",
+        "book_top",
+        "book_delta",
+        "kline",
+        "subscription_status",
+        "order_received",
+        "cancel_received",
+        "query_received",
+        "strategy_command_received",
+        "strategy_loaded",
+        "strategy_started",
+        "strategy_stopped",
+        "strategy_paused",
+        "strategy_resumed",
+        "strategy_unloaded",
+        "strategy_list",
+        "strategy_status",
+        "strategy_status_all",
+        "strategy_params_updated",
+        "strategy_metrics",
+        "strategy_metrics_summary",
+        "engine_started",
+        "engine_stopped",
+        "risk_alert",
+    ];
+
+    #[test]
+    fn every_event_that_clients_know_is_sent_or_stands_in_the_list_with_its_reason() {
+        let document = document();
+        let listed = document["x-not-served"].as_array().expect("a list");
+        for event in EVENTS {
+            let is_sent = Kind::ALL.into_iter().any(|kind| kind.label() == event);
+            let excuse = listed.iter().find(|entry| entry["event"] == event);
+            assert_eq!(is_sent, excuse.is_none(), "{event}");
+            let reason = excuse.map_or("sent", |entry| entry["reason"].as_str().expect("a text"));
+            assert!(!reason.is_empty(), "{event}");
+        }
+        let excused = listed.iter().filter(|entry| !entry["event"].is_null());
+        assert_eq!(excused.count(), NOT_STREAMED.len());
     }
 
     #[test]

@@ -375,7 +375,7 @@ pub(crate) fn not_done(result: CommandResult, reason: Option<Rejection>, name: &
                 format!("risk refuses the order: {reason}"),
             )
             .with("reason", reason)
-            .with("status", OrderStatus::Rejected.label())
+            .with("order_status", OrderStatus::Rejected.label())
         }
         CommandResult::UnknownOrder => Problem::new(
             Code::NotFound,
@@ -426,7 +426,7 @@ fn refused_by_venue(line: &OrderLine) -> Problem {
             "reason",
             reason.map_or_else(String::new, |reason| reason.to_string()),
         )
-        .with("status", line.status().label())
+        .with("order_status", line.status().label())
         .with("client_order_id", name)
 }
 
@@ -466,8 +466,8 @@ fn unknown() -> Problem {
 pub(super) fn over(line: &OrderLine) -> Problem {
     Problem::new(Code::NotOpen, "the order is over")
         .with("client_order_id", line.name())
-        .with("status", line.status().label())
-        .with("executed_qty", line.executed.to_string())
+        .with("order_status", line.status().label())
+        .with("executed_qty", Decimal(line.executed))
 }
 
 pub(crate) async fn cancel(

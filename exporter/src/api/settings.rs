@@ -2,12 +2,14 @@
 //!
 //! Owns: [`Settings`], the handlers. Does not: change what trades. Invariant: a setting that would look like a limit or
 //! a rule of security and bind nothing is not taken: `risk`, `advanced` and `security` are refused with the
-//! name of what binds. The document is one file, replaced as a whole.
+//! name of what binds; what is kept has the names and types of [`defaults`]. The document is one file, replaced as a
+//! whole.
 
 use super::UnreadableState;
-use super::admin::record;
+use super::admin::{act, who};
 use super::answer::{Answer, ok};
 use super::exchange_keys;
+use super::orders::Who;
 use crate::auth::{Principal, blocking};
 use crate::http::HttpState;
 use crate::http::body::{self, Fields, Json, expected};
@@ -22,6 +24,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Bytes of the whole document: what is known has one kilobyte. A larger one is refused.
 const BYTES_MAX: usize = 16 << 10;
+
+/// Characters of one text.
+const TEXT_CHARS_MAX: usize = 100;
 
 /// Sections that a user interface keeps here.
 const KEPT: [&str; 2] = ["general", "trading"];
@@ -101,12 +106,7 @@ impl Settings {
         let mut held = self.lock();
         let mut document = held.clone();
         for (name, section) in sections {
-            match (document.get_mut(&name), section) {
-                (Some(Value::Object(old)), Value::Object(new)) => old.extend(new),
-                (_, section) => {
-                    document.insert(name, section);
-                }
-            }
+            put_over(document.entry(name).or_insert(Value::Null), section);
         }
         let text = Value::from(document.clone()).to_string();
         if text.len() > BYTES_MAX {
@@ -129,6 +129,49 @@ impl Settings {
         // It is replaced as a whole.
         self.document.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Puts a value over another: of objects name by name, so that what is not named stays.
+fn put_over(old: &mut Value, new: Value) {
+    match (old, new) {
+        (Value::Object(old), Value::Object(new)) => {
+            for (name, value) in new {
+                put_over(old.entry(name).or_insert(Value::Null), value);
+            }
+        }
+        (old, new) => *old = new,
+    }
+}
+
+/// Refuses a setting that has no such name or another type; `path` names it by words of ours.
+fn check(path: &str, known: &Value, new: &Value) -> Result<(), Problem> {
+    let what = match (known, new) {
+        (Value::Object(known), Value::Object(new)) => {
+            for (name, value) in new {
+                let Some(known) = known.get(name) else {
+                    let names: Vec<&str> = known.keys().map(String::as_str).collect();
+                    return Err(unfit(path, &format!("nothing but {}", names.join(", "))));
+                };
+                check(&format!("{path}.{name}"), known, value)?;
+            }
+            return Ok(());
+        }
+        (Value::Bool(_), Value::Bool(_)) | (Value::Number(_), Value::Number(_)) => return Ok(()),
+        (Value::String(_), Value::String(text))
+            if text.chars().count() <= TEXT_CHARS_MAX && !text.chars().any(char::is_control) =>
+        {
+            return Ok(());
+        }
+        (Value::Object(_), _) => "an object",
+        (Value::Bool(_), _) => "true or false",
+        (Value::Number(_), _) => "a number",
+        (Value::String(_) | Value::Null | Value::Array(_), _) => "a short text",
+    };
+    Err(unfit(path, what))
+}
+
+fn unfit(path: &str, what: &str) -> Problem {
+    Problem::new(Code::BadParams, format!("{path}: {what} is expected")).field(path.to_owned())
 }
 
 /// Replaces a file as a whole.
@@ -197,13 +240,15 @@ pub(crate) async fn save(
         None => fields.iter().collect(),
     };
     let sections = kept(&sections)?;
-    let saved = merged(&state, &caller, &principal, "settings_saved", sections).await?;
+    let actions = ("settings_saved", "settings_save_failed");
+    let saved = merged(&state, &who(&caller, &principal), actions, sections).await?;
     ok(&json!({ "ok": true, "settings": saved }))
 }
 
 /// The sections of a request, as they may be kept.
 fn kept(sections: &[(&str, &Json)]) -> Result<Map<String, Value>, Problem> {
     let mut all = Map::new();
+    let shape = defaults();
     for (name, section) in sections {
         if let Some((elsewhere, where_)) = ELSEWHERE.iter().find(|(known, _)| known == name) {
             return Err(Problem::new(
@@ -217,7 +262,9 @@ fn kept(sections: &[(&str, &Json)]) -> Result<Map<String, Value>, Problem> {
         else {
             return Err(expected("section", "an object named general or trading"));
         };
-        all.insert((*known).to_owned(), value_of_fields(section)?);
+        let section = value_of_fields(section)?;
+        check(known, &shape[*known], &section)?;
+        all.insert((*known).to_owned(), section);
     }
     if all.is_empty() {
         return Err(expected("section", "an object named general or trading"));
@@ -248,16 +295,17 @@ fn value_of(value: &Json) -> Result<Value, Problem> {
 
 async fn merged(
     state: &Arc<HttpState>,
-    caller: &Caller,
-    principal: &Principal,
-    action: &'static str,
+    who: &Who<'_>,
+    (action, failed): (&'static str, &'static str),
     sections: Map<String, Value>,
 ) -> Result<Map<String, Value>, Problem> {
     let names: Vec<&String> = sections.keys().collect();
     let details = json!({ "sections": names });
-    record(state, caller, principal, action, details, false).await?;
     let keeper = Arc::clone(state);
-    blocking(move || keeper.api.settings.merge(sections)).await?;
+    let kept = blocking(move || keeper.api.settings.merge(sections));
+    act(action, details, false)
+        .perform(state, who, failed, kept)
+        .await?;
     Ok(all(state))
 }
 
@@ -280,6 +328,16 @@ pub(crate) async fn import(
     request: Request,
 ) -> Answer {
     let fields = body::read_json(request).await?;
+    fields.only(&[
+        "version",
+        "settings",
+        "import_exchange_keys",
+        "exported_at",
+        "exchange_keys",
+    ])?;
+    if fields.get("import_exchange_keys").is_some() {
+        fields.truth("import_exchange_keys")?;
+    }
     if fields.text("version")? != "1.0" {
         return Err(expected("version", "1.0"));
     }
@@ -292,6 +350,7 @@ pub(crate) async fn import(
         .filter(|(name, _)| !of_process.contains_key(*name))
         .collect();
     let sections = kept(&sections)?;
-    merged(&state, &caller, &principal, "settings_imported", sections).await?;
+    let actions = ("settings_imported", "settings_import_failed");
+    merged(&state, &who(&caller, &principal), actions, sections).await?;
     ok(&json!({ "ok": true, "imported": { "settings": true, "exchange_keys": false } }))
 }

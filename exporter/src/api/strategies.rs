@@ -6,6 +6,7 @@
 use super::answer::{Answer, ok};
 use super::engine::{Operation, run_strategy};
 use super::orders::Who;
+use crate::audit::record::LogType;
 use crate::auth::Principal;
 use crate::http::HttpState;
 use crate::http::exchange::Caller;
@@ -14,6 +15,7 @@ use crate::status;
 use crate::stream::event::Decimal;
 use axum::Extension;
 use axum::extract::{Path, State};
+use opentelemetry::trace::SpanContext;
 use serde::Serialize;
 use serde_json::json;
 use std::sync::Arc;
@@ -109,9 +111,15 @@ pub(crate) async fn start(
     State(state): State<Arc<HttpState>>,
     Extension(caller): Extension<Caller>,
     Extension(principal): Extension<Principal>,
+    context: Option<Extension<SpanContext>>,
     Path(id): Path<String>,
 ) -> Answer {
-    run(&state, &caller, &principal, &id, true).await
+    let who = Who {
+        caller: &caller,
+        principal: &principal,
+        context: context.map(|Extension(context)| context),
+    };
+    run(&state, &who, &id, true).await
 }
 
 /// `POST /api/strategies/{id}/stop`: it acts no more; its orders stay.
@@ -119,28 +127,24 @@ pub(crate) async fn stop(
     State(state): State<Arc<HttpState>>,
     Extension(caller): Extension<Caller>,
     Extension(principal): Extension<Principal>,
+    context: Option<Extension<SpanContext>>,
     Path(id): Path<String>,
 ) -> Answer {
-    run(&state, &caller, &principal, &id, false).await
+    let who = Who {
+        caller: &caller,
+        principal: &principal,
+        context: context.map(|Extension(context)| context),
+    };
+    run(&state, &who, &id, false).await
 }
 
-async fn run(
-    state: &HttpState,
-    caller: &Caller,
-    principal: &Principal,
-    id: &str,
-    running: bool,
-) -> Answer {
+async fn run(state: &HttpState, who: &Who<'_>, id: &str, running: bool) -> Answer {
     let (strategy, _) = named(state, id)?;
     if running {
         state.takes_writes()?;
     }
-    let who = Who {
-        caller,
-        principal,
-        context: None,
-    };
     let operation = Operation {
+        log_type: LogType::Order,
         action: if running {
             "strategy_started"
         } else {
@@ -149,8 +153,13 @@ async fn run(
         details: json!({ "strategy_id": strategy.id }),
         safer: !running,
     };
-    operation.record(state, &who).await?;
-    run_strategy(state, running).await?;
+    let failed = if running {
+        "strategy_start_failed"
+    } else {
+        "strategy_stop_failed"
+    };
+    let ran = run_strategy(state, who, running);
+    operation.perform(state, who, failed, ran).await?;
     let message = if running {
         "Strategy started"
     } else {

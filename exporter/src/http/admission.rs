@@ -7,7 +7,7 @@
 //! state but a bucket, a ticket and the counts.
 
 use super::credentials::{self, Credential};
-use super::exchange::Caller;
+use super::exchange::{Caller, Unformed};
 use super::problem::{Code, Problem};
 use super::rate::Verdict;
 use super::routes::{self, Access, Route};
@@ -36,28 +36,35 @@ pub(super) async fn check_form(
     request: Request,
     next: Next,
 ) -> Response {
-    let (uri, headers) = (request.uri(), request.headers());
-    if let Err(problem) = shape::check(uri, headers, port.surface.shape) {
-        return problem.into_response();
+    match form_of(&port, &request) {
+        Ok(()) => next.run(request).await,
+        Err(problem) => {
+            let mut response = problem.into_response();
+            response.extensions_mut().insert(Unformed);
+            response
+        }
     }
+}
+
+fn form_of(port: &Port, request: &Request) -> Result<(), Problem> {
+    let (uri, headers) = (request.uri(), request.headers());
+    shape::check(uri, headers, port.surface.shape)?;
     if port.surface.trust == Trust::Machine {
         if !guard::names_loopback(headers, uri) {
-            return Problem::new(
+            return Err(Problem::new(
                 Code::Misdirected,
                 "without authentication the Host must be a loopback name",
-            )
-            .into_response();
+            ));
         }
         let cors = &port.surface.cors;
         if guard::is_foreign_write(request.method(), headers, port.surface.scheme(), cors) {
-            return Problem::new(
+            return Err(Problem::new(
                 Code::Forbidden,
                 "without authentication a web page of another origin changes nothing here",
-            )
-            .into_response();
+            ));
         }
     }
-    next.run(request).await
+    Ok(())
 }
 
 /// Finds out who asks, takes a token for the request, and lets it through if he may.

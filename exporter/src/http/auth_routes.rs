@@ -56,6 +56,7 @@ pub(super) async fn login(
 ) -> Answer {
     let auth = auth_of(&state)?;
     let fields = body::read_json(request).await?;
+    fields.only(&["user_id", "password"])?;
     let user_id = fields.text("user_id")?;
     let password = fields.text("password")?.into();
     let now = (state.unix)();
@@ -89,6 +90,7 @@ pub(super) async fn refresh(
 ) -> Answer {
     let auth = auth_of(&state)?;
     let fields = body::read_json(request).await?;
+    fields.only(&["refresh_token"])?;
     let token = fields.text("refresh_token")?.to_owned();
     let result = auth.refresh(token, (state.unix)()).await;
     let (action, who) = match &result {
@@ -121,6 +123,7 @@ pub(super) async fn logout(
 ) -> Answer {
     let auth = auth_of(&state)?;
     let fields = body::read_json(request).await?;
+    fields.only(&["refresh_token"])?;
     let result = auth.logout(fields.text("refresh_token")?.to_owned()).await;
     let (action, who) = match &result {
         Ok(user_id) => ("logout", user_id.clone().unwrap_or_default()),
@@ -187,6 +190,12 @@ pub(super) async fn make_key(
     let fields = body::read_json(request).await?;
     let now = (state.unix)();
     let spec = key_spec(&fields, &principal, now)?;
+    if spec.user_id != principal.user_id
+        && spec.permissions.within(Permissions::ADMIN) != Permissions::NONE
+    {
+        // Who could act as another admin would be both pairs of eyes.
+        return Err(not_as_another(&state, &caller, &principal));
+    }
     let secret = new_secret();
     let act = Act {
         log_type: LogType::ApiKey,
@@ -213,6 +222,21 @@ pub(super) async fn make_key(
     let mut response = sensitive(&body);
     *response.status_mut() = StatusCode::CREATED;
     Ok(response)
+}
+
+/// The refusal of a key with which an admin would administrate as somebody else; a given role adds nothing to a key
+/// without these permissions later.
+fn not_as_another(state: &HttpState, caller: &Caller, principal: &Principal) -> Problem {
+    state.record(|at| {
+        let details = json!({ "permission": "admin", "reason": "key_of_another_user" });
+        let who = &principal.user_id;
+        caller.entry(LogType::Auth, "permission_denied", who, details, at)
+    });
+    Problem::new(
+        Code::Forbidden,
+        "a key of another user has no admin permission: only its user makes one that has",
+    )
+    .field("permissions")
 }
 
 pub(super) async fn revoke_key(
@@ -288,6 +312,7 @@ pub(super) async fn give_roles(
 ) -> Answer {
     let auth = auth_of(&state)?;
     let fields = body::read_json(request).await?;
+    fields.only(&["user_id", "roles", "role"])?;
     let user_id = fields.text("user_id")?.to_owned();
     let given = match (
         fields.optional_texts("roles")?,
@@ -408,6 +433,14 @@ fn roles(names: Vec<&str>) -> Result<Vec<Role>, Problem> {
 
 /// What a new key shall be, from the body of the request.
 fn key_spec(fields: &Fields, principal: &Principal, now: UnixMs) -> Result<KeySpec, Problem> {
+    fields.only(&[
+        "name",
+        "permissions",
+        "user_id",
+        "expires_at",
+        "allowed_ips",
+        "rate_limit",
+    ])?;
     let name = fields.text("name")?;
     if name.chars().count() > NAME_CHARS_MAX || name.chars().any(char::is_control) {
         let what = format!("a text of at most {NAME_CHARS_MAX} characters");
@@ -450,6 +483,7 @@ fn key_spec(fields: &Fields, principal: &Principal, now: UnixMs) -> Result<KeySp
 }
 
 fn rate(fields: &Fields) -> Result<RateRule, Problem> {
+    fields.only(&["capacity", "refill"])?;
     let capacity = fields
         .optional_number("capacity")?
         .and_then(|text| text.parse::<NonZeroU32>().ok())

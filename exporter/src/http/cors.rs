@@ -107,10 +107,17 @@ impl Cors {
                     HeaderName::from_static("x-api-key"),
                     HeaderName::from_static("x-request-id"),
                     HeaderName::from_static("x-correlation-id"),
+                    HeaderName::from_static("idempotency-key"),
+                    HeaderName::from_static("traceparent"),
+                    HeaderName::from_static("tracestate"),
+                    HeaderName::from_static("last-event-id"),
                 ])
                 .expose_headers([
                     header::RETRY_AFTER,
                     HeaderName::from_static("x-request-id"),
+                    HeaderName::from_static("x-correlation-id"),
+                    HeaderName::from_static("idempotent-replayed"),
+                    HeaderName::from_static("traceparent"),
                     HeaderName::from_static("x-ratelimit-limit"),
                     HeaderName::from_static("x-ratelimit-remaining"),
                     HeaderName::from_static("x-ratelimit-reset"),

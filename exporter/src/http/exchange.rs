@@ -6,7 +6,7 @@
 //! up reaches a header or a log line only when it is short and plain.
 
 use super::problem;
-use super::requests::{Answer, Observation};
+use super::requests::{Answer, OTHER, Observation};
 use super::routes::Route;
 use super::{Port, Trust, routes};
 use crate::audit::record::{Entry, LogType};
@@ -68,6 +68,11 @@ impl Caller {
 /// Marks an answer that holds a secret. It is not compressed, because its length would tell about it.
 #[derive(Clone, Copy)]
 pub(crate) struct Sensitive;
+
+/// Marks the refusal of a request whose form is none: whatever path it names, nobody looked at it, so it is counted with
+/// the paths that are none of ours.
+#[derive(Clone, Copy)]
+pub(super) struct Unformed;
 
 /// Characters of an id that a client made up.
 const ID_CHARS_MAX: usize = 128;
@@ -149,10 +154,18 @@ pub(super) async fn surround(
     }
     let status = response.status();
     let duration_ns = (state.now)().since(started).0;
+    let unformed = response.extensions().get::<Unformed>().is_some();
+    let (counted_method, counted_endpoint) = match route {
+        _ if unformed => (OTHER, routes::UNMATCHED),
+        Some(_) => (method_label(&method), endpoint),
+        None if endpoint == routes::UNMATCHED => (method_label(&method), endpoint),
+        // A method that the path does not take.
+        None => (OTHER, endpoint),
+    };
     state.requests.record(&Observation {
         answer: Answer {
-            method: method_label(&method),
-            endpoint,
+            method: counted_method,
+            endpoint: counted_endpoint,
             status: status.as_u16(),
         },
         duration_ns,
@@ -184,11 +197,13 @@ pub(super) async fn surround(
         } else {
             tracing::info!(
                 component = "gateway",
+                event_type = "http_request",
                 request_id,
                 correlation_id,
                 method = method_label(&method),
                 endpoint,
                 status = status.as_u16(),
+                latency_ms = duration_ns as f64 / 1e6,
                 duration_ms = duration_ns as f64 / 1e6,
                 ip_address = %address,
                 "request"
@@ -197,11 +212,13 @@ pub(super) async fn surround(
     } else {
         tracing::debug!(
             component = "gateway",
+            event_type = "http_request",
             request_id,
             correlation_id,
             method = method_label(&method),
             endpoint,
             status = status.as_u16(),
+            latency_ms = duration_ns as f64 / 1e6,
             duration_ms = duration_ns as f64 / 1e6,
             ip_address = %address,
             "request"
@@ -257,5 +274,5 @@ fn method_label(method: &Method) -> &'static str {
     KNOWN
         .iter()
         .find(|(known, _)| known == method)
-        .map_or("OTHER", |(_, label)| label)
+        .map_or(OTHER, |(_, label)| label)
 }

@@ -12,8 +12,9 @@ use axum::body::Body;
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use std::borrow::Cow;
 use veloz_core::labelled;
 
@@ -200,6 +201,11 @@ impl Code {
     }
 }
 
+/// Members that every problem has, or may have, with a meaning of their own.
+const MEMBERS: [&str; 8] = [
+    "error", "message", "field", "type", "title", "status", "detail", "instance",
+];
+
 /// One refusal. As a response it is empty until [`render`] writes it, because only there is the
 /// request's id known.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -208,8 +214,8 @@ pub struct Problem {
     message: Cow<'static, str>,
     field: Option<Cow<'static, str>>,
     retry_after_seconds: Option<u64>,
-    /// What else the body says.
-    more: Vec<(Cow<'static, str>, Value)>,
+    /// What else the body says, as JSON: decimals stay exact.
+    more: Vec<(Cow<'static, str>, String)>,
 }
 
 /// A problem on the disk.
@@ -220,7 +226,8 @@ pub(crate) struct KeptProblem {
     message: String,
     field: Option<String>,
     retry_after_seconds: Option<u64>,
-    more: Map<String, Value>,
+    /// Names and their values, as JSON.
+    more: Vec<(String, String)>,
 }
 
 impl Problem {
@@ -253,10 +260,15 @@ impl Problem {
         }
     }
 
-    /// Says more: a member beside those of every problem.
+    /// Says more: a member beside those of every problem, which it does not replace.
+    ///
+    /// # Panics
+    /// When it has the name of one of those.
     #[must_use]
-    pub fn with(mut self, name: &'static str, value: impl Into<Value>) -> Self {
-        self.more.push((Cow::Borrowed(name), value.into()));
+    pub fn with(mut self, name: &'static str, value: impl Serialize) -> Self {
+        assert!(!MEMBERS.contains(&name), "{name} has a meaning of its own");
+        let text = serde_json::to_string(&value).expect("plain values, written into memory");
+        self.more.push((Cow::Borrowed(name), text));
         self
     }
 
@@ -275,11 +287,15 @@ impl Problem {
         }
     }
 
-    /// One from the disk; `None` when its code is none.
+    /// One from the disk; `None` when its code is none, or a value no JSON.
     pub(crate) fn kept(kept: KeptProblem) -> Option<Self> {
         let code = Code::ALL
             .into_iter()
             .find(|code| code.label() == kept.code)?;
+        let is_json = |text: &str| serde_json::from_str::<IgnoredAny>(text).is_ok();
+        if !kept.more.iter().all(|(_, value)| is_json(value)) {
+            return None;
+        }
         Some(Self {
             code,
             message: Cow::Owned(kept.message),
@@ -298,7 +314,7 @@ impl Problem {
         self.code
     }
 
-    fn body(&self, status: StatusCode, request_id: &str) -> Value {
+    fn body(&self, status: StatusCode, request_id: &str) -> String {
         let mut body = json!({
             "error": self.code.label(),
             "message": self.message,
@@ -311,10 +327,15 @@ impl Problem {
         if let Some(field) = &self.field {
             body["field"] = Value::from(field.as_ref());
         }
-        for (name, value) in &self.more {
-            body[name.as_ref()] = value.clone();
+        let mut text = body.to_string();
+        if !self.more.is_empty() {
+            text.pop();
+            for (name, value) in &self.more {
+                text.push_str(&format!(",\"{name}\":{value}"));
+            }
+            text.push('}');
         }
-        body
+        text
     }
 }
 
@@ -348,7 +369,7 @@ pub fn render(mut response: Response, request_id: &str) -> Response {
             Problem::new(code, status.canonical_reason().unwrap_or(code.title()))
         }
     };
-    let body = problem.body(status, request_id).to_string();
+    let body = problem.body(status, request_id);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(CONTENT_LENGTH, body.len().into());

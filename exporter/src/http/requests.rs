@@ -1,7 +1,8 @@
 //! What the HTTP server knows about itself.
 //!
-//! Owns: [`RequestMetrics`]. Does not: serve. Invariant: label values come from fixed lists, so the
-//! tables stay small whatever a client sends.
+//! Owns: [`RequestMetrics`]. Does not: serve. Invariants: label values come from fixed lists, so the
+//! tables stay small whatever a client sends; every answer is counted once, in its own series or in that of
+//! [`OVERFLOW`].
 
 use crate::exposition::Exemplar;
 use opentelemetry::trace::TraceId;
@@ -72,8 +73,15 @@ pub const SIZE_BOUNDS: [u64; 9] = [
     100, 500, 1_000, 5_000, 10_000, 50_000, 100_000, 500_000, 1_000_000,
 ];
 
-/// Most different (method, endpoint, status) triples: the lists are shorter; this holds if they grow.
-const ANSWERED_MAX: usize = 512;
+/// Most different (method, endpoint, status) triples: a test holds that the lists make no more. If they grow, further
+/// ones are counted under [`OVERFLOW`], by their status.
+pub(super) const ANSWERED_MAX: usize = 4_096;
+
+/// The `endpoint` of answers whose own series has no room; their `method` is [`OTHER`].
+pub const OVERFLOW: &str = "overflow";
+
+/// The `method` that no route of the endpoint takes.
+pub const OTHER: &str = "OTHER";
 
 /// Labels of one answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -218,10 +226,18 @@ impl RequestMetrics {
             method, endpoint, ..
         } = observation.answer;
         let mut tables = self.lock();
-        if tables.answered.len() < ANSWERED_MAX || tables.answered.contains_key(&observation.answer)
-        {
-            *tables.answered.entry(observation.answer).or_default() += 1;
-        }
+        let has_room = tables.answered.len() < ANSWERED_MAX
+            || tables.answered.contains_key(&observation.answer);
+        let counted = if has_room {
+            observation.answer
+        } else {
+            Answer {
+                method: OTHER,
+                endpoint: OVERFLOW,
+                ..observation.answer
+            }
+        };
+        *tables.answered.entry(counted).or_default() += 1;
         let of = tables
             .distributions
             .entry(Route { method, endpoint })
@@ -331,5 +347,39 @@ impl RequestMetrics {
     fn lock(&self) -> MutexGuard<'_, Tables> {
         // A panic between two additions leaves counts that are one off, which is better than none.
         self.tables.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_without_room_is_counted_by_its_status() {
+        const MANY: usize = ANSWERED_MAX + 100;
+        let metrics = RequestMetrics::default();
+        for number in 0..MANY {
+            let status = 100 + (number % 500) as u16;
+            let endpoint: &'static str =
+                ["/a", "/b", "/c", "/d", "/e", "/f", "/g", "/h", "/i"][number / 500];
+            metrics.record(&Observation {
+                answer: Answer {
+                    method: "GET",
+                    endpoint,
+                    status,
+                },
+                duration_ns: 1,
+                request_bytes: 0,
+                response_bytes: 0,
+                trace: None,
+            });
+        }
+        let answered = metrics.answered();
+        let all: u64 = answered.iter().map(|(_, count)| count).sum();
+        assert_eq!(all, MANY as u64, "none is lost");
+        let over = answered
+            .iter()
+            .filter(|(answer, _)| answer.endpoint == OVERFLOW);
+        assert_eq!(over.map(|(_, count)| count).sum::<u64>(), 100);
     }
 }

@@ -168,6 +168,12 @@ pub static ROUTES: &[Route] = &[
     route(Verb::Get, "/api/latency", READ, || get(market::latency)),
     route(Verb::Post, "/api/start", PLACE, || post(engine::start)),
     route(Verb::Post, "/api/stop", PLACE, || post(engine::stop)),
+    route(Verb::Post, "/api/control/start", PLACE, || {
+        post(engine::start)
+    }),
+    route(Verb::Post, "/api/control/stop", PLACE, || {
+        post(engine::stop)
+    }),
     route(Verb::Post, "/api/halt", CANCEL, || post(engine::halt)),
     route(Verb::Post, "/api/reduce-only", PLACE, || {
         post(engine::reduce_only)

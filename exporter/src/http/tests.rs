@@ -32,7 +32,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tower::ServiceExt;
 use veloz_core::instrument::InstrumentIndex;
-use veloz_core::risk::{GlobalLimits, InstrumentLimits};
+use veloz_core::risk::{GlobalLimits, InstrumentLimits, Limit, LimitUse, Utilization};
 use veloz_core::telemetry::gauges::{BookGauges, Gauge, Touch};
 use veloz_core::telemetry::records::{BookState, TradingPhase};
 use veloz_core::telemetry::{Sizes, Telemetry, telemetry};
@@ -89,6 +89,8 @@ fn fixture_with(change: impl FnOnce(&mut HttpState)) -> Fixture {
         process: ProcessStats::default,
         page: HttpState::all_metrics(),
     };
+    // The engine's clock reads ten seconds at the wall's time.
+    state.trading.set_wall_clock(1_708_689_590_123_000_000);
     change(&mut state);
     Fixture {
         core,
@@ -244,6 +246,43 @@ fn readiness_follows_heartbeat_link_and_books_and_names_what_fails() {
 
     fixture.core.gauges.links_up(LinkRole::Market, 0);
     assert_eq!(failing(&fixture), json!(["websocket"]));
+    fixture.core.gauges.links_up(LinkRole::Market, 1);
+
+    // A venue that is silent for longer than risk takes orders on its books, while the core turns.
+    let unbound = LimitUse {
+        used: None,
+        max: None,
+        bps: 0,
+    };
+    let mut limits = [unbound; Limit::ALL.len()];
+    limits[Limit::MarketDataAge.index()].max = Some(Nanos::from_secs(2).0 as i64);
+    let utilization = Utilization {
+        limits,
+        highest_bps: 0,
+    };
+    let index = InstrumentIndex(1);
+    fixture.core.gauges.limits(index, &utilization);
+    let now = Nanos(fixture.clock.load(Ordering::Relaxed));
+    let touch = Touch {
+        bid: None,
+        ask: None,
+    };
+    fixture
+        .core
+        .gauges
+        .book(index, BookGauges::live(touch, 1, now));
+    let bound = Nanos::from_secs(2).0;
+    fixture.clock.fetch_add(bound, Ordering::Relaxed);
+    fixture.core.gauges.heartbeat(now.plus(Nanos(bound)));
+    assert_eq!(failing(&fixture), Value::Null);
+    fixture.clock.fetch_add(300_000_000, Ordering::Relaxed);
+    assert_eq!(failing(&fixture), json!(["books"]));
+    let (status, body) = fixture.get("/health/ready");
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(
+        body["components"]["books"],
+        "not live: ETHUSDT without news for 2300 ms"
+    );
 }
 
 #[test]
@@ -404,6 +443,49 @@ fn requests_are_counted_by_route_and_made_up_methods_are_not_labels() {
     ] {
         assert!(page.lines().any(|has| has == line), "{line}\n{page}");
     }
+}
+
+#[test]
+fn no_client_takes_the_room_of_the_counts_and_none_of_its_requests_is_lost() {
+    use super::requests::{ANSWERED_MAX, OTHER};
+    let fixture = fixture();
+    let router = fixture.router(on_this_machine());
+    let methods = [
+        "GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "BREW",
+    ];
+    let mut sent = 0;
+    for route in ROUTES {
+        for method in methods {
+            let mut request = get_request(&route.path.replace(['{', '}'], ""));
+            *request.method_mut() = Method::from_bytes(method.as_bytes()).expect("a token");
+            let foreign = HeaderValue::from_static("attacker.example");
+            request.headers_mut().insert(HOST, foreign);
+            answer_of(&router, request);
+            sent += 1;
+        }
+    }
+    let answered = fixture.state.requests.answered();
+    assert_eq!(answered.len(), 1, "{answered:?}");
+    let (answer, count) = answered[0];
+    assert_eq!((answer.method, answer.endpoint), (OTHER, "unmatched"));
+    assert_eq!((answer.status, count), (421, sent));
+
+    // Whatever else there is fits: each route by each status, each path and the rest by other methods.
+    let codes = problem::Code::ALL.into_iter().map(problem::Code::status);
+    let mut statuses: Vec<_> = codes.collect();
+    statuses.extend([StatusCode::OK, StatusCode::CREATED, StatusCode::ACCEPTED]);
+    statuses.sort_unstable();
+    statuses.dedup();
+    let reads = ROUTES
+        .iter()
+        .filter(|route| route.verb == Verb::Get)
+        .count();
+    let rows = ROUTES.len() + reads + ROUTES.len() + methods.len();
+    assert!(
+        rows * statuses.len() <= ANSWERED_MAX,
+        "{rows} {}",
+        statuses.len()
+    );
 }
 
 #[test]
@@ -683,6 +765,34 @@ fn a_named_origin_may_read_and_write_and_no_other() {
         "GET,POST,DELETE"
     );
     assert_eq!(answer.headers()["access-control-max-age"], "86400");
+    let names = |response: &Response, header: &str| {
+        let names = response.headers()[header]
+            .to_str()
+            .expect("text")
+            .to_owned();
+        names.split(',').map(str::to_owned).collect::<Vec<_>>()
+    };
+    let sent = names(&answer, "access-control-allow-headers");
+    for name in [
+        "authorization",
+        "x-api-key",
+        "idempotency-key",
+        "traceparent",
+        "tracestate",
+    ] {
+        assert!(sent.iter().any(|has| has == name), "{name}");
+    }
+    let read = names(&good, "access-control-expose-headers");
+    for name in [
+        "retry-after",
+        "x-correlation-id",
+        "idempotent-replayed",
+        "x-ratelimit-limit",
+        "x-ratelimit-remaining",
+        "x-ratelimit-reset",
+    ] {
+        assert!(read.iter().any(|has| has == name), "{name}");
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Which events a client wants.
 //!
 //! Owns: [`Filter`], read from a query. Does not: know the history. `events` and `filter` (an older name) list
-//! kinds, `symbols` lists instruments, each separated by commas; what is not named is not limited. An
+//! kinds, `symbols` lists instruments in either case, each separated by commas; what is not named is not limited. An
 //! event about no instrument (an account, the engine) passes any list of symbols. A name that is none is
 //! refused: a client that waits for an event that cannot come is worse off than one that is told.
 
@@ -69,7 +69,7 @@ impl Filter {
                 "symbols" => {
                     let mut instruments = Box::new([false; INSTRUMENTS_MAX]);
                     for symbol in value.split(',').map(str::trim) {
-                        let instrument = find(symbol).ok_or(BadQuery {
+                        let instrument = find(&symbol.to_ascii_uppercase()).ok_or(BadQuery {
                             parameter: "symbols",
                             expected: "a list of symbols that the engine follows, separated by commas",
                         })?;
@@ -144,6 +144,9 @@ mod tests {
         assert!(!some.accepts(Kind::Trade, btc) && !some.accepts(Kind::Account, None));
         assert!(some.wants_class(Class::Market) && some.wants_class(Class::State));
 
+        let eth_only = Filter::parse("symbols=ethusdt", &find).expect("in either case");
+        assert!(eth_only.accepts(Kind::Trade, eth) && !eth_only.accepts(Kind::Trade, btc));
+
         let alerts = Filter::parse("filter=risk_alert", &find).expect("an older name");
         assert!(alerts.accepts(Kind::RiskAlert, btc) && !alerts.wants_class(Class::Market));
     }
@@ -154,7 +157,7 @@ mod tests {
         assert_eq!(refused("events=trades"), "events");
         assert_eq!(refused("events="), "events");
         assert_eq!(refused("filter=kline"), "filter");
-        assert_eq!(refused("symbols=BTCUSDT,btcusdt"), "symbols");
+        assert_eq!(refused("symbols=BTCUSDT,NOPE"), "symbols");
         assert_eq!(refused("symbols=%ff"), "symbols");
     }
 }

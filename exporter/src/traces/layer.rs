@@ -18,7 +18,7 @@ const URL_BYTES_MAX: usize = 2_048;
 
 /// Runs the rest of the way inside the request's span.
 pub(crate) async fn trace_request(
-    State(state): State<Arc<HttpState>>,
+    State((state, scheme)): State<(Arc<HttpState>, &'static str)>,
     mut request: Request,
     next: Next,
 ) -> Response {
@@ -26,7 +26,7 @@ pub(crate) async fn trace_request(
     let start = now();
     let opened = spans.open(context::extract(request.headers()).as_ref());
     let method = request.method().clone();
-    let url = url_without_query(&request);
+    let url = url_without_query(scheme, &request);
     request.extensions_mut().insert(opened.context().clone());
     // At the level that is always on: it only gives its fields to lines that pass by their own.
     let around = tracing::error_span!(
@@ -48,14 +48,14 @@ pub(crate) async fn trace_request(
     response
 }
 
-fn url_without_query(request: &Request) -> String {
+fn url_without_query(scheme: &str, request: &Request) -> String {
     let path = request.uri().path();
     let host = request
         .headers()
         .get(HOST)
         .and_then(|host| host.to_str().ok())
         .unwrap_or_default();
-    let mut url = format!("http://{host}{path}");
+    let mut url = format!("{scheme}://{host}{path}");
     url.truncate(url.floor_char_boundary(URL_BYTES_MAX));
     url
 }

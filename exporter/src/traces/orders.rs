@@ -19,7 +19,7 @@ use super::{
     CommandSpan, ExecuteSpan, Opened, Outcome, PlaceSpan, RiskSpan, SignalSpan, Spans, Times,
 };
 use crate::trading::{OrderLine, OrderStatus, Told};
-use opentelemetry::trace::{SpanContext, TraceId};
+use opentelemetry::trace::{SpanContext, SpanId, TraceId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use veloz_core::event::Token;
@@ -51,8 +51,8 @@ pub struct OrderSpans {
     strategy: &'static str,
     instruments: Arc<Instruments>,
     held: BTreeMap<OrderId, Held>,
-    /// Traces of the newest orders, for the lines about them.
-    traces: BTreeMap<OrderId, TraceId>,
+    /// Traces of the newest orders, and the span in each that the order's go under, for the lines about them.
+    traces: BTreeMap<OrderId, (TraceId, SpanId)>,
     /// Encoded, and not yet known to be with the kernel.
     unsent: Vec<OrderId>,
     /// The command whose records come now, and its span.
@@ -139,7 +139,8 @@ impl OrderSpans {
                 if self.traces.len() >= HELD_MAX {
                     self.traces.pop_first();
                 }
-                self.traces.insert(order, parent.trace_id());
+                let place = (parent.trace_id(), parent.span_id());
+                self.traces.insert(order, place);
                 let held = Held {
                     parent,
                     signal,
@@ -256,8 +257,9 @@ impl OrderSpans {
         }
     }
 
-    /// The trace of the order that a record is about, if it is one of the newest; `None` when nobody takes spans.
-    pub fn trace_of(&self, body: &RecordBody) -> Option<TraceId> {
+    /// The trace of the order that a record is about, and the span in it that the order's go under, if it is one of the
+    /// newest; `None` when nobody takes spans.
+    pub fn trace_of(&self, body: &RecordBody) -> Option<(TraceId, SpanId)> {
         if !self.spans.wanted() {
             return None;
         }
@@ -588,7 +590,9 @@ mod tests {
         let trace = request.context().trace_id();
         assert_eq!(execute.span_context.trace_id(), trace);
         let body = state(OrderState::Sent, OrderState::Live);
-        assert_eq!(bench.orders.trace_of(&body), Some(trace), "for log lines");
+        let (of_line, span) = bench.orders.trace_of(&body).expect("for log lines");
+        assert_eq!(of_line, trace);
+        assert_ne!(span, SpanId::INVALID);
         assert_eq!(
             bench.answered,
             [Answered {

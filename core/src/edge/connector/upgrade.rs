@@ -236,10 +236,11 @@ impl Read for BlockingStream {
         while self.plaintext.is_empty() {
             let tls = self.tls.as_mut().expect("it was there above");
             let plaintext = &mut self.plaintext;
-            let progress = tls
-                .advance(|bytes| plaintext.extend_from_slice(bytes))
-                .map_err(io::Error::other)?;
-            self.send_ciphertext()?;
+            let progress = tls.advance(|bytes| plaintext.extend_from_slice(bytes));
+            // First: after a fault it is the alert that says why.
+            let sent = self.send_ciphertext();
+            let progress = progress.map_err(io::Error::other)?;
+            sent?;
             match progress {
                 Progress::Plaintext => {}
                 Progress::PeerClosed => return Ok(0),

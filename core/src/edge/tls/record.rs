@@ -389,14 +389,18 @@ impl<K: KeySource> RecordLayer<K> {
             return Err(RecordFault::NoData);
         }
         match kind {
+            HANDSHAKE | ALERT if content.is_empty() => return Err(RecordFault::EmptyMessage),
             ALERT => match content {
                 [_, CLOSE_NOTIFY] => return Ok(false),
+                // RFC 8446 section 5.1: nothing stands between the parts of a message.
+                [_, USER_CANCELED] if self.messages.is_within_one() => {
+                    return Err(RecordFault::Interleaved);
+                }
                 [_, USER_CANCELED] => {}
                 // All others end the session, whatever level they claim.
                 [_, description] => return Err(RecordFault::Alert(*description)),
                 _ => return Err(RecordFault::AlertBytes(content.len())),
             },
-            HANDSHAKE if content.is_empty() => return Err(RecordFault::EmptyMessage),
             HANDSHAKE => {
                 self.messages
                     .push(content, |kind, body, ends_record| match (kind, body) {

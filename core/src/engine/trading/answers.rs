@@ -158,10 +158,12 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
         }
     }
 
-    /// The venue's first word on a request, in time.
+    /// The venue's first word on a request, in time. An order's begins when the kernel has it; where nobody performs
+    /// actions, as in replay, with the event that caused it.
     fn measure(&mut self, request: &OrderRequest) {
+        let in_kernel_at = request.in_kernel_at.unwrap_or(request.sent_at);
         let (stage, from) = match request.purpose {
-            Purpose::Place(_) => (Stage::OrderAck, request.stamp),
+            Purpose::Place(_) => (Stage::OrderAck, in_kernel_at),
             Purpose::Cancel(_) => (Stage::CancelRoundTrip, request.sent_at),
             Purpose::Replace { .. } | Purpose::Amend(_) => {
                 (Stage::ReplaceRoundTrip, request.sent_at)

@@ -183,7 +183,7 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
             purpose: Purpose::Place(id),
             weight,
             sent_at: self.now,
-            stamp: encoded,
+            in_kernel_at: None,
             retried,
         });
         if retried {
@@ -328,7 +328,7 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
             purpose: Purpose::Cancel(id),
             weight,
             sent_at: self.now,
-            stamp: Nanos::ZERO,
+            in_kernel_at: None,
             retried: false,
         });
         self.tell(id, Input::CancelSent);
@@ -388,7 +388,7 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
             purpose: Purpose::Replace { old, new },
             weight,
             sent_at: self.now,
-            stamp: encoded,
+            in_kernel_at: None,
             retried: false,
         });
         self.trading.funnel.count(FunnelStage::Encoded);
@@ -475,7 +475,7 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
             purpose: Purpose::Amend(id),
             weight,
             sent_at: self.now,
-            stamp: Nanos::ZERO,
+            in_kernel_at: None,
             retried: false,
         });
         self.tell(id, Input::ReplaceSent);

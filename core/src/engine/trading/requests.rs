@@ -72,8 +72,8 @@ pub(in crate::engine) struct OrderRequest {
     pub(super) weight: u32,
     /// The event's time.
     pub(super) sent_at: Nanos,
-    /// The stopwatch's stamp, for telemetry alone.
-    pub(super) stamp: Nanos,
+    /// When the kernel took it, by the stopwatch of who performs actions; for telemetry alone.
+    pub(super) in_kernel_at: Option<Nanos>,
     /// Whether it was sent before and the venue did not like the clock.
     pub(super) retried: bool,
 }
@@ -108,6 +108,15 @@ impl OrderRequests {
     pub(super) fn push(&mut self, request: OrderRequest) {
         assert!(self.has_room(), "requests are bounded");
         self.list.push(request);
+    }
+
+    /// The kernel took what the event of `now` caused, and has it since `stamp`.
+    pub(super) fn in_kernel(&mut self, now: Nanos, stamp: Nanos) {
+        // The newest are last.
+        let of_event = self.list.iter_mut().rev();
+        for request in of_event.take_while(|request| request.sent_at == now) {
+            request.in_kernel_at.get_or_insert(stamp);
+        }
     }
 
     /// The request with this id on this link, which waits no longer.

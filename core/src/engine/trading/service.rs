@@ -176,7 +176,7 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
             purpose,
             weight,
             sent_at: self.now,
-            stamp: Nanos::ZERO,
+            in_kernel_at: None,
             retried: false,
         });
         self.wake_for_answers();
@@ -388,7 +388,7 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
             purpose,
             weight,
             sent_at: self.now,
-            stamp: Nanos::ZERO,
+            in_kernel_at: None,
             retried: false,
         });
         self.wake_for_answers();

@@ -48,9 +48,10 @@ impl HmacKey {
             block[..secret.len()].copy_from_slice(secret);
         }
         let after = |pad: u8| {
-            let mut padded = block.map(|byte| byte ^ pad);
+            // In the array that is hashed: a copy would be left behind.
+            let mut padded = [block.map(|byte| byte ^ pad)];
             let mut state = INITIAL;
-            compress256(&mut state, &[padded]);
+            compress256(&mut state, &padded);
             padded.zeroize();
             state
         };

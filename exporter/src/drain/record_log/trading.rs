@@ -2,7 +2,7 @@
 //!
 //! Does not: limit how many lines are written; `RecordLog` asks first. Invariant: numbers are printed
 //! exactly, as the venue prints them; an order's line carries its id, symbol and, where the record has
-//! one, its side.
+//! one, its side, and its message begins with `Order`, by which queries find it.
 
 use tracing::{info, warn};
 use veloz_core::instrument::InstrumentIndex;
@@ -42,7 +42,7 @@ impl RecordLog {
                     origin = origin.label(),
                     price,
                     qty,
-                    "order admitted"
+                    "Order admitted"
                 );
             }
             RecordBody::OrderAlias { order, client_id } => info!(
@@ -50,7 +50,7 @@ impl RecordLog {
                 event_type = "order_alias",
                 order_id = %order,
                 client_order_id = client_id.as_str(),
-                "order has a client's id"
+                "Order has a client's id"
             ),
             RecordBody::OrderAdopted {
                 order,
@@ -66,7 +66,7 @@ impl RecordLog {
                     symbol = self.symbol(instrument),
                     side = side.label(),
                     price,
-                    "order of an earlier run taken over"
+                    "Order of an earlier run taken over"
                 );
             }
             RecordBody::OrderState {
@@ -92,7 +92,7 @@ impl RecordLog {
                         venue_order_id,
                         executed,
                         qty,
-                        "order's outcome is unknown: the venue is asked"
+                        "Order's outcome is unknown: the venue is asked"
                     );
                 } else {
                     info!(
@@ -105,7 +105,7 @@ impl RecordLog {
                         venue_order_id,
                         executed,
                         qty,
-                        "order changed"
+                        "Order changed"
                     );
                 }
             }
@@ -133,7 +133,7 @@ impl RecordLog {
                     fee = fee.to_string(),
                     fee_asset = self.asset(fee_asset),
                     maker = is_maker,
-                    "order filled"
+                    "Order filled"
                 );
             }
             RecordBody::OrderRejected {
@@ -155,7 +155,7 @@ impl RecordLog {
                     origin = origin.label(),
                     price,
                     qty,
-                    "risk refused an order"
+                    "Order refused by risk"
                 );
             }
             RecordBody::VenueRefused {
@@ -171,7 +171,7 @@ impl RecordLog {
                 symbol = self.symbol(instrument),
                 request = request.label(),
                 code,
-                "venue refused a request about an order"
+                "Order: the venue refused a request about it"
             ),
             RecordBody::OrderFault {
                 order,
@@ -184,7 +184,7 @@ impl RecordLog {
                 order_id = %order,
                 symbol = self.symbol(instrument),
                 fault = fault.label(),
-                "what was told of an order does not fit"
+                "Order: what was told of it does not fit"
             ),
             RecordBody::CommandDone {
                 token,

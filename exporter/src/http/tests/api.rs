@@ -35,6 +35,10 @@ pub(super) struct Played {
     pub(super) fates: VecDeque<Fate>,
     sequence: u32,
     told: u64,
+    /// Whether the kill switch is latched.
+    latched: bool,
+    /// The trace that each command belongs to.
+    traces: Vec<Option<String>>,
 }
 
 pub(super) type Core = Arc<Mutex<Played>>;
@@ -54,6 +58,12 @@ pub(super) fn play(state: &Arc<HttpState>) -> Core {
             return Err(EngineBusy);
         }
         played.commands.push(command);
+        let asked = command
+            .token()
+            .and_then(|token| view.commands().asked(token));
+        let context = asked.and_then(|asked| asked.context);
+        let trace = context.map(|context| context.trace_id().to_string());
+        played.traces.push(trace);
         for body in played.bodies(&command, fate) {
             played.told += 1;
             view.record(&Record {
@@ -207,6 +217,15 @@ impl Played {
                 }
                 bodies
             }
+            Command::SetTradingState {
+                token,
+                state: TradingState::Active,
+            } if self.latched => vec![RecordBody::CommandDone {
+                token,
+                result: CommandResult::Rejected,
+                reason: Some(Rejection::KillSwitch),
+                order: None,
+            }],
             command => command
                 .token()
                 .map(|token| told(token, CommandResult::Done, None))
@@ -306,7 +325,11 @@ fn an_order_is_placed_seen_and_cancelled() {
     );
     let (status, body) = fixture.post("/api/cancel", &json!({ "client_order_id": "mine" }));
     assert_eq!((status.as_u16(), &body["error"]), (409, &json!("not_open")));
-    assert_eq!(body["status"], "CANCELLED");
+    assert_eq!(body["status"], 409, "the answer's, as RFC 9457 has it");
+    assert_eq!(
+        (&body["order_status"], &body["executed_qty"]),
+        (&json!("CANCELLED"), &json!(0))
+    );
     let (status, _) = fixture.get("/api/order_state?client_order_id=other");
     assert_eq!(status, StatusCode::NOT_FOUND);
     let (status, body) = fixture.get("/api/order_state");
@@ -567,6 +590,10 @@ fn an_id_is_used_once_for_ever_unless_there_was_no_order() {
         (&json!("order_rejected"), &json!("max_position"))
     );
     assert_eq!(body["client_order_id"], "once");
+    assert_eq!(
+        (&body["status"], &body["order_status"]),
+        (&json!(422), &json!("REJECTED"))
+    );
     let response = fixture.ask(request_for(Method::POST, "/api/order", &order("once")));
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(response.headers()[RETRY_AFTER], "1");
@@ -575,7 +602,10 @@ fn an_id_is_used_once_for_ever_unless_there_was_no_order() {
     assert_eq!(status, StatusCode::BAD_REQUEST, "{body}");
     assert_eq!(body["error"], "binance_error");
     assert_eq!(body["details"]["code"], -2010);
-    assert_eq!(body["status"], "REJECTED");
+    assert_eq!(
+        (&body["status"], &body["order_status"]),
+        (&json!(400), &json!("REJECTED"))
+    );
     // There was an order now, although the venue did not take it.
     let (status, body) = fixture.post("/api/order", &order("once"));
     assert_eq!(status, StatusCode::CONFLICT);
@@ -741,6 +771,112 @@ fn an_operator_halts_resumes_and_kills() {
 }
 
 #[test]
+fn an_act_that_was_refused_has_a_record_that_says_so() {
+    let mut guarded = guarded();
+    with_account(&mut guarded.fixture);
+    let core = play(&guarded.fixture.state);
+    core.lock().expect("one thread").latched = true;
+    let (tom, admin) = (guarded.key("tom"), guarded.key("admin"));
+    let (tom, admin) = (Shown::Key(&tom), Shown::Key(&admin));
+    for _ in 0..3 {
+        let (status, _) = guarded.post("/api/resume", &json!({}), tom);
+        assert_eq!(status, StatusCode::CONFLICT);
+    }
+    for (path, who) in [
+        ("/api/control/start", tom),
+        ("/api/config", admin),
+        ("/api/admin/reload-config", admin),
+    ] {
+        let (status, body) = guarded.post(path, &json!({}), who);
+        assert_eq!(status, StatusCode::CONFLICT, "{path} {body}");
+    }
+    guarded.post("/api/halt", &json!({}), tom);
+    let records = super::audited::text_of_records(&guarded);
+    let count = |action: &str| records.matches(&format!("\"action\":\"{action}\"")).count();
+    for (action, failed, times) in [
+        ("trading_resumed", "trading_resume_failed", 3),
+        ("engine_start", "engine_start_failed", 1),
+        ("config_saved", "config_save_failed", 1),
+        ("config_reloaded", "config_reload_failed", 1),
+    ] {
+        assert_eq!((count(action), count(failed)), (times, times), "{action}");
+    }
+    assert_eq!(
+        (count("trading_halted"), count("trading_halt_failed")),
+        (1, 0)
+    );
+    let failed = records
+        .lines()
+        .find(|line| line.contains("trading_resume_failed"));
+    let failed: Value = serde_json::from_str(failed.expect("one")).expect("JSON");
+    assert_eq!(failed["user_id"], "tom");
+    assert_eq!(
+        (&failed["details"]["error"], &failed["details"]["outcome"]),
+        (&json!("conflict"), &json!("refused"))
+    );
+    let of_type = |action: &str| {
+        let line = records
+            .lines()
+            .find(|line| line.contains(action))
+            .expect("one");
+        serde_json::from_str::<Value>(line).expect("JSON")["log_type"].clone()
+    };
+    assert_eq!(of_type("trading_resumed"), "order");
+    assert_eq!(of_type("config_saved"), "auth");
+}
+
+#[test]
+fn commands_belong_to_the_trace_of_their_request() {
+    const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+    let (fixture, core) = trading();
+    let tight = json!({ "global": { "open_orders_max": 5 } });
+    let on = json!({ "enabled": true });
+    for (path, body) in [
+        ("/api/halt", &json!({})),
+        ("/api/reduce-only", &json!({})),
+        ("/api/resume", &json!({})),
+        ("/api/kill-switch/trip", &json!({})),
+        ("/api/kill-switch/reset", &json!({})),
+        ("/api/stop", &json!({})),
+        ("/api/risk/limits", &tight),
+        ("/api/admin/maintenance", &on),
+    ] {
+        let mut request = request_for(Method::POST, path, body);
+        let parent =
+            HeaderValue::from_static("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+        request.headers_mut().insert("traceparent", parent);
+        let (status, body) = fixture.send(request);
+        assert_eq!(status, StatusCode::OK, "{path} {body}");
+        let traces = std::mem::take(&mut core.lock().expect("one thread").traces);
+        assert!(!traces.is_empty(), "{path}");
+        let all = traces.iter().all(|trace| trace.as_deref() == Some(TRACE));
+        assert!(all, "{path} {traces:?}");
+    }
+}
+
+#[test]
+fn a_moment_has_one_time_whatever_the_wall_clock_does() {
+    let walls = Arc::new(AtomicU64::new(1_708_689_600_123));
+    let reading = Arc::clone(&walls);
+    let mut fixture = fixture_with(|state| {
+        state.unix = Box::new(move || UnixMs(reading.load(Ordering::Relaxed)));
+    });
+    with_account(&mut fixture);
+    let mut published = fixture.state.shared.read();
+    published.last_trades[0] = Some(crate::published::LastTrade {
+        at: Nanos::from_secs(9),
+        price: Ticks(312_345),
+        qty: Lots(1),
+    });
+    fixture.state.shared.write(&published);
+    for wall in [1_708_689_600_123, 1_708_689_600_122, 1_708_689_609_000] {
+        walls.store(wall, Ordering::Relaxed);
+        let (_, body) = fixture.get("/api/market");
+        assert_eq!(body["ts_ns"], 1_708_689_599_123_000_000i64, "{wall}");
+    }
+}
+
+#[test]
 fn what_reads_answers_with_the_fields_that_clients_know() {
     let (fixture, _core) = trading();
     let (_, body) = fixture.get("/api/config");
@@ -844,8 +980,9 @@ fn limits_are_tightened_by_one_and_loosened_by_two() {
             document.give_roles("vera", &[crate::auth::permission::Role::Admin])
         })
         .expect("given");
-    let (admin, vera) = (guarded.key("admin"), guarded.key("vera"));
-    let (admin, vera) = (Shown::Key(&admin), Shown::Key(&vera));
+    let (admin, key_of_vera) = (guarded.key("admin"), guarded.key("vera"));
+    let (vera, _) = guarded.login("vera");
+    let (admin, vera) = (Shown::Key(&admin), Shown::Token(&vera));
     let limits = "/api/risk/limits";
     // What does not bind yet becomes tighter with any value.
     let tight = json!({
@@ -878,6 +1015,15 @@ fn limits_are_tightened_by_one_and_loosened_by_two() {
     let approve = "/api/risk/limits/approve";
     let (status, body) = guarded.post(approve, &proposal, admin);
     assert_eq!(status, StatusCode::FORBIDDEN, "{body}");
+    let (own, _) = guarded.login("admin");
+    let (status, body) = guarded.post(approve, &proposal, Shown::Token(&own));
+    assert_eq!(status, StatusCode::FORBIDDEN, "{body}");
+    let (status, body) = guarded.post(approve, &proposal, Shown::Key(&key_of_vera));
+    assert_eq!(
+        status,
+        StatusCode::FORBIDDEN,
+        "a key is nobody's eyes: {body}"
+    );
     let (status, body) = guarded.post(approve, &proposal, vera);
     assert_eq!(status, StatusCode::OK, "{body}");
     let (_, shown) = guarded.get(limits, admin);
@@ -925,6 +1071,8 @@ fn limits_are_tightened_by_one_and_loosened_by_two() {
     assert_eq!(made.count(), 4);
     drop(set);
     let records = super::audited::text_of_records(&guarded);
+    let denied = records.matches("\"permission_denied\"").count();
+    assert_eq!(denied, 3, "each refused approval is recorded");
     assert!(
         records.contains("\"limits_proposed\"") && records.contains("\"proposed_by\":\"admin\"")
     );
@@ -1007,6 +1155,45 @@ fn settings_are_kept_and_those_that_would_only_look_like_limits_are_not() {
         let (status, _) = fixture.post("/api/settings", &json!({ section: { "a": 1 } }));
         assert_eq!(status, StatusCode::BAD_REQUEST, "{section}");
     }
+    // A part of a part leaves the rest.
+    let quiet = json!({ "general": { "notifications": { "sound": false } } });
+    let (status, body) = fixture.post("/api/settings", &quiet);
+    assert_eq!(status, StatusCode::OK, "{body}");
+    assert_eq!(
+        body["settings"]["general"]["notifications"],
+        json!({ "orderFills": true, "priceAlerts": true, "systemAlerts": true, "sound": false })
+    );
+    assert_eq!(body["settings"]["general"]["theme"], "dark");
+    for (bad, field) in [
+        (
+            json!({ "trading": { "defaultOrderType": 12 } }),
+            "trading.defaultOrderType",
+        ),
+        (
+            json!({ "trading": { "slippageTolerance": "0.1" } }),
+            "trading.slippageTolerance",
+        ),
+        (json!({ "trading": { "defaultOrdertype": "x" } }), "trading"),
+        (
+            json!({ "general": { "notifications": { "sound": null } } }),
+            "general.notifications.sound",
+        ),
+        (
+            json!({ "section": "general", "data": { "notifications": true } }),
+            "general.notifications",
+        ),
+        (
+            json!({ "general": { "language": "a\nb" } }),
+            "general.language",
+        ),
+    ] {
+        let (status, body) = fixture.post("/api/settings", &bad);
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{bad}");
+        assert_eq!(body["field"], field, "{bad}");
+    }
+    let odd = json!({ "version": "1.0", "settings": { "general": {} }, "import_keys": true });
+    let (status, _) = fixture.post("/api/settings/import", &odd);
+    assert_eq!(status, StatusCode::BAD_REQUEST, "a field that nobody reads");
     let large = json!({ "general": { "x": "y".repeat(20_000) } });
     assert_eq!(
         fixture.post("/api/settings", &large).0,

@@ -193,6 +193,8 @@ const CONTRACT: &[(&str, &str, &str)] = &[
     ("GET", "/api/latency", "read:config"),
     ("POST", "/api/start", "write:orders"),
     ("POST", "/api/stop", "write:orders"),
+    ("POST", "/api/control/start", "write:orders"),
+    ("POST", "/api/control/stop", "write:orders"),
     ("POST", "/api/halt", "write:cancel"),
     ("POST", "/api/reduce-only", "write:orders"),
     ("POST", "/api/resume", "write:orders"),
@@ -677,6 +679,77 @@ fn a_key_that_cannot_be_meant_is_refused_by_field() {
         Some(6),
         "read and write"
     );
+}
+
+#[test]
+fn a_field_that_nobody_reads_is_refused() {
+    let guarded = guarded();
+    let admin = guarded.key(FIRST_ADMIN);
+    let admin = Shown::Key(&admin);
+    let rate = json!({ "capacity": 1, "refill": 1, "refil": 2 });
+    for (path, body) in [
+        (
+            "/api/auth/keys",
+            json!({ "name": "a", "permission": ["read"] }),
+        ),
+        (
+            "/api/auth/keys",
+            json!({ "name": "a", "expires": "2030-01-01T00:00:00Z" }),
+        ),
+        ("/api/auth/keys", json!({ "name": "a", "rate_limit": rate })),
+        (
+            "/api/auth/roles",
+            json!({ "user_id": "vera", "roles": ["viewer"], "x": 1 }),
+        ),
+        (
+            "/api/auth/login",
+            json!({ "user_id": "tom", "password": PASSWORD, "otp": "1" }),
+        ),
+        ("/api/auth/refresh", json!({ "refresh_token": "a", "x": 1 })),
+        ("/api/auth/logout", json!({ "refresh_token": "a", "x": 1 })),
+    ] {
+        let (status, answer) = guarded.post(path, &body, admin);
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{path} {body}");
+        assert_eq!(answer["error"], "bad_params", "{path}");
+    }
+    let (_, listed) = guarded.get("/api/auth/keys", admin);
+    assert_eq!(
+        listed["keys"].as_array().map(Vec::len),
+        Some(1),
+        "the test's own"
+    );
+}
+
+#[test]
+fn nobody_makes_a_key_with_which_he_administrates_as_another() {
+    let guarded = guarded();
+    let admin = guarded.key(FIRST_ADMIN);
+    let admin = Shown::Key(&admin);
+    for permissions in [
+        json!(["admin"]),
+        json!(["read", "admin:config"]),
+        json!(["admin:keys"]),
+        json!(["write", "admin:users"]),
+    ] {
+        let of_tom = json!({ "name": "x", "user_id": "tom", "permissions": permissions });
+        let (status, body) = guarded.post("/api/auth/keys", &of_tom, admin);
+        assert_eq!(status, StatusCode::FORBIDDEN, "{permissions}");
+        assert_eq!(body["field"], "permissions");
+        let own = json!({ "name": "x", "user_id": FIRST_ADMIN, "permissions": permissions });
+        let (status, _) = guarded.post("/api/auth/keys", &own, admin);
+        assert_eq!(status, StatusCode::CREATED);
+    }
+    let of_tom = json!({ "name": "x", "user_id": "tom", "permissions": ["read", "write"] });
+    let (_, made) = guarded.post("/api/auth/keys", &of_tom, admin);
+    let key = made["api_key"].as_str().expect("a key").to_owned();
+    // A role that comes later adds nothing to it.
+    let give = json!({ "user_id": "tom", "roles": ["admin"] });
+    assert_eq!(
+        guarded.post("/api/auth/roles", &give, admin).0,
+        StatusCode::OK
+    );
+    let (status, _) = guarded.get("/api/auth/keys", Shown::Key(&key));
+    assert_eq!(status, StatusCode::FORBIDDEN);
 }
 
 #[test]

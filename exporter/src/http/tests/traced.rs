@@ -46,6 +46,27 @@ fn a_request_is_a_span_below_its_caller_and_the_answer_names_it() {
 }
 
 #[test]
+fn the_address_of_an_encrypted_port_says_so() {
+    let mut fixture = fixture();
+    let (spans, collected) = collecting();
+    Arc::get_mut(&mut fixture.state)
+        .expect("not shared yet")
+        .spans = spans;
+    let encrypted = Surface {
+        tls: true,
+        ..on_this_machine()
+    };
+    answer_of(&fixture.router(encrypted), get_request("/health"));
+    let told = collected.take();
+    let url = told[0]
+        .attributes
+        .iter()
+        .find(|has| has.key.as_str() == "http.url");
+    let url = url.expect("there").value.to_string();
+    assert_eq!(url, "https://localhost:8080/health");
+}
+
+#[test]
 fn what_is_refused_or_panics_has_a_span_too_and_a_header_that_is_none_begins_a_trace() {
     let mut fixture = fixture();
     let (spans, collected) = collecting();

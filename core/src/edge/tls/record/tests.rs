@@ -376,7 +376,12 @@ fn what_is_not_allowed_is_named_and_the_peer_told() {
             RecordFault::Interleaved,
             Some(10),
         ),
-        (&[(ALERT, b"")], RecordFault::AlertBytes(0), Some(50)),
+        (
+            &[(HANDSHAKE, &KEY_UPDATE_ONLY[..3]), (ALERT, &[1, 90])],
+            RecordFault::Interleaved,
+            Some(10),
+        ),
+        (&[(ALERT, b"")], RecordFault::EmptyMessage, Some(10)),
         (&[(ALERT, &[1])], RecordFault::AlertBytes(1), Some(50)),
         (
             &[(ALERT, &[1, 0, 1, 0])],
