@@ -68,6 +68,15 @@ impl Handled {
             }
             Event::LinkUp { link } => Event::LinkUp { link },
             Event::LinkDown { link, cause } => Event::LinkDown { link, cause },
+            Event::LinkRefused {
+                link,
+                status,
+                pause,
+            } => Event::LinkRefused {
+                link,
+                status,
+                pause,
+            },
             Event::LinkBlocked { link, blocked } => Event::LinkBlocked { link, blocked },
             Event::Command(command) => Event::Command(command),
             Event::Tick => Event::Tick,

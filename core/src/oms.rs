@@ -76,7 +76,7 @@ use turn::Turn;
 /// How long an order may wait for what, and when to ask again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OmsConfig {
-    /// Longest wait for the kernel to take a placement, and then for its answer.
+    /// Longest wait for a placement to be written, and then for its answer.
     pub answer_max: Nanos,
     /// Longest wait for the outcome of a cancel.
     pub cancel_max: Nanos,

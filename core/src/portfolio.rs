@@ -470,6 +470,11 @@ impl Portfolio {
         }
     }
 
+    /// Somebody outside of trading locked `delta` of an asset at `at`, or unlocked it below zero. The total stays.
+    pub fn locked_outside(&mut self, asset: AssetIndex, delta: E8, at: VenueMillis) {
+        self.assets[asset.as_usize()].holding.lock(delta, at);
+    }
+
     /// Tells the touch of a live book; the mark is its middle. Returns whether it moved.
     ///
     /// # Panics

@@ -52,7 +52,7 @@ pub use faults::{Fault, FaultRule, Trigger};
 pub use fed::{FeedError, FeedUpdate};
 pub use foreground::{VenueArgs, run_foreground};
 pub use hub::{Holdings, Traded, VenueStats};
-pub use in_process::{ConnectionNumber, Sent, VenueInProcess};
+pub use in_process::{ConnectionNumber, Refused, Sent, VenueInProcess};
 pub use key_files::KeyFileError;
 pub use market::{MarketConfig, MarketError};
 pub use recorded::{RecordedError, Recording, Speed, SpeedError};

@@ -143,6 +143,14 @@ impl Holding {
         }
     }
 
+    /// So much more was locked at `at`, or less.
+    pub(super) fn lock(&mut self, delta: E8, at: VenueMillis) {
+        if self.absolute_at.is_none_or(|absolute_at| at > absolute_at) {
+            self.newest = self.newest.max(at);
+            self.locked.0 = self.locked.0.saturating_add(delta.0).max(0);
+        }
+    }
+
     /// Something that happened at `at` changed it by `delta`; `from_locked` of what it took was bound in an order.
     pub(super) fn add(&mut self, delta: Exact, from_locked: Exact, at: VenueMillis) -> Moved {
         if let Some(absolute_at) = self.absolute_at

@@ -5,7 +5,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tungstenite::client::IntoClientRequest;
 use tungstenite::handshake::client::{Response, generate_request};
@@ -13,6 +13,7 @@ use tungstenite::handshake::derive_accept_key;
 use tungstenite::handshake::machine::{HandshakeMachine, RoundResult, StageResult};
 
 use super::endpoint::Endpoint;
+use super::retry_after;
 use crate::edge::clock::Clock;
 use crate::edge::link::cause_of;
 use crate::edge::tcp;
@@ -30,6 +31,8 @@ pub struct ConnectFault {
     pub detail: String,
     /// The HTTP status with which the peer refused the upgrade: 418 and 429 ask for a pause.
     pub status: Option<u16>,
+    /// How long the refusal asks to be left alone.
+    pub pause: Option<Nanos>,
 }
 
 impl ConnectFault {
@@ -39,7 +42,14 @@ impl ConnectFault {
             cause,
             detail: detail.into(),
             status: None,
+            pause: None,
         }
+    }
+
+    /// The status with which the peer refused because it was asked too much (429) or has banned the address (418).
+    pub(super) fn asked_too_much(&self) -> Option<u16> {
+        self.status
+            .filter(|status| matches!(*status, TOO_MANY_REQUESTS | BANNED))
     }
 }
 
@@ -139,10 +149,20 @@ fn upgrade(url: &str, stream: BlockingStream) -> Result<Upgraded, ConnectFault> 
         let body = String::from_utf8_lossy(&tail[..tail.len().min(BODY_BYTES_SHOWN)]);
         ConnectFault {
             status: Some(response.status().as_u16()),
+            pause: pause_of(&response),
             ..refused(format!("{why} (status {}) {body}", response.status()))
         }
     })?;
     Ok(Upgraded { stream, tail })
+}
+
+/// The pause that a refusal asks for.
+fn pause_of(response: &Response) -> Option<Nanos> {
+    let header = |name: &str| response.headers().get(name)?.to_str().ok();
+    let now_unix_s = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs());
+    retry_after::pause(header("retry-after")?, header("date"), now_unix_s)
 }
 
 /// RFC 6455 section 4.1, what the client must verify. We offer no extension and no subprotocol.
@@ -293,5 +313,9 @@ fn timed_out(error: io::Error) -> io::Error {
     }
 }
 
+/// What Binance answers to an address that asks too much.
+const TOO_MANY_REQUESTS: u16 = 429;
+/// What it answers to an address that went on.
+const BANNED: u16 = 418;
 /// How much of a refusal's body the operator sees; venues explain themselves there.
 const BODY_BYTES_SHOWN: usize = 200;

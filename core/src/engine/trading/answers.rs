@@ -54,10 +54,14 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
                 self.trading.portfolio.flow(*asset, *delta, *cleared);
                 self.telemetry.counters.increment(Counter::BalanceFlows);
             }
-            // The account's balances tell of it too.
-            OrderMessage::ExternalLock { .. } | OrderMessage::ListStatus => {
-                self.telemetry.counters.increment(Counter::StaleUserData);
-            }
+            OrderMessage::ExternalLock {
+                asset,
+                delta,
+                event: _,
+                at,
+            } => self.trading.portfolio.locked_outside(*asset, *delta, *at),
+            // We make no lists.
+            OrderMessage::ListStatus => self.telemetry.counters.increment(Counter::StaleUserData),
             // Whatever happens now is not told on this link any more.
             OrderMessage::StreamTerminated { .. } | OrderMessage::SessionRevoked { .. } => {
                 self.fail_link(link);
@@ -145,6 +149,10 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
                     self.tell(order, Input::TradesComplete);
                 }
             }
+            // The counts are corrected above.
+            OrderOutcome::OrderCounts if request.purpose == Purpose::OrderCounts => {
+                self.order_counts_told();
+            }
             // Answers of another kind than their request; the id says what was asked, so the venue is at fault.
             OrderOutcome::LoggedOn { .. }
             | OrderOutcome::Subscribed { .. }
@@ -175,7 +183,8 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
             | Purpose::Missed(_)
             | Purpose::Owner(..)
             | Purpose::OpenOrders
-            | Purpose::Account => (Stage::QueryRoundTrip, request.sent_at),
+            | Purpose::Account
+            | Purpose::OrderCounts => (Stage::QueryRoundTrip, request.sent_at),
         };
         self.telemetry.histograms.record(stage, from, self.now);
     }
@@ -210,7 +219,8 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
             | Purpose::Missed(_)
             | Purpose::Owner(..)
             | Purpose::OpenOrders
-            | Purpose::Account => self.telemetry.counters.increment(Counter::Ignored),
+            | Purpose::Account
+            | Purpose::OrderCounts => self.telemetry.counters.increment(Counter::Ignored),
         }
     }
 
@@ -345,7 +355,8 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
             | Purpose::Missed(_)
             | Purpose::Owner(..)
             | Purpose::OpenOrders
-            | Purpose::Account => {
+            | Purpose::Account
+            | Purpose::OrderCounts => {
                 self.telemetry.records.push(
                     self.now,
                     RecordBody::RequestRefused {
@@ -357,6 +368,8 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
                 match request.purpose {
                     Purpose::LogOn | Purpose::Subscribe => self.fail_link(request.link),
                     Purpose::Missed(instrument) => self.missed_refused(instrument),
+                    // Our own count has to do.
+                    Purpose::OrderCounts => self.order_counts_told(),
                     Purpose::Owner(_, venue_order_id) => {
                         let never = match refusal.kind.answer() {
                             OnError::Refuse | OnError::CarryOn => true,

@@ -1,6 +1,6 @@
 //! What the venue holds of us, asked when a link comes up and from time to time.
 //!
-//! Owns: [`Reconcile`], the steps of one round: open orders, then balances, in the first round of a run then the trades
+//! Owns: [`Reconcile`], the steps of one round: open orders, then balances, in the first round of a run also the counts of orders and the trades
 //! that were missed (`missed`), then every question that these raised. Does not: judge an order; the machine does. Invariants: trading is not ready before a round is over and no
 //! order is unresolved; a round that is not answered takes its link down, and the next link starts another; positions are
 //! what is held above the baselines at the end of every round, or the venue is asked once more, and trading halts if that
@@ -26,6 +26,8 @@ enum Step {
     Idle,
     /// Open orders are to be asked for, or asked for.
     OpenOrders,
+    /// The venue's counts of our orders are to be asked for, or asked for; once in a run, whose own begin at zero.
+    OrderCounts,
     /// Balances are to be asked for, or asked for.
     Account,
     /// Trades that happened while nothing ran are asked for and told; once in a run.
@@ -44,6 +46,8 @@ pub(super) struct Reconcile {
     done: bool,
     /// Whether the venue ever listed our open orders.
     listed: bool,
+    /// Whether the venue's counts of our orders were asked for.
+    counted: bool,
     /// Whether positions and balances differed at the end of the last round.
     differed: bool,
 }
@@ -74,7 +78,11 @@ impl Reconcile {
         match self.step {
             Step::Idle => self.next_at,
             // Waits for an answer, or is moved by one.
-            Step::OpenOrders | Step::Account | Step::Missed | Step::Settling => Nanos::MAX,
+            Step::OpenOrders
+            | Step::OrderCounts
+            | Step::Account
+            | Step::Missed
+            | Step::Settling => Nanos::MAX,
         }
     }
 }
@@ -99,6 +107,10 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
             Step::OpenOrders => {
                 let asked = |purpose| purpose == Purpose::OpenOrders;
                 self.trading.requests.any(asked) || self.ask(Purpose::OpenOrders)
+            }
+            Step::OrderCounts => {
+                let asked = |purpose| purpose == Purpose::OrderCounts;
+                self.trading.requests.any(asked) || self.ask(Purpose::OrderCounts)
             }
             Step::Account => {
                 let asked = |purpose| purpose == Purpose::Account;
@@ -138,6 +150,19 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
         self.serve_overdue();
         self.trading.reconcile.listed = true;
         if self.trading.reconcile.step == Step::OpenOrders {
+            self.trading.reconcile.step = if self.trading.reconcile.counted {
+                Step::Account
+            } else {
+                Step::OrderCounts
+            };
+        }
+        self.wake();
+    }
+
+    /// The venue's counts of our orders, which every answer brings, or its refusal to tell them.
+    pub(super) fn order_counts_told(&mut self) {
+        self.trading.reconcile.counted = true;
+        if self.trading.reconcile.step == Step::OrderCounts {
             self.trading.reconcile.step = Step::Account;
         }
         self.wake();

@@ -31,6 +31,7 @@ const TRADES_WEIGHT: u32 = 5;
 const ALL_TRADES_WEIGHT: u32 = 20;
 const OPEN_ORDERS_WEIGHT: u32 = 80;
 const ACCOUNT_WEIGHT: u32 = 20;
+const ORDER_COUNTS_WEIGHT: u32 = 40;
 
 impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
     /// Does everything that is due, and sets the timer for the rest.
@@ -234,7 +235,8 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
             | Purpose::Missed(_)
             | Purpose::Owner(..)
             | Purpose::OpenOrders
-            | Purpose::Account => {}
+            | Purpose::Account
+            | Purpose::OrderCounts => {}
         }
     }
 
@@ -323,6 +325,7 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
             Purpose::Missed(_) => (RequestKind::Trades, ALL_TRADES_WEIGHT),
             Purpose::OpenOrders => (RequestKind::OpenOrders, OPEN_ORDERS_WEIGHT),
             Purpose::Account => (RequestKind::Account, ACCOUNT_WEIGHT),
+            Purpose::OrderCounts => (RequestKind::OrderCounts, ORDER_COUNTS_WEIGHT),
             Purpose::LogOn
             | Purpose::Subscribe
             | Purpose::Place(_)
@@ -366,6 +369,7 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
                 missed.open_orders_asked();
                 entry.open_orders(at, None)
             }
+            Purpose::OrderCounts => entry.order_counts(at),
             Purpose::LogOn
             | Purpose::Subscribe
             | Purpose::Place(_)
