@@ -5,7 +5,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use tungstenite::client::IntoClientRequest;
 use tungstenite::handshake::client::{Response, generate_request};
@@ -14,7 +14,7 @@ use tungstenite::handshake::machine::{HandshakeMachine, RoundResult, StageResult
 
 use super::endpoint::Endpoint;
 use super::retry_after;
-use crate::edge::clock::Clock;
+use crate::edge::clock::{Clock, unix_seconds};
 use crate::edge::link::cause_of;
 use crate::edge::tcp;
 use crate::edge::tls::{Progress, TlsSession};
@@ -159,10 +159,7 @@ fn upgrade(url: &str, stream: BlockingStream) -> Result<Upgraded, ConnectFault> 
 /// The pause that a refusal asks for.
 fn pause_of(response: &Response) -> Option<Nanos> {
     let header = |name: &str| response.headers().get(name)?.to_str().ok();
-    let now_unix_s = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs());
-    retry_after::pause(header("retry-after")?, header("date"), now_unix_s)
+    retry_after::pause(header("retry-after")?, header("date"), unix_seconds())
 }
 
 /// RFC 6455 section 4.1, what the client must verify. We offer no extension and no subprotocol.
