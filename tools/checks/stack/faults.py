@@ -9,6 +9,7 @@ address in it.
 import contextlib
 import ctypes
 import json
+import math
 import os
 import re
 import resource
@@ -29,6 +30,8 @@ WAIT_S = 90
 # Connections that each have a command under way. Nobody hears the core's answers while the drain is parked, so each is free
 # again after two seconds; a batch is less than the core's queue of commands holds.
 FLOOD, BATCH = 750, 50
+# Records that fit above the ring's mark (core: RECORDS_HEADROOM).
+ABOVE_MARK = 5_200
 
 
 class Parked:
@@ -107,6 +110,8 @@ class Receivers:
 
     def __init__(self, case, sink):
         self.case, self.sink = case, sink
+        # A warning of one alert about two engines: they are one group to Alertmanager, whose end is that of the last.
+        self.shared = None
 
     def page(self, name, address, key="key-critical"):
         """PagerDuty's event of this alert about this engine."""
@@ -197,6 +202,7 @@ def run(case, sink, spoilt, main):
         thread.start()
     for thread in threads:
         thread.join()
+    case("no more 5xx of either engine end ErrorRateAboveObjective", receivers.closed(receivers.shared))
 
 
 def order(engine, price, **more):
@@ -239,7 +245,8 @@ def audit_unwritable(receivers, engine):
     (kept / "moved").rename(kept / "audit")
     status, body = engine.ask("POST", "/api/audit/archive")
     case("an audit log that is back takes the action", status == 200, body)
-    case("and resolves both", receivers.resolved(page) and receivers.closed(errors))
+    case("and resolves the page", receivers.resolved(page))
+    receivers.shared = errors
 
 
 def budget_exhausted(receivers, engine):
@@ -259,7 +266,6 @@ def budget_exhausted(receivers, engine):
 def ring_filled(receivers, engine):
     """The drain is parked and the core is given commands, whose answers fill the ring of records."""
     case = receivers.case
-    lost = 'veloz_ring_lost_total{ring="records"}'
     connections = [HTTPConnection(engine.address, timeout=WAIT_S) for _ in range(FLOOD)]
     parked = Parked(engine.process.pid, "veloz-drain")
     statuses = set()
@@ -281,21 +287,22 @@ def ring_filled(receivers, engine):
                 connection.close()
 
     try:
-        # Half a minute on a machine that does nothing else.
+        # A quarter of a minute on a machine that does nothing else; the server's thread is the last to get a turn on another.
         end = time.monotonic() + 2 * WAIT_S
         while engine.metric("veloz_telemetry_backlog") != 1 and time.monotonic() < end:
             flood()
         backlog = receivers.page("TelemetryBacklog", engine.address)
         case("a ring of records past its mark pages as TelemetryBacklog", backlog)
-        while engine.metric(lost) == 0 and time.monotonic() < end:
-            flood()
-        case("commands that nobody answers end with 503", statuses == {503}, statuses)
-        page = receivers.page("TelemetryRecordsLost", engine.address)
-        case("a full ring pages as TelemetryRecordsLost", page)
         errors = receivers.warning("ErrorRateAboveObjective", engine.address)
-        case("and its 5xx warn as ErrorRateAboveObjective", errors)
+        case("commands that nobody answers end with 503", statuses == {503}, statuses)
+        case("and these warn as ErrorRateAboveObjective", errors)
+        # The drain is who shows what is lost, so nobody sees when the ring is full: as many records again as were above the mark.
+        for _ in range(math.ceil(ABOVE_MARK / FLOOD)):
+            flood()
     finally:
         parked.release()
         for connection in connections:
             connection.close()
-    case("a drain that turns again resolves all", receivers.resolved(backlog) and receivers.resolved(page) and receivers.closed(errors))
+    page = receivers.page("TelemetryRecordsLost", engine.address)
+    case("a full ring pages as TelemetryRecordsLost, once the drain can say so", page)
+    case("a drain that turns again resolves both pages", receivers.resolved(backlog) and receivers.resolved(page))
