@@ -43,10 +43,10 @@ enum Command {
     /// which renders the metrics page on the core, does not fail. Exit code 3: undecided
     Interference {
         /// Pairs of windows, at least 6; more of them narrow the interval
-        #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u16).range(interference::PAIRS_MIN as i64..))]
+        #[arg(long, default_value_t = 120, value_parser = clap::value_parser!(u16).range(interference::PAIRS_MIN as i64..))]
         pairs: u16,
         /// Pairs of windows of the control
-        #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u16).range(interference::PAIRS_MIN as i64..))]
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(interference::PAIRS_MIN as i64..))]
         control_pairs: u16,
         /// The core's CPU [default: the last one that this process may use]
         #[arg(long)]
