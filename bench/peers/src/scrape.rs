@@ -177,7 +177,7 @@ impl Busy {
                         status: if request % 10 == 9 { 404 } else { 200 },
                     },
                     duration_ns: value_in(&DURATION_BOUNDS_NS, (request + nth) % 5),
-                    request_bytes: 0,
+                    request_bytes: value_in(&SIZE_BOUNDS, 0),
                     response_bytes: value_in(&SIZE_BOUNDS, request % 6),
                 });
             }
