@@ -145,6 +145,17 @@ impl Session {
         rig(self.instruments.clone())
     }
 
+    /// What is traded.
+    pub(crate) fn instruments(&self) -> &Instruments {
+        &self.instruments
+    }
+
+    /// Every event and its time, in order.
+    pub(crate) fn events(&self) -> impl Iterator<Item = (Nanos, Event<'_>)> {
+        let events = self.events.iter();
+        events.map(|(now, handled)| (*now, handled.event()))
+    }
+
     /// Websocket messages among the events.
     pub fn messages(&self) -> usize {
         self.messages
