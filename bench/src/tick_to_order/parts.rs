@@ -4,11 +4,11 @@
 //! batches alternate within a round. What a part is given is laid out beforehand and comes from memory that is warm.
 
 use super::Proof;
+use super::account::{HERE, credentials, global_limits, instrument_limits, instruments};
 use super::flow::{Flow, UNIX_MS_AT_ZERO};
 use super::median;
-use super::ours::{
-    HERE, Lean, Trader, Unstamped, credentials, global_limits, instrument_limits, instruments,
-};
+use super::ours::{Lean, Trader};
+use super::watch::Unstamped;
 use std::fmt;
 use std::hint::black_box;
 use veloz_core::edge::clock::Clock;
@@ -49,6 +49,7 @@ pub fn parts(batches: usize) -> Vec<Part> {
     trader.pass();
     let arrival = trader.arrival(&tick);
     trader.receive(&arrival);
+    trader.look();
     trader.sent();
     trader.settle();
     trader.tidy();
