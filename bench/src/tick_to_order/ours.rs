@@ -2,7 +2,7 @@
 //!
 //! Owns: [`Trader`], one engine that trades; [`Lean`], the strategy that answers every change of a book with one
 //! order. Does not: time anything, or generate messages. The order of calls is that of `edge::core_loop`: receive,
-//! handle, send.
+//! react, send, finish.
 
 use super::account::{credentials, instruments, trading_config};
 use super::far_end::Authority;
@@ -169,7 +169,22 @@ impl<W: Watch> Trader<W> {
             link: self.market_link,
             payload: reader.payload(frame),
         };
-        self.engine.handle(now, event, &mut self.out);
+        self.engine.react(now, event, &mut self.out);
+        self.send();
+    }
+
+    /// Ends a turn of the edge's loop, before the next message: the engine finishes what it left for after the order.
+    pub fn look(&mut self) {
+        self.perform();
+        self.engine.finish(&mut self.out);
+        self.send();
+        self.perform();
+        self.market.look();
+    }
+
+    /// Sends what goes to the order link.
+    #[inline]
+    fn send(&mut self) {
         for action in self.out.actions() {
             if let Action::Send { link, message } = action
                 && link == self.orders_link
@@ -177,12 +192,6 @@ impl<W: Watch> Trader<W> {
                 self.orders.send(message);
             }
         }
-    }
-
-    /// Ends a turn of the edge's loop, before the next message.
-    pub fn look(&mut self) {
-        self.market.look();
-        self.perform();
     }
 
     /// What became of the messages since the last call: the orders as the far end reads them. The venue's answers wait
@@ -292,13 +301,7 @@ impl<W: Watch> Trader<W> {
     /// One event outside of the measured span, and what it causes at once.
     fn handle(&mut self, event: Event<'_>) {
         self.engine.handle(self.watch.now(), event, &mut self.out);
-        for action in self.out.actions() {
-            if let Action::Send { link, message } = action
-                && link == self.orders_link
-            {
-                self.orders.send(message);
-            }
-        }
+        self.send();
         for link in self.perform() {
             match link.role {
                 LinkRole::Market => self.market_link = link,

@@ -15,7 +15,7 @@ use veloz_core::edge::clock::Clock;
 use veloz_core::instrument::Instrument;
 use veloz_core::order::{Intent, OrderId};
 use veloz_core::risk::{Admitted, Conditions, OpenOrders, Ratio, Risk, Touch, TradingState};
-use veloz_core::strategy::{Action, Actions, LiveBook, Strategy as _, View};
+use veloz_core::strategy::{Action, Actions, LiveBook, OwnOrders, Strategy as _, View};
 use veloz_core::units::{E8, E8_ONE, Nanos, Ticks, VenueMillis};
 use veloz_core::venue::binance::order_entry::{ClientOrderIds, OrderEntry};
 
@@ -131,7 +131,7 @@ fn view<'a>(instrument: &'a Instrument, live: LiveBook<'a>) -> View<'a> {
         rules: instrument,
         book: Some(live),
         position: E8(0),
-        own: &[],
+        own: OwnOrders::default(),
         trading: TradingState::Active,
     }
 }

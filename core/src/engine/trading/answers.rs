@@ -452,6 +452,7 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
             if waits {
                 let stamp = self.watch.stamp();
                 self.place(order, stamp, stamp, true);
+                self.book_sent();
             }
         }
     }

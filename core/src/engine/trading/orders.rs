@@ -51,6 +51,15 @@ impl Refused {
     }
 }
 
+/// A new order in the outbox that is not booked as sent yet.
+#[derive(Clone, Copy)]
+pub(super) struct SentOrder {
+    order: OrderId,
+    decided: Nanos,
+    admitted_at: Nanos,
+    request: OrderRequest,
+}
+
 /// How requests name an order.
 pub(super) fn target_of(order: &Order) -> OrderTarget {
     OrderTarget {
@@ -69,11 +78,21 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
         token: Token,
         decided: Nanos,
     ) -> Result<OrderId, Refused> {
+        let id = self.submit_unbooked(intent, client_id, token, decided);
+        self.book_sent();
+        id
+    }
+
+    /// The same, leaving to [`Desk::book_sent`] what need not be done before the order's bytes go.
+    pub(super) fn submit_unbooked(
+        &mut self,
+        intent: &Intent,
+        client_id: Option<ClientId>,
+        token: Token,
+        decided: Nanos,
+    ) -> Result<OrderId, Refused> {
         let id = self.admit(intent, client_id, token, None)?;
         let admitted_at = self.watch.stamp();
-        self.telemetry
-            .histograms
-            .record(Stage::DecidedToAdmitted, decided, admitted_at);
         self.place(id, decided, admitted_at, false);
         Ok(id)
     }
@@ -148,6 +167,7 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
     /// Writes an admitted order into the outbox. `retried` after the venue did not like the clock; both stamps are
     /// then of that moment.
     pub(super) fn place(&mut self, id: OrderId, decided: Nanos, admitted_at: Nanos, retried: bool) {
+        debug_assert!(self.trading.sent.is_none(), "one is booked before the next");
         let Some(link) = self.session.orders() else {
             self.not_encoded(id, retried);
             return;
@@ -173,26 +193,60 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
             return;
         }
         let encoded = self.watch.stamp();
-        self.telemetry
-            .histograms
-            .record(Stage::AdmittedToEncoded, admitted_at, encoded);
-        self.stamped(id, decided, admitted_at, encoded);
-        let spent = self.spend(RequestKind::Place, weight);
-        debug_assert!(spent, "risk looked at the budget, or we did");
-        self.trading.requests.push(OrderRequest {
-            id: request_id,
-            link,
-            purpose: Purpose::Place(id),
-            weight,
-            sent_at: self.now,
-            stamp: encoded,
-            retried,
+        self.out.note_order(encoded);
+        self.trading.sent = Some(SentOrder {
+            order: id,
+            decided,
+            admitted_at,
+            request: OrderRequest {
+                id: request_id,
+                link,
+                purpose: Purpose::Place(id),
+                weight,
+                sent_at: self.now,
+                stamp: encoded,
+                retried,
+            },
         });
-        if !retried {
+    }
+
+    /// Books the new order that the outbox holds, or held: budgets, the table of requests, the order machine, counts
+    /// and stamps. Before anything else looks at one of them.
+    #[inline]
+    pub(in crate::engine) fn book_sent(&mut self) {
+        if let Some(sent) = self.trading.sent.take() {
+            self.book(sent);
+        }
+    }
+
+    #[inline(never)]
+    fn book(&mut self, sent: SentOrder) {
+        let SentOrder {
+            order,
+            decided,
+            admitted_at,
+            request,
+        } = sent;
+        let histograms = &mut self.telemetry.histograms;
+        if !request.retried {
+            histograms.record(Stage::DecidedToAdmitted, decided, admitted_at);
+        }
+        histograms.record(Stage::AdmittedToEncoded, admitted_at, request.stamp);
+        self.telemetry.samples.push(Sample::Order {
+            order,
+            decided,
+            admitted: admitted_at,
+            encoded: request.stamp,
+        });
+        let spent = self.spend(RequestKind::Place, request.weight);
+        debug_assert!(spent, "risk looked at the budget, or we did");
+        self.trading.requests.push(request);
+        if !request.retried {
             self.trading.funnel.count(FunnelStage::Encoded);
             self.trading.funnel.count(FunnelStage::Sent);
-            self.tell(id, Input::Sent);
+            self.tell(order, Input::Sent);
         }
+        self.trading.oms.make_room();
         self.wake_for_answers();
     }
 
