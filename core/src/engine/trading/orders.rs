@@ -51,10 +51,20 @@ impl Refused {
     }
 }
 
+/// Whether an order is placed for the first time.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Placing {
+    /// It is, and [`Desk::tell_admitted`] is due, for whoever waits with this.
+    New(Token),
+    /// The venue did not like the clock of the first try.
+    Again,
+}
+
 /// A new order in the outbox that is not booked as sent yet.
 #[derive(Clone, Copy)]
 pub(super) struct SentOrder {
     order: OrderId,
+    placing: Placing,
     decided: Nanos,
     admitted_at: Nanos,
     request: OrderRequest,
@@ -93,11 +103,11 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
     ) -> Result<OrderId, Refused> {
         let id = self.admit(intent, client_id, token, None)?;
         let admitted_at = self.watch.stamp();
-        self.place(id, decided, admitted_at, false);
+        self.place(id, decided, admitted_at, Placing::New(token));
         Ok(id)
     }
 
-    /// Asks risk for an order and takes it into the table.
+    /// Asks risk for an order and takes it into the table; [`Desk::tell_admitted`] must follow.
     fn admit(
         &mut self,
         intent: &Intent,
@@ -124,10 +134,17 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
             self.rejected(intent, Rejection::MaxOpenOrders, token);
             return Err(Refused::TableFull);
         };
+        Ok(id)
+    }
+
+    /// Counts and records an order that the table took, and what it may come to. Before anything else is told of it.
+    fn tell_admitted(&mut self, id: OrderId, token: Token) {
+        let order = self.trading.oms.order(id).expect("the caller admitted it");
+        let (instrument, client_id) = (order.instrument(), order.client_id().copied());
+        let admitted = order.admitted().expect("orders of this run are admitted");
+        let record = RecordBody::admitted(id, admitted.intent(), token);
         self.trading.funnel.count(FunnelStage::Admitted);
-        self.telemetry
-            .records
-            .push(self.now, RecordBody::admitted(id, intent, token));
+        self.telemetry.records.push(self.now, record);
         if let Some(client_id) = client_id {
             let alias = RecordBody::OrderAlias {
                 order: id,
@@ -135,8 +152,7 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
             };
             self.telemetry.records.push(self.now, alias);
         }
-        self.trading.refresh_exposure(intent.instrument);
-        Ok(id)
+        self.trading.refresh_exposure(instrument);
     }
 
     /// Counts a refusal, and records it unless there are too many or the ring has no room for them.
@@ -164,22 +180,28 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
             .push(self.now, RecordBody::rejected(intent, reason, token));
     }
 
-    /// Writes an admitted order into the outbox. `retried` after the venue did not like the clock; both stamps are
-    /// then of that moment.
-    pub(super) fn place(&mut self, id: OrderId, decided: Nanos, admitted_at: Nanos, retried: bool) {
+    /// Writes an admitted order into the outbox. Both stamps are of this moment where it is sent again.
+    pub(super) fn place(
+        &mut self,
+        id: OrderId,
+        decided: Nanos,
+        admitted_at: Nanos,
+        placing: Placing,
+    ) {
         debug_assert!(self.trading.sent.is_none(), "one is booked before the next");
         let Some(link) = self.session.orders() else {
-            self.not_encoded(id, retried);
+            self.not_placed(id, placing);
             return;
         };
         let Some(at) = self.clocks.venue(self.now) else {
-            self.not_encoded(id, retried);
+            self.not_placed(id, placing);
             return;
         };
         // Risk looked at the budgets a moment ago, but not for an order that is sent again.
-        let is_held_up = retried && !self.budget_takes(RequestKind::Place, PLACE_WEIGHT);
+        let is_held_up =
+            placing == Placing::Again && !self.budget_takes(RequestKind::Place, PLACE_WEIGHT);
         if is_held_up || !self.trading.requests.has_room() {
-            self.not_encoded(id, retried);
+            self.not_placed(id, placing);
             return;
         }
         let trading = &mut *self.trading;
@@ -189,13 +211,14 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
         let (request_id, weight) = (request.id, request.weight);
         if self.out.send(link, &[request.message]) == Err(Full) {
             self.telemetry.counters.increment(Counter::OutboxFull);
-            self.not_encoded(id, retried);
+            self.not_placed(id, placing);
             return;
         }
         let encoded = self.watch.stamp();
         self.out.note_order(encoded);
         self.trading.sent = Some(SentOrder {
             order: id,
+            placing,
             decided,
             admitted_at,
             request: OrderRequest {
@@ -205,7 +228,7 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
                 weight,
                 sent_at: self.now,
                 stamp: encoded,
-                retried,
+                retried: placing == Placing::Again,
             },
         });
     }
@@ -223,10 +246,14 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
     fn book(&mut self, sent: SentOrder) {
         let SentOrder {
             order,
+            placing,
             decided,
             admitted_at,
             request,
         } = sent;
+        if let Placing::New(token) = placing {
+            self.tell_admitted(order, token);
+        }
         let histograms = &mut self.telemetry.histograms;
         if !request.retried {
             histograms.record(Stage::DecidedToAdmitted, decided, admitted_at);
@@ -259,6 +286,15 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
             admitted,
             encoded,
         });
+    }
+
+    /// An order that could not be placed.
+    #[cold]
+    fn not_placed(&mut self, id: OrderId, placing: Placing) {
+        if let Placing::New(token) = placing {
+            self.tell_admitted(id, token);
+        }
+        self.not_encoded(id, placing == Placing::Again);
     }
 
     /// An admitted order that could not be written; one that is `retried` was, and the venue refused it.
@@ -375,6 +411,7 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
         }
         let new = self.admit(&intent, client_id, token, Some(old))?;
         let admitted_at = self.watch.stamp();
+        self.tell_admitted(new, token);
         self.telemetry
             .histograms
             .record(Stage::DecidedToAdmitted, decided, admitted_at);
