@@ -453,24 +453,29 @@ fn value_text(
     signature: Option<&str>,
 ) -> String {
     let Order { side, price, qty } = order;
-    let mut params = json!({
-        "symbol": SYMBOL,
-        "side": side,
-        "type": "LIMIT",
-        "timeInForce": "GTC",
-        "newOrderRespType": "ACK",
-        "selfTradePreventionMode": "EXPIRE_MAKER",
-        "recvWindow": 5000,
-        "price": format!("{price:.2}"),
-        "quantity": format!("{qty:.5}"),
-        "newClientOrderId": client_id,
-        "timestamp": timestamp,
+    // In one value: a value put into another by `json!` is copied whole.
+    let mut request = json!({
+        "id": id,
+        "method": "order.place",
+        "params": {
+            "symbol": SYMBOL,
+            "side": side,
+            "type": "LIMIT",
+            "timeInForce": "GTC",
+            "newOrderRespType": "ACK",
+            "selfTradePreventionMode": "EXPIRE_MAKER",
+            "recvWindow": 5000,
+            "price": format!("{price:.2}"),
+            "quantity": format!("{qty:.5}"),
+            "newClientOrderId": client_id,
+            "timestamp": timestamp,
+        },
     });
     if let Some(signature) = signature {
-        params["apiKey"] = json!(API_KEY);
-        params["signature"] = json!(signature);
+        request["params"]["apiKey"] = API_KEY.into();
+        request["params"]["signature"] = signature.into();
     }
-    json!({ "id": id, "method": "order.place", "params": params }).to_string()
+    request.to_string()
 }
 
 /// The request in one go.
