@@ -80,7 +80,10 @@ fn handling_a_message_and_the_life_of_an_order_touch_no_heap() {
     for nth in 0..WARM_UP + MESSAGES {
         trader.pass();
         let arrival = trader.arrival(&flow.next_tick());
-        let made = heap_calls(|| trader.receive(&arrival));
+        let made = heap_calls(|| {
+            trader.receive(&arrival);
+            trader.look();
+        });
         trader.sent();
         let ended = heap_calls(|| trader.settle());
         trader.tidy();

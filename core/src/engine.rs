@@ -4,7 +4,8 @@
 //! number, touch a socket, or know anything that is not an argument or its own state; so the same
 //! events give the same actions and the same records, bit for bit.
 //!
-//! One event: decode, apply, publish; then what the session told; then books whose time has come.
+//! One event: decode, apply, trade ([`Engine::react`]); then publish, book what was sent, serve what the session told
+//! and the books whose time has come ([`Engine::finish`]). Between the two the edge may send what the event caused.
 //! Timers of links, requests and the clock are served by a tick alone.
 //!
 //! | event | what happens |
@@ -110,6 +111,24 @@ pub struct Engine<S: Stopwatch, T = NoStrategy> {
     stopwatch: S,
     /// Messages that the decoder's tolerant parser had read when last counted.
     tolerant_counted: u64,
+    /// What the last reaction left to [`Engine::finish`].
+    unfinished: Option<Unfinished>,
+}
+
+/// What a reaction left undone.
+#[derive(Clone, Copy)]
+struct Unfinished {
+    now: Nanos,
+    /// The stamps of a message that changed a live book, and which.
+    stages: Option<Stages>,
+}
+
+/// One message's stamps on its way to the book.
+#[derive(Clone, Copy)]
+struct Stages {
+    instrument: InstrumentIndex,
+    decoded: Nanos,
+    book: Nanos,
 }
 
 impl<S: Stopwatch> Engine<S> {
@@ -154,6 +173,7 @@ impl<S: Stopwatch, T: Strategy> Engine<S, T> {
             brain: Brain::new(config, instruments, telemetry, account)?,
             stopwatch,
             tolerant_counted: 0,
+            unfinished: None,
         })
     }
 
@@ -163,12 +183,27 @@ impl<S: Stopwatch, T: Strategy> Engine<S, T> {
     /// no room is tried again. `now` never goes back.
     #[inline]
     pub fn handle(&mut self, now: Nanos, event: Event<'_>, out: &mut Outbox) {
+        self.react(now, event, out);
+        self.finish(out);
+    }
+
+    /// The first half of [`Engine::handle`]: all that decides what is sent for this event. What the outbox holds
+    /// afterwards may be performed at once; [`Engine::finish`] follows before anything else is asked of the engine,
+    /// and a reaction that finds another unfinished finishes it first.
+    #[inline]
+    pub fn react(&mut self, now: Nanos, event: Event<'_>, out: &mut Outbox) {
         debug_assert!(out.is_empty(), "the last event's actions are performed");
+        if self.unfinished.is_some() {
+            self.finish(out);
+        }
         if self.brain.state == EngineState::Stopped {
             return;
         }
+        let mut unfinished = Unfinished { now, stages: None };
         match event {
-            Event::Message { link, payload } => self.message(now, link, payload, out),
+            Event::Message { link, payload } => {
+                unfinished.stages = self.message(now, link, payload, out);
+            }
             Event::LinkUp { link } => {
                 let brain = &mut self.brain;
                 brain.session.link_up(now, link, out, &mut brain.notices);
@@ -211,12 +246,48 @@ impl<S: Stopwatch, T: Strategy> Engine<S, T> {
                 self.brain.clocks_changed();
             }
         }
+        self.unfinished = Some(unfinished);
+    }
+
+    /// The second half of [`Engine::handle`]: books what was sent, publishes, counts latencies, serves what came due.
+    /// What it adds to the outbox is performed as well.
+    #[inline]
+    pub fn finish(&mut self, out: &mut Outbox) {
+        let Some(Unfinished { now, stages }) = self.unfinished.take() else {
+            return;
+        };
+        if let Some(stages) = stages {
+            self.publish_stages(now, stages);
+        }
+        if let Some(mut desk) = self.brain.desk(now, &self.stopwatch, out) {
+            desk.book_sent();
+        }
         if !self.brain.notices.is_empty()
             || self.brain.deadlines.is_due(Timer::Books, now)
             || self.brain.deadlines.is_due(Timer::Orders, now)
         {
             self.settle(now, out);
         }
+    }
+
+    /// Publishes a book that a message changed, and the stamps of that.
+    fn publish_stages(&mut self, now: Nanos, stages: Stages) {
+        let Stages {
+            instrument,
+            decoded,
+            book,
+        } = stages;
+        self.brain.publish_book(now, instrument);
+        let telemetry = &mut self.brain.telemetry;
+        let histograms = &mut telemetry.histograms;
+        histograms.record(Stage::DecodedToBook, decoded, book);
+        histograms.record(Stage::RecvToBook, now, book);
+        telemetry.samples.push(Sample::Stages {
+            instrument,
+            recv: now,
+            decoded,
+            book,
+        });
     }
 
     /// When to call [`Engine::handle`] with [`Event::Tick`]; `None` while no timer runs.
@@ -304,11 +375,18 @@ impl<S: Stopwatch, T: Strategy> Engine<S, T> {
         &mut self.brain.telemetry
     }
 
+    /// One message; returns the stamps of one that changed a live book, which is not published yet.
     #[inline]
-    fn message(&mut self, now: Nanos, link: LinkId, payload: Payload<'_>, out: &mut Outbox) {
+    fn message(
+        &mut self,
+        now: Nanos,
+        link: LinkId,
+        payload: Payload<'_>,
+        out: &mut Outbox,
+    ) -> Option<Stages> {
         if link.role == LinkRole::Orders {
             self.order_message(now, link, payload, out);
-            return;
+            return None;
         }
         let Self {
             decoder,
@@ -320,7 +398,7 @@ impl<S: Stopwatch, T: Strategy> Engine<S, T> {
         let Some(source) = brain.session.heard(now, link) else {
             // A link that we gave up; what it still says is nothing to us.
             brain.telemetry.counters.increment(Counter::Ignored);
-            return;
+            return None;
         };
         let bytes = payload.bytes().len() as u32;
         brain
@@ -343,7 +421,7 @@ impl<S: Stopwatch, T: Strategy> Engine<S, T> {
             Ok(update) => update,
             Err(fault) => {
                 brain.fault(now, link, fault, out);
-                return;
+                return None;
             }
         };
         let origin = Origin { link, source };
@@ -358,19 +436,14 @@ impl<S: Stopwatch, T: Strategy> Engine<S, T> {
         match update {
             Update::Depth(diff) => {
                 if brain.depth(now, origin, &diff, out) {
-                    let book_at = stopwatch.stamp();
-                    let telemetry = &mut brain.telemetry;
-                    telemetry
-                        .histograms
-                        .record(Stage::DecodedToBook, decoded_at, book_at);
-                    telemetry.histograms.record(Stage::RecvToBook, now, book_at);
-                    telemetry.samples.push(Sample::Stages {
-                        instrument: diff.instrument,
-                        recv: now,
+                    let instrument = diff.instrument;
+                    let book = stopwatch.stamp();
+                    brain.market_moved(now, instrument, book, stopwatch, out);
+                    return Some(Stages {
+                        instrument,
                         decoded: decoded_at,
-                        book: book_at,
+                        book,
                     });
-                    brain.market_moved(now, diff.instrument, book_at, stopwatch, out);
                 }
             }
             // The diffs are the truth about a book; a partial one is counted, no more.
@@ -389,6 +462,7 @@ impl<S: Stopwatch, T: Strategy> Engine<S, T> {
             Update::ServerShutdown { .. } => brain.venue_closes(now, link),
             Update::Ignored => brain.telemetry.counters.increment(Counter::Ignored),
         }
+        None
     }
 
     /// Serves the timers that are due; books are served after every event.

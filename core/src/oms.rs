@@ -183,6 +183,13 @@ impl Oms {
         Ok(id)
     }
 
+    /// Makes room for the next order while there is time, so that its admission does not have to; one order less is
+    /// remembered then, if as many are open as may be.
+    #[inline]
+    pub fn make_room(&mut self) {
+        self.table.make_room();
+    }
+
     /// Takes over an order of ours that the table does not hold: of an earlier run, or long forgotten. No fill of it is
     /// assumed to be booked; those that the status tells are asked for, and the portfolio knows which of them its start
     /// contains. `asked_at` is when the question was sent that the status answers; now, if it was made from a report.
@@ -306,7 +313,7 @@ impl Oms {
     }
 
     /// The open orders of an instrument, oldest first.
-    pub fn open(&self, instrument: InstrumentIndex) -> impl Iterator<Item = &Order> {
+    pub fn open(&self, instrument: InstrumentIndex) -> impl Iterator<Item = &Order> + Clone {
         self.table.open_of(instrument).map(|(_, order)| order)
     }
 

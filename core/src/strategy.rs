@@ -27,6 +27,7 @@ pub use sizing::OutOfRange;
 
 use crate::book::{self, Book};
 use crate::instrument::{Instrument, InstrumentIndex};
+use crate::oms::{Oms, Order};
 use crate::order::{Fill, OrderId, OrderState, Origin, Side};
 use crate::risk::TradingState;
 use crate::units::{E8, Lots, Nanos, Ticks};
@@ -59,6 +60,49 @@ pub struct OwnOrder {
     pub state: OrderState,
 }
 
+impl OwnOrder {
+    fn of(order: &Order) -> Self {
+        Self {
+            id: order.id(),
+            origin: order.origin(),
+            side: order.side(),
+            price: order.price(),
+            qty: order.qty(),
+            remaining: order.remaining(),
+            state: order.state(),
+        }
+    }
+}
+
+/// Our open orders of one instrument, oldest first, read where they stand: a strategy that does not look pays nothing.
+#[derive(Clone, Copy, Default)]
+pub struct OwnOrders<'a> {
+    oms: Option<(&'a Oms, InstrumentIndex)>,
+    list: &'a [OwnOrder],
+}
+
+impl<'a> OwnOrders<'a> {
+    /// Those that the order machine holds.
+    pub fn of(oms: &'a Oms, instrument: InstrumentIndex) -> Self {
+        Self {
+            oms: Some((oms, instrument)),
+            list: &[],
+        }
+    }
+
+    /// These, for tests of strategies.
+    pub fn listed(list: &'a [OwnOrder]) -> Self {
+        Self { oms: None, list }
+    }
+
+    /// One after the other.
+    pub fn iter(self) -> impl Iterator<Item = OwnOrder> + Clone + 'a {
+        let held = self.oms.into_iter();
+        let held = held.flat_map(|(oms, instrument)| oms.open(instrument).map(OwnOrder::of));
+        held.chain(self.list.iter().copied())
+    }
+}
+
 /// One instrument at one moment.
 #[derive(Clone, Copy)]
 pub struct View<'a> {
@@ -73,7 +117,7 @@ pub struct View<'a> {
     /// Position in the base asset: balance minus baseline.
     pub position: E8,
     /// Its open orders, from `Admitted` on, all origins.
-    pub own: &'a [OwnOrder],
+    pub own: OwnOrders<'a>,
     /// What may be traded.
     pub trading: TradingState,
 }

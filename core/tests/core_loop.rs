@@ -95,7 +95,7 @@ impl Script {
 }
 
 impl EventHandler for Script {
-    fn handle(&mut self, now: Nanos, event: Event<'_>, out: &mut Outbox) {
+    fn react(&mut self, now: Nanos, event: Event<'_>, out: &mut Outbox) {
         let seen = seen(&event);
         if seen == Seen::Tick {
             self.deadline = None;
@@ -103,6 +103,8 @@ impl EventHandler for Script {
         (self.react)(&seen, out, &mut self.telemetry);
         self.log.push((now, seen));
     }
+
+    fn finish(&mut self, _: &mut Outbox) {}
 
     fn next_deadline(&self) -> Option<Nanos> {
         self.deadline

@@ -16,7 +16,7 @@ use veloz_core::order::{OrderId, OrderKind, OrderState, Origin, Side};
 use veloz_core::risk::TradingState;
 use veloz_core::strategy::{
     Action, Actions, Configured, Funnel, ImbalanceConfig, LiveBook, MarketMakerConfig, OwnOrder,
-    Quote, Stage, Strategy, StrategyConfig, View, Wish,
+    OwnOrders, Quote, Stage, Strategy, StrategyConfig, View, Wish,
 };
 use veloz_core::units::{E8, E8_ONE, Grid, Lots, Nanos, Ticks};
 
@@ -121,7 +121,7 @@ impl Desk {
                 updated_at: now,
             }),
             position: E8(self.position),
-            own: &self.own,
+            own: OwnOrders::listed(&self.own),
             trading: TradingState::Active,
         };
         self.strategy.on_book(&view, &mut actions);

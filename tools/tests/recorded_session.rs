@@ -206,8 +206,12 @@ impl Judge {
 }
 
 impl EventHandler for Judge {
-    fn handle(&mut self, now: Nanos, event: Event<'_>, out: &mut Outbox) {
-        self.engine.handle(now, event, out);
+    fn react(&mut self, now: Nanos, event: Event<'_>, out: &mut Outbox) {
+        self.engine.react(now, event, out);
+    }
+
+    fn finish(&mut self, out: &mut Outbox) {
+        self.engine.finish(out);
         self.judge();
     }
 

@@ -101,9 +101,9 @@ impl FarEnd {
         while !bytes.is_empty() {
             tls.read_tls(&mut bytes).expect("memory");
             tls.process_new_packets().expect("the client's records");
+            // "Would block" is the end of what is there.
+            let _ = tls.reader().read_to_end(&mut self.unread);
         }
-        // "Would block" is the end of what is there.
-        let _ = tls.reader().read_to_end(&mut self.unread);
     }
 
     /// The next whole message of the client, unmasked.

@@ -148,14 +148,14 @@ impl Flow {
         }
     }
 
-    /// Whoever has more in the five best levels is joined: buy at the lowest ask, or sell at the highest bid.
+    /// Whoever has more in the five best levels is joined: buy at the highest bid, or sell at the lowest ask.
     fn decision(&self) -> (Side, i64) {
         let [bids, asks] = self.levels();
         let sum = |levels: &[(i64, u64)]| levels[..LEVELS].iter().map(|level| level.1).sum::<u64>();
         if sum(&bids) >= sum(&asks) {
-            (Side::Buy, asks[0].0)
+            (Side::Buy, bids[0].0)
         } else {
-            (Side::Sell, bids[0].0)
+            (Side::Sell, asks[0].0)
         }
     }
 }

@@ -1,18 +1,22 @@
-//! The same job by the stack that one reaches for first: rustls' stream, tungstenite with its defaults, serde_json
-//! into structs, `BTreeMap` books of floats, `format!` for the order, the `hmac` crate for its signature.
+//! The same job by the stack that one reaches for first: rustls' stream, tungstenite with its defaults, serde_json,
+//! `BTreeMap` books of floats, `format!` for what is signed, the `hmac` crate for the signature.
 //!
-//! Owns: [`Idiomatic`]. It keeps a map of open orders and a handful of limits where ours has the whole order machine,
-//! the account and every risk check, and its books have floats instead of decimals: both are in its favour.
+//! Owns: [`Idiomatic`], in two manners: [`Manner::Owning`] has the message in a struct of owned strings, which are parsed
+//! afterwards, and the order in a `json!` value; [`Manner::Borrowing`] parses where the text lies and formats the order
+//! directly. Both keep a map of open orders and a handful of limits where ours has the whole order machine, the account
+//! and every risk check, and their books have floats instead of decimals: all of that is in their favour.
 
-use super::Proof;
+use super::account::{API_KEY, SECRET};
 use super::far_end::{Authority, FarEnd, server_name};
 use super::flow::{Flow, LEVELS, SYMBOL, Tick, UNIX_MS_AT_ZERO};
-use super::ours::{API_KEY, SECRET};
 use super::venue::answers;
+use super::wire::KERNEL_BYTES;
+use super::{BETWEEN_TICKS, Proof};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use rustls::{ClientConnection, StreamOwned};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
+use serde_json::json;
 use sha2::Sha256;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
@@ -41,7 +45,37 @@ impl Ord for Price {
     }
 }
 
-/// The message as a user of serde would declare it.
+/// How messages and orders are held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Manner {
+    /// Owned strings, and a value of `json!`.
+    Owning,
+    /// Borrowed text, numbers parsed as they are read, and `format!`.
+    Borrowing,
+}
+
+/// The message as it stands in the venue's documentation, owned.
+#[derive(Deserialize)]
+struct CombinedOwned {
+    #[serde(rename = "data")]
+    depth: DepthOwned,
+}
+
+#[derive(Deserialize)]
+struct DepthOwned {
+    #[serde(rename = "s")]
+    symbol: String,
+    #[serde(rename = "U")]
+    first_id: u64,
+    #[serde(rename = "u")]
+    last_id: u64,
+    #[serde(rename = "b")]
+    bids: Vec<[String; 2]>,
+    #[serde(rename = "a")]
+    asks: Vec<[String; 2]>,
+}
+
+/// The message as somebody declares it who counts copies.
 #[derive(Deserialize)]
 struct Combined<'a> {
     #[serde(borrow, rename = "data")]
@@ -156,6 +190,8 @@ struct Socket {
 impl Socket {
     fn new(authority: Option<&Authority>) -> Self {
         let pipe = Pipe::default();
+        // A kernel does not grow what it takes.
+        pipe.ends.borrow_mut().outgoing.reserve(KERNEL_BYTES);
         let (stream, far) = match authority {
             None => (Stream::Plain(pipe.clone()), FarEnd::plain()),
             Some(authority) => {
@@ -208,6 +244,7 @@ pub(super) struct Idiomatic {
     market: Socket,
     orders: Socket,
     proof: Proof,
+    manner: Manner,
     bids: BTreeMap<Price, f64>,
     asks: BTreeMap<Price, f64>,
     last_id: u64,
@@ -220,7 +257,12 @@ pub(super) struct Idiomatic {
 
 impl Idiomatic {
     /// A stack with the flow's book as it stands.
-    pub(super) fn new(flow: &Flow, proof: Proof, authority: Option<&Authority>) -> Self {
+    pub(super) fn new(
+        flow: &Flow,
+        proof: Proof,
+        manner: Manner,
+        authority: Option<&Authority>,
+    ) -> Self {
         let [bids, asks] = flow.levels().map(|levels| {
             let level = |(price, qty)| (Price(price as f64 / 100.0), qty as f64 / 100_000.0);
             levels.into_iter().map(level).collect()
@@ -229,6 +271,7 @@ impl Idiomatic {
             market: Socket::new(authority),
             orders: Socket::new(authority),
             proof,
+            manner,
             bids,
             asks,
             last_id: 0,
@@ -240,11 +283,15 @@ impl Idiomatic {
         }
     }
 
-    /// Lets a message arrive.
-    pub(super) fn arrive(&mut self, tick: &Tick) {
-        self.now = self.now.plus(Nanos::from_ms(1));
-        let sealed = self.market.far.seal(tick.frame());
-        self.market.arrive(sealed);
+    /// What arrives for a message.
+    pub(super) fn arrival(&mut self, tick: &Tick) -> Vec<u8> {
+        self.market.far.seal(tick.frame())
+    }
+
+    /// Lets it arrive.
+    pub(super) fn arrive(&mut self, arrival: Vec<u8>) {
+        self.now = self.now.plus(BETWEEN_TICKS);
+        self.market.arrive(arrival);
     }
 
     /// One message, and the bytes of what it causes: all that is measured.
@@ -252,17 +299,28 @@ impl Idiomatic {
     pub(super) fn receive(&mut self) {
         let message = self.market.websocket.read().expect("a message");
         let text = message.to_text().expect("UTF-8");
-        let combined: Combined<'_> = serde_json::from_str(text).expect("a diff");
-        let depth = combined.depth;
-        assert_eq!(depth.symbol, SYMBOL);
-        assert!(self.last_id == 0 || depth.first_id == self.last_id + 1);
-        self.last_id = depth.last_id;
-        for (side, levels) in [(&mut self.bids, &depth.bids), (&mut self.asks, &depth.asks)] {
-            for Level(price, qty) in levels {
-                if *qty == 0.0 {
-                    side.remove(&Price(*price));
-                } else {
-                    side.insert(Price(*price), *qty);
+        match self.manner {
+            Manner::Owning => {
+                let combined: CombinedOwned = serde_json::from_str(text).expect("a diff");
+                let depth = combined.depth;
+                self.take_ids(&depth.symbol, depth.first_id, depth.last_id);
+                for (side, levels) in [(&mut self.bids, &depth.bids), (&mut self.asks, &depth.asks)]
+                {
+                    for [price, qty] in levels {
+                        let price = price.parse().expect("a number");
+                        set(side, price, qty.parse().expect("a number"));
+                    }
+                }
+            }
+            Manner::Borrowing => {
+                let combined: Combined<'_> = serde_json::from_str(text).expect("a diff");
+                let depth = combined.depth;
+                self.take_ids(depth.symbol, depth.first_id, depth.last_id);
+                for (side, levels) in [(&mut self.bids, &depth.bids), (&mut self.asks, &depth.asks)]
+                {
+                    for Level(price, qty) in levels {
+                        set(side, *price, *qty);
+                    }
                 }
             }
         }
@@ -274,9 +332,9 @@ impl Idiomatic {
         let bid_qty: f64 = self.bids.values().rev().take(LEVELS).sum();
         let ask_qty: f64 = self.asks.values().take(LEVELS).sum();
         let (side, price) = if bid_qty >= ask_qty {
-            ("BUY", ask.0)
+            ("BUY", bid.0)
         } else {
-            ("SELL", bid.0)
+            ("SELL", ask.0)
         };
         let mid = f64::midpoint(bid.0, ask.0);
         let order = Order {
@@ -287,6 +345,13 @@ impl Idiomatic {
         if self.risk_allows(&order, mid) {
             self.place(order);
         }
+    }
+
+    /// Checks that a diff continues the book.
+    fn take_ids(&mut self, symbol: &str, first_id: u64, last_id: u64) {
+        assert_eq!(symbol, SYMBOL);
+        assert!(self.last_id == 0 || first_id == self.last_id + 1);
+        self.last_id = last_id;
     }
 
     /// The usual handful of limits.
@@ -305,44 +370,41 @@ impl Idiomatic {
         let id = self.sequence;
         let client_id = format!("bench-{id}");
         let timestamp = UNIX_MS_AT_ZERO + self.now.as_ms();
-        let Order { side, price, qty } = &order;
-        let text = match self.proof {
-            Proof::Hmac => {
-                let payload = format!(
-                    "apiKey={API_KEY}&newClientOrderId={client_id}&newOrderRespType=ACK&price={price:.2}&quantity={qty:.5}&recvWindow=5000&selfTradePreventionMode=EXPIRE_MAKER&side={side}&symbol={SYMBOL}&timeInForce=IOC&timestamp={timestamp}&type=LIMIT"
-                );
-                let mut mac = Hmac::<Sha256>::new_from_slice(SECRET).expect("any length");
-                mac.update(payload.as_bytes());
-                let mut signature = String::with_capacity(64);
-                for byte in mac.finalize().into_bytes() {
-                    write!(signature, "{byte:02x}").expect("memory");
-                }
-                format!(
-                    r#"{{"id":{id},"method":"order.place","params":{{"symbol":"{SYMBOL}","side":"{side}","type":"LIMIT","timeInForce":"IOC","newOrderRespType":"ACK","selfTradePreventionMode":"EXPIRE_MAKER","recvWindow":5000,"price":"{price:.2}","quantity":"{qty:.5}","newClientOrderId":"{client_id}","timestamp":{timestamp},"apiKey":"{API_KEY}","signature":"{signature}"}}}}"#
-                )
-            }
-            Proof::LogOn => format!(
-                r#"{{"id":{id},"method":"order.place","params":{{"symbol":"{SYMBOL}","side":"{side}","type":"LIMIT","timeInForce":"IOC","newOrderRespType":"ACK","selfTradePreventionMode":"EXPIRE_MAKER","recvWindow":5000,"price":"{price:.2}","quantity":"{qty:.5}","newClientOrderId":"{client_id}","timestamp":{timestamp}}}}}"#
-            ),
+        let signature = match self.proof {
+            Proof::Hmac => Some(signature(&order, &client_id, timestamp)),
+            Proof::LogOn => None,
+        };
+        let signature = signature.as_deref();
+        let text = match self.manner {
+            Manner::Owning => value_text(id, &order, &client_id, timestamp, signature),
+            Manner::Borrowing => format_text(id, &order, &client_id, timestamp, signature),
         };
         self.open.insert(client_id, order);
         let sent = self.orders.websocket.send(Message::text(text));
         sent.expect("memory takes everything");
     }
 
-    /// What became of the message: the order as the far end reads it. The venue's answers wait afterwards.
+    /// Looks whether there is more to read, as any loop does.
     ///
     /// # Panics
-    /// When there was no order.
-    pub(super) fn sent(&mut self) -> String {
+    /// When there is.
+    pub(super) fn look(&mut self) {
         let more = self.market.websocket.read();
         assert!(matches!(more, Err(Error::Io(why)) if why.kind() == io::ErrorKind::WouldBlock));
-        let outgoing = std::mem::take(&mut self.orders.pipe.ends.borrow_mut().outgoing);
-        self.orders.far.open(&outgoing);
-        let order = self.orders.far.next_message();
-        let order = order.expect("an order for every message");
-        self.heard = answers(self.now, &order, "");
-        order
+    }
+
+    /// What became of the messages since the last call: the orders as the far end reads them. The venue's answers wait
+    /// afterwards.
+    pub(super) fn sent(&mut self) -> Vec<String> {
+        let outgoing = &mut self.orders.pipe.ends.borrow_mut().outgoing;
+        self.orders.far.open(outgoing);
+        outgoing.clear();
+        let mut orders = Vec::new();
+        while let Some(order) = self.orders.far.next_message() {
+            self.heard.extend(answers(self.now, &order, ""));
+            orders.push(order);
+        }
+        orders
     }
 
     /// Hears what the venue answered.
@@ -357,4 +419,80 @@ impl Idiomatic {
         }
         assert!(self.open.is_empty(), "the venue ended every order");
     }
+}
+
+fn set(side: &mut BTreeMap<Price, f64>, price: f64, qty: f64) {
+    if qty == 0.0 {
+        side.remove(&Price(price));
+    } else {
+        side.insert(Price(price), qty);
+    }
+}
+
+/// What the venue wants signed, signed.
+fn signature(order: &Order, client_id: &str, timestamp: u64) -> String {
+    let Order { side, price, qty } = order;
+    let payload = format!(
+        "apiKey={API_KEY}&newClientOrderId={client_id}&newOrderRespType=ACK&price={price:.2}&quantity={qty:.5}&recvWindow=5000&selfTradePreventionMode=EXPIRE_MAKER&side={side}&symbol={SYMBOL}&timeInForce=GTC&timestamp={timestamp}&type=LIMIT"
+    );
+    let mut mac = Hmac::<Sha256>::new_from_slice(SECRET).expect("any length");
+    mac.update(payload.as_bytes());
+    let mut signature = String::with_capacity(64);
+    for byte in mac.finalize().into_bytes() {
+        write!(signature, "{byte:02x}").expect("memory");
+    }
+    signature
+}
+
+/// The request by way of a value.
+fn value_text(
+    id: u64,
+    order: &Order,
+    client_id: &str,
+    timestamp: u64,
+    signature: Option<&str>,
+) -> String {
+    let Order { side, price, qty } = order;
+    // In one value: a value put into another by `json!` is copied whole.
+    let mut request = json!({
+        "id": id,
+        "method": "order.place",
+        "params": {
+            "symbol": SYMBOL,
+            "side": side,
+            "type": "LIMIT",
+            "timeInForce": "GTC",
+            "newOrderRespType": "ACK",
+            "selfTradePreventionMode": "EXPIRE_MAKER",
+            "recvWindow": 5000,
+            "price": format!("{price:.2}"),
+            "quantity": format!("{qty:.5}"),
+            "newClientOrderId": client_id,
+            "timestamp": timestamp,
+        },
+    });
+    if let Some(signature) = signature {
+        request["params"]["apiKey"] = API_KEY.into();
+        request["params"]["signature"] = signature.into();
+    }
+    request.to_string()
+}
+
+/// The request in one go.
+fn format_text(
+    id: u64,
+    order: &Order,
+    client_id: &str,
+    timestamp: u64,
+    signature: Option<&str>,
+) -> String {
+    let Order { side, price, qty } = order;
+    let mut text = format!(
+        r#"{{"id":{id},"method":"order.place","params":{{"symbol":"{SYMBOL}","side":"{side}","type":"LIMIT","timeInForce":"GTC","newOrderRespType":"ACK","selfTradePreventionMode":"EXPIRE_MAKER","recvWindow":5000,"price":"{price:.2}","quantity":"{qty:.5}","newClientOrderId":"{client_id}","timestamp":{timestamp}"#
+    );
+    if let Some(signature) = signature {
+        write!(text, r#","apiKey":"{API_KEY}","signature":"{signature}""#).expect("memory");
+    }
+    text.push_str("}}");
+    text
 }

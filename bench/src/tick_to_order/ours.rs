@@ -1,143 +1,36 @@
 //! The engine with an account, and what the edge has between it and the network, without the network.
 //!
 //! Owns: [`Trader`], one engine that trades; [`Lean`], the strategy that answers every change of a book with one
-//! order; [`Watch`], whose time it is. Does not: time anything, or generate messages. The order of calls is that of
-//! `edge::core_loop` and `edge::link`: receive, decrypt, read the frame, handle, write the frame, encrypt. Time is
-//! virtual: a millisecond a message, which the limit on orders a second allows.
+//! order. Does not: time anything, or generate messages. The order of calls is that of `edge::core_loop`: receive,
+//! react, send, finish.
 
-use super::Proof;
-use super::far_end::{Authority, FarEnd, server_name};
-use super::flow::{Flow, LEVELS, SYMBOL, Tick, UNIX_MS_AT_ZERO};
+use super::account::{credentials, instruments, trading_config};
+use super::far_end::Authority;
+use super::flow::{Flow, LEVELS, Tick, UNIX_MS_AT_ZERO};
 use super::venue::answers;
-use std::cell::Cell;
-use std::hint::black_box;
-use std::rc::Rc;
+use super::watch::Watch;
+use super::wire::Wire;
+use super::{BETWEEN_TICKS, Proof};
 use veloz_core::book;
-use veloz_core::config::{EngineConfig, TradingConfig};
-use veloz_core::edge::clock::Clock;
-use veloz_core::edge::tls::{Progress, TlsSession};
-use veloz_core::engine::{Account, Engine, NoStopwatch, Stopwatch};
+use veloz_core::config::EngineConfig;
+use veloz_core::engine::{Account, Engine};
 use veloz_core::event::{Event, LinkId, LinkRole, PayloadBuf};
-use veloz_core::instrument::{
-    Bounds, Instrument, InstrumentIndex, Instruments, OrderRules, Symbol,
-};
-use veloz_core::limits::{MESSAGE_BYTES_MAX, SEND_BUFFER_BYTES_MAX};
-use veloz_core::oms::OmsConfig;
-use veloz_core::order::{OrderKind, SelfTradePrevention, Side, TimeInForce};
+use veloz_core::order::{OrderKind, Side, TimeInForce};
 use veloz_core::outbox::{Action, Outbox};
-use veloz_core::risk::{GlobalLimits, InstrumentLimits};
 use veloz_core::strategy::{
     Action as Wanted, Actions, OrderUpdate, PublicTrade, Quote, Strategy, View,
 };
 use veloz_core::telemetry::records::TradingPhase;
 use veloz_core::telemetry::{Sizes, TelemetryReader, telemetry};
-use veloz_core::units::{E8, E8_ONE, Grid, Lots, Nanos, Ticks};
-use veloz_core::venue::binance::order_entry::{ApiKey, Credentials};
-use veloz_core::venue::binance::rate::OrderLimit;
-use veloz_core::wire::sign::Signer;
-use veloz_core::wire::websocket::{Reader, Writer};
+use veloz_core::units::{Lots, Nanos};
 
-/// Virtual time between two messages.
-/// So that no more orders come in a second than `ORDER_MESSAGES_PER_SECOND_MAX` leaves to them.
-const BETWEEN_TICKS: Nanos = Nanos::from_ms(3);
 /// Virtual time in which the engine must have logged on and reconciled.
 const START_MAX: Nanos = Nanos::from_secs(30);
 /// Every order's quantity: 0.001 of the base asset.
 const ORDER_QTY: Lots = Lots(100);
-/// The secret of the contestants that sign each request.
-pub(super) const SECRET: &[u8] =
-    b"NhqPtmdSJYdKjVHjA7PZj4Mge3R5YNiP1e3UZjInClVN65XAbvqqM6A7H5fATj0j";
-/// Their key, and everybody's.
-pub(super) const API_KEY: &str = "vmPUZE6mv9SD5VNHk4HlWFsOr6aKE2zvsw0MuIgwCIPy6utIco14y6Ju91duEh8A";
 
-/// Whose time it is, and which stopwatch the engine holds.
-pub trait Watch {
-    /// The engine's stopwatch.
-    type Stopwatch: Stopwatch;
-
-    /// That stopwatch, on this watch's time.
-    fn stopwatch(&self) -> Self::Stopwatch;
-
-    /// Now, as the edge stamps received bytes.
-    fn now(&self) -> Nanos;
-
-    /// Lets virtual time pass.
-    fn pass(&self, by: Nanos);
-}
-
-/// Stage stamps are zero, and time stands still but for what passes between messages.
-#[derive(Default)]
-pub struct Unstamped {
-    now: Cell<Nanos>,
-}
-
-impl Watch for Unstamped {
-    type Stopwatch = NoStopwatch;
-
-    fn stopwatch(&self) -> NoStopwatch {
-        NoStopwatch
-    }
-
-    #[inline]
-    fn now(&self) -> Nanos {
-        self.now.get()
-    }
-
-    fn pass(&self, by: Nanos) {
-        self.now.set(self.now().plus(by));
-    }
-}
-
-/// The product's clock, read for every stage. Between messages virtual time passes instead: other contestants run
-/// then, and no link may seem silent for that.
-#[derive(Clone)]
-pub struct Stamped {
-    clock: Clock,
-    /// Virtual time minus the clock's, nanoseconds.
-    offset: Rc<Cell<i64>>,
-    last: Rc<Cell<Nanos>>,
-}
-
-impl Stamped {
-    /// Stamps of this clock.
-    pub fn new(clock: Clock) -> Self {
-        Self {
-            clock,
-            offset: Rc::default(),
-            last: Rc::default(),
-        }
-    }
-}
-
-impl Stopwatch for Stamped {
-    #[inline]
-    fn stamp(&self) -> Nanos {
-        Nanos(self.clock.now().0.wrapping_add_signed(self.offset.get()))
-    }
-}
-
-impl Watch for Stamped {
-    type Stopwatch = Self;
-
-    fn stopwatch(&self) -> Self {
-        self.clone()
-    }
-
-    #[inline]
-    fn now(&self) -> Nanos {
-        let now = self.stamp();
-        self.last.set(now);
-        now
-    }
-
-    fn pass(&self, by: Nanos) {
-        let target = self.last.get().plus(by);
-        self.last.set(target);
-        self.offset.set(target.0 as i64 - self.clock.now().0 as i64);
-    }
-}
-
-/// Joins whoever has more in the best levels: one IOC order for every change of the book.
+/// Joins whoever has more in the best levels, at their best price: one order for every change of the book. So orders of
+/// a burst never meet each other.
 pub(super) struct Lean;
 
 impl Strategy for Lean {
@@ -155,14 +48,14 @@ impl Strategy for Lean {
             levels.map(|level| level.qty.0).sum()
         };
         let (side, price) = if sum(book::Side::Bid) >= sum(book::Side::Ask) {
-            (Side::Buy, ask)
+            (Side::Buy, bid)
         } else {
-            (Side::Sell, bid)
+            (Side::Sell, ask)
         };
         actions.push(Wanted::Place(Quote {
             side,
             kind: OrderKind::Limit,
-            time_in_force: TimeInForce::Ioc,
+            time_in_force: TimeInForce::Gtc,
             price,
             qty: ORDER_QTY,
             self_trade_prevention: view.rules.order_rules.self_trade_prevention,
@@ -174,54 +67,6 @@ impl Strategy for Lean {
     fn on_order(&mut self, _: &View<'_>, _: &OrderUpdate, _: &mut Actions) {}
 
     fn on_timer(&mut self, _: &View<'_>, _: &mut Actions) {}
-}
-
-/// Both directions of a link, and its far end.
-struct Wire {
-    tls: Option<Box<TlsSession>>,
-    reader: Reader,
-    writer: Writer,
-    far: FarEnd,
-}
-
-impl Wire {
-    fn plain() -> Self {
-        Self {
-            tls: None,
-            reader: Reader::new(MESSAGE_BYTES_MAX),
-            writer: Writer::new(SEND_BUFFER_BYTES_MAX, 1),
-            far: FarEnd::plain(),
-        }
-    }
-
-    fn tls(authority: &Authority) -> Self {
-        let mut tls = TlsSession::new(authority.client.clone(), server_name()).expect("a session");
-        let mut far = FarEnd::tls(authority);
-        loop {
-            let progress = tls.advance(|_| {}).expect("an honest peer");
-            assert_eq!(progress, Progress::NeedsBytes, "nothing is sent yet");
-            let said = tls.outgoing().len();
-            far.open(tls.outgoing());
-            tls.sent(said);
-            let answer = far.seal(&[]);
-            if said == 0 && answer.is_empty() && tls.is_ready() && !far.is_handshaking() {
-                break;
-            }
-            tls.space()[..answer.len()].copy_from_slice(&answer);
-            tls.filled(answer.len());
-        }
-        Self {
-            tls: Some(Box::new(tls)),
-            far,
-            ..Self::plain()
-        }
-    }
-}
-
-/// What was built for a message.
-pub struct Built {
-    /// The order as the far end read it.
-    pub(super) order: String,
 }
 
 /// An engine that has logged on, reconciled, and holds a live book.
@@ -302,10 +147,11 @@ impl<W: Watch> Trader<W> {
         &mut self.engine
     }
 
-    /// Lets a message's time come, and whatever else is due by then.
+    /// Lets a message's time come, and serves whatever else is due by then. What that asks of the venue is answered
+    /// with the orders.
     pub fn pass(&mut self) {
         self.watch.pass(BETWEEN_TICKS);
-        self.serve();
+        self.tick();
     }
 
     /// What arrives for a message, for [`Trader::receive`]: ciphertext where there is TLS.
@@ -316,78 +162,64 @@ impl<W: Watch> Trader<W> {
     /// One message, and the bytes of what it causes: all that is measured.
     #[inline]
     pub fn receive(&mut self, arrival: &[u8]) {
-        let Wire { tls, reader, .. } = &mut self.market;
-        // The copies stand for the kernel's.
-        let now = if let Some(tls) = tls {
-            tls.space()[..arrival.len()].copy_from_slice(arrival);
-            tls.filled(arrival.len());
-            let now = self.watch.now();
-            let progress = tls.advance(|plaintext| {
-                assert_eq!(reader.push(plaintext), plaintext.len(), "room for a record");
-            });
-            assert_eq!(progress, Ok(Progress::Plaintext));
-            now
-        } else {
-            reader.space()[..arrival.len()].copy_from_slice(arrival);
-            reader.filled(arrival.len());
-            self.watch.now()
-        };
+        let now = self.market.receive(arrival, || self.watch.now());
+        let reader = &mut self.market.reader;
         let frame = reader.poll().expect("a frame").expect("a whole one");
         let event = Event::Message {
             link: self.market_link,
             payload: reader.payload(frame),
         };
-        self.engine.handle(now, event, &mut self.out);
-        let Wire { tls, writer, .. } = &mut self.orders;
-        for action in self.out.actions() {
-            let Action::Send { link, message } = action else {
-                continue;
-            };
-            if link != self.orders_link {
-                continue;
-            }
-            writer.text(message).expect("room");
-            if let Some(tls) = tls {
-                let sent = tls.encrypt(writer.pending()).expect("a session");
-                writer.consumed(sent);
-                black_box(tls.outgoing());
-            } else {
-                black_box(writer.pending());
-            }
-        }
+        self.engine.react(now, event, &mut self.out);
+        self.send();
     }
 
-    /// What became of the message: the order as the far end reads it. The venue's answers wait afterwards.
-    ///
-    /// # Panics
-    /// When there was no order.
-    pub fn sent(&mut self) -> Built {
-        // The reader and TLS look whether there is more, as the edge does when the order is out.
-        assert_eq!(self.market.reader.poll(), Ok(None));
-        if let Some(tls) = &mut self.market.tls {
-            let progress = tls.advance(|_| panic!("one record a message"));
-            assert_eq!(progress, Ok(Progress::NeedsBytes));
-        }
-        let mut order = None;
-        self.carry_orders(|text| order = Some(text.to_owned()));
+    /// Ends a turn of the edge's loop, before the next message: the engine finishes what it left for after the order.
+    pub fn look(&mut self) {
         self.perform();
-        Built {
-            order: order.expect("an order for every message"),
+        self.engine.finish(&mut self.out);
+        self.send();
+        self.perform();
+        self.market.look();
+    }
+
+    /// Sends what goes to the order link.
+    #[inline]
+    fn send(&mut self) {
+        for action in self.out.actions() {
+            if let Action::Send { link, message } = action
+                && link == self.orders_link
+            {
+                self.orders.send(message);
+            }
         }
     }
 
-    /// Lets the engine hear what the venue answered, until nothing is left to say.
+    /// What became of the messages since the last call: the orders as the far end reads them. The venue's answers wait
+    /// afterwards.
+    pub fn sent(&mut self) -> Vec<String> {
+        let mut orders = Vec::new();
+        self.carry_orders(|text| {
+            if text.contains(r#""method":"order.place""#) {
+                orders.push(text.to_owned());
+            }
+        });
+        orders
+    }
+
+    /// Lets the engine hear what the venue answered, until nothing is left to say. What it asks of the venue then is
+    /// answered with the next orders.
     pub fn settle(&mut self) {
+        let mut heard = std::mem::take(&mut self.heard);
         let mut position = 0;
-        while let Some((link, message)) = self.heard.get(position) {
-            let event = Event::Message {
+        while let Some((link, message)) = heard.get(position) {
+            self.handle(Event::Message {
                 link: *link,
                 payload: message.payload(),
-            };
-            self.engine.handle(self.watch.now(), event, &mut self.out);
-            self.out.clear();
+            });
+            heard.append(&mut self.heard);
             position += 1;
         }
+        self.heard = heard;
     }
 
     /// Forgets what was heard, and empties the rings as a sidecar would meanwhile.
@@ -402,22 +234,12 @@ impl<W: Watch> Trader<W> {
         assert_eq!(open, Some(0), "the venue ended every order");
     }
 
-    /// Moves what the order link's writer and TLS hold to the far end, and hands out the messages that it read.
+    /// Moves what was sent on the order link to the far end, and hands out the messages that it read.
     fn carry_orders(&mut self, mut read: impl FnMut(&str)) {
-        let Wire {
-            tls, writer, far, ..
-        } = &mut self.orders;
-        if let Some(tls) = tls {
-            let len = tls.outgoing().len();
-            far.open(tls.outgoing());
-            tls.sent(len);
-        } else {
-            let len = writer.pending().len();
-            far.open(writer.pending());
-            writer.consumed(len);
-        }
+        let wire = &mut self.orders;
+        wire.carry();
         let now = self.watch.now();
-        while let Some(text) = far.next_message() {
+        while let Some(text) = wire.far.next_message() {
             read(&text);
             for answer in answers(now, &text, &self.snapshot) {
                 let message = PayloadBuf::new(answer.as_bytes());
@@ -448,14 +270,12 @@ impl<W: Watch> Trader<W> {
 
     /// Serves timers and everything that follows from them.
     fn serve(&mut self) {
-        while self
-            .engine
-            .next_deadline()
-            .is_some_and(|at| at <= self.watch.now())
-        {
-            self.handle(Event::Tick);
-        }
-        while !self.heard.is_empty() {
+        self.tick();
+        loop {
+            self.carry_orders(|_| {});
+            if self.heard.is_empty() {
+                break;
+            }
             for (link, message) in std::mem::take(&mut self.heard) {
                 self.handle(Event::Message {
                     link,
@@ -467,22 +287,21 @@ impl<W: Watch> Trader<W> {
         while self.telemetry.samples.pop().is_some() {}
     }
 
+    /// Serves timers.
+    fn tick(&mut self) {
+        while self
+            .engine
+            .next_deadline()
+            .is_some_and(|at| at <= self.watch.now())
+        {
+            self.handle(Event::Tick);
+        }
+    }
+
     /// One event outside of the measured span, and what it causes at once.
     fn handle(&mut self, event: Event<'_>) {
         self.engine.handle(self.watch.now(), event, &mut self.out);
-        for action in self.out.actions() {
-            if let Action::Send { link, message } = action
-                && link == self.orders_link
-            {
-                let Wire { tls, writer, .. } = &mut self.orders;
-                writer.text(message).expect("room");
-                if let Some(tls) = tls {
-                    let sent = tls.encrypt(writer.pending()).expect("a session");
-                    writer.consumed(sent);
-                }
-            }
-        }
-        self.carry_orders(|_| {});
+        self.send();
         for link in self.perform() {
             match link.role {
                 LinkRole::Market => self.market_link = link,
@@ -493,118 +312,3 @@ impl<W: Watch> Trader<W> {
         }
     }
 }
-
-/// The instrument on the venue's grids, with its rules.
-pub(super) fn instruments() -> Instruments {
-    let symbol = |text| Symbol::new(text).expect("short");
-    Instruments::new(vec![Instrument {
-        symbol: symbol(SYMBOL),
-        base: symbol("BTC"),
-        quote: symbol("USDT"),
-        tick: Grid::new(E8(1_000_000)).expect("positive"),
-        lot: Grid::new(E8(1_000)).expect("positive"),
-        price_bounds: Bounds {
-            min: Some(Ticks(1)),
-            max: Some(Ticks(100_000_000)),
-        },
-        qty_bounds: Bounds {
-            min: Some(Lots(1)),
-            max: Some(Lots(900_000_000)),
-        },
-        notional_min: Some(E8(5 * E8_ONE)),
-        notional_max: Some(E8(9_000_000 * E8_ONE)),
-        order_rules: OrderRules {
-            qty_step: Lots(1),
-            market_qty_bounds: Bounds {
-                min: None,
-                max: None,
-            },
-            market_qty_step: Lots(1),
-            notional_min_market: true,
-            notional_max_market: false,
-            open_orders_max: Some(200),
-            self_trade_prevention: SelfTradePrevention::ExpireMaker,
-            self_trade_prevention_allowed: u8::MAX,
-        },
-        trading: true,
-    }])
-    .expect("one")
-}
-
-/// Every limit there is, none of which binds.
-pub(super) fn global_limits() -> GlobalLimits {
-    GlobalLimits {
-        open_orders_max: Some(100),
-        orders_per_second_max: Some(1_024),
-        leverage_max_percent: Some(300),
-        concentration_max_percent: Some(100),
-        concentration_from: E8(E8_ONE),
-        daily_loss_max: Some(E8(1_000_000 * E8_ONE)),
-        drawdown_max_bps: Some(5_000),
-        market_data_age_max: Some(Nanos::from_secs(2)),
-        clock_offset_max: Some(Nanos::from_secs(1)),
-    }
-}
-
-/// The same for the instrument.
-pub(super) fn instrument_limits() -> InstrumentLimits {
-    InstrumentLimits {
-        order_qty_max: Some(Lots(1_000_000)),
-        order_notional_max: Some(E8(1_000_000 * E8_ONE)),
-        position_max: Some(E8(1_000 * E8_ONE)),
-        open_orders_max: Some(50),
-        price_collar_bps: Some(500),
-    }
-}
-
-fn trading_config() -> TradingConfig {
-    TradingConfig {
-        prefix: "bench".to_owned(),
-        run: 1,
-        recv_window_ms: 5_000,
-        account_currency: Symbol::new("USDT").expect("short"),
-        baselines: Vec::new(),
-        trades_known: Vec::new(),
-        global_limits: global_limits(),
-        instrument_limits: vec![instrument_limits()],
-        orders: OmsConfig {
-            answer_max: Nanos::from_secs(2),
-            cancel_max: Nanos::from_secs(2),
-            replace_max: Nanos::from_secs(2),
-            grace: Nanos::from_ms(250),
-            ask_again: Nanos::from_secs(1),
-            answer_horizon: Nanos::from_secs(6),
-        },
-        order_limits: vec![
-            OrderLimit {
-                window: Nanos::from_secs(10),
-                limit: 1_000_000,
-            },
-            OrderLimit {
-                window: Nanos::from_secs(86_400),
-                limit: 1_000_000_000,
-            },
-        ],
-        reconcile_every: Nanos::from_secs(60),
-        kill_switch: false,
-        restored: None,
-        strategy_runs: true,
-    }
-}
-
-pub(super) fn credentials(proof: Proof) -> Credentials {
-    let signer = match proof {
-        Proof::Hmac => Signer::hmac(SECRET),
-        Proof::LogOn => {
-            let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).expect("a key");
-            Signer::from_pem(key.serialize_pem().as_bytes())
-        }
-    };
-    Credentials {
-        api_key: ApiKey::new(API_KEY).expect("a key's text"),
-        signer: signer.expect("a key"),
-    }
-}
-
-/// The instrument's index.
-pub(super) const HERE: InstrumentIndex = InstrumentIndex(0);

@@ -4,18 +4,18 @@
 //! batches alternate within a round. What a part is given is laid out beforehand and comes from memory that is warm.
 
 use super::Proof;
+use super::account::{HERE, credentials, global_limits, instrument_limits, instruments};
 use super::flow::{Flow, UNIX_MS_AT_ZERO};
 use super::median;
-use super::ours::{
-    HERE, Lean, Trader, Unstamped, credentials, global_limits, instrument_limits, instruments,
-};
+use super::ours::{Lean, Trader};
+use super::watch::Unstamped;
 use std::fmt;
 use std::hint::black_box;
 use veloz_core::edge::clock::Clock;
 use veloz_core::instrument::Instrument;
 use veloz_core::order::{Intent, OrderId};
 use veloz_core::risk::{Admitted, Conditions, OpenOrders, Ratio, Risk, Touch, TradingState};
-use veloz_core::strategy::{Action, Actions, LiveBook, Strategy as _, View};
+use veloz_core::strategy::{Action, Actions, LiveBook, OwnOrders, Strategy as _, View};
 use veloz_core::units::{E8, E8_ONE, Nanos, Ticks, VenueMillis};
 use veloz_core::venue::binance::order_entry::{ClientOrderIds, OrderEntry};
 
@@ -49,6 +49,7 @@ pub fn parts(batches: usize) -> Vec<Part> {
     trader.pass();
     let arrival = trader.arrival(&tick);
     trader.receive(&arrival);
+    trader.look();
     trader.sent();
     trader.settle();
     trader.tidy();
@@ -130,7 +131,7 @@ fn view<'a>(instrument: &'a Instrument, live: LiveBook<'a>) -> View<'a> {
         rules: instrument,
         book: Some(live),
         position: E8(0),
-        own: &[],
+        own: OwnOrders::default(),
         trading: TradingState::Active,
     }
 }

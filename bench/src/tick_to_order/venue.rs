@@ -1,7 +1,7 @@
 //! What the venue says to requests: just enough for an engine to log on, and for every order to end.
 //!
-//! Owns: [`answers`]. Every order is taken and expires without a fill, as an IOC order that comes too late, so that
-//! positions, balances and the table of orders are the same before each message. Never inside a measured span.
+//! Owns: [`answers`]. Every order is taken and expires without a fill, so that positions, balances and the table of
+//! orders are the same before each burst. Never inside a measured span.
 
 use super::flow::{SYMBOL, UNIX_MS_AT_ZERO};
 use serde_json::Value;
@@ -44,13 +44,13 @@ pub(super) fn answers(now: Nanos, request: &str, snapshot: &str) -> Vec<String> 
 fn placed(unix_ms: u64, id: &Value, params: &Value) -> Vec<String> {
     let text = |name: &str| params[name].as_str().expect("a text");
     let client = text("newClientOrderId");
-    let order = FIRST_ORDER + unix_ms - UNIX_MS_AT_ZERO;
+    let order = FIRST_ORDER + id.as_u64().expect("a number");
     let ack = format!(
         r#"{{"id":{id},"status":200,"result":{{"symbol":"{SYMBOL}","orderId":{order},"orderListId":-1,"clientOrderId":"{client}","transactTime":{unix_ms}}}}}"#
     );
     let report = |status: &str, execution: u64, works: bool| {
         format!(
-            r#"{{"subscriptionId":0,"event":{{"e":"executionReport","E":{unix_ms},"s":"{SYMBOL}","c":"{client}","S":"{}","o":"LIMIT","f":"IOC","q":"{}","p":"{}","P":"0.00000000","F":"0.00000000","g":-1,"C":"","x":"{status}","X":"{status}","r":"NONE","i":{order},"l":"0.00000000","z":"0.00000000","L":"0.00000000","n":"0","N":null,"T":{unix_ms},"t":-1,"I":{execution},"w":{works},"m":false,"M":false,"O":{unix_ms},"Z":"0.00000000","Y":"0.00000000","Q":"0.00000000","W":{unix_ms},"V":"EXPIRE_MAKER"}}}}"#,
+            r#"{{"subscriptionId":0,"event":{{"e":"executionReport","E":{unix_ms},"s":"{SYMBOL}","c":"{client}","S":"{}","o":"LIMIT","f":"GTC","q":"{}","p":"{}","P":"0.00000000","F":"0.00000000","g":-1,"C":"","x":"{status}","X":"{status}","r":"NONE","i":{order},"l":"0.00000000","z":"0.00000000","L":"0.00000000","n":"0","N":null,"T":{unix_ms},"t":-1,"I":{execution},"w":{works},"m":false,"M":false,"O":{unix_ms},"Z":"0.00000000","Y":"0.00000000","Q":"0.00000000","W":{unix_ms},"V":"EXPIRE_MAKER"}}}}"#,
             text("side"),
             text("quantity"),
             text("price"),

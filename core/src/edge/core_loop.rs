@@ -1,4 +1,4 @@
-//! The loop of the core thread: sockets in, [`EventHandler::handle`], actions out.
+//! The loop of the core thread: sockets in, [`EventHandler::react`], actions out.
 //!
 //! A turn is bounded and its order is written down:
 //! 1. at most [`EVENTS_PER_TURN_MAX`] events; what each one causes is performed before the next is read,
@@ -39,8 +39,11 @@ use links::{Links, POLLED_LINKS_MIN};
 
 /// What the loop drives: the engine, or a test's stand-in.
 pub trait EventHandler {
-    /// Handles one event; see [`crate::engine::Engine::handle`].
-    fn handle(&mut self, now: Nanos, event: Event<'_>, out: &mut Outbox);
+    /// Does what must be done before the event's actions are performed; see [`crate::engine::Engine::react`].
+    fn react(&mut self, now: Nanos, event: Event<'_>, out: &mut Outbox);
+
+    /// Does the rest; see [`crate::engine::Engine::finish`].
+    fn finish(&mut self, out: &mut Outbox);
 
     /// When it wants [`Event::Tick`].
     fn next_deadline(&self) -> Option<Nanos>;
@@ -54,8 +57,13 @@ pub trait EventHandler {
 
 impl<S: Stopwatch, T: Strategy> EventHandler for Engine<S, T> {
     #[inline]
-    fn handle(&mut self, now: Nanos, event: Event<'_>, out: &mut Outbox) {
-        Self::handle(self, now, event, out);
+    fn react(&mut self, now: Nanos, event: Event<'_>, out: &mut Outbox) {
+        Self::react(self, now, event, out);
+    }
+
+    #[inline]
+    fn finish(&mut self, out: &mut Outbox) {
+        Self::finish(self, out);
     }
 
     #[inline]
@@ -277,7 +285,7 @@ impl<E: EventHandler, S: Stopwatch, T: Tap> CoreLoop<E, S, T> {
                         };
                         self.now = now;
                         self.tap.see(now, &event);
-                        self.engine.handle(now, event, &mut self.outbox);
+                        self.engine.react(now, event, &mut self.outbox);
                         self.settle(now);
                     }
                     Polled::Busy => {}
@@ -301,7 +309,7 @@ impl<E: EventHandler, S: Stopwatch, T: Tap> CoreLoop<E, S, T> {
     /// One event that is no message, and everything that follows from it.
     fn handle(&mut self, now: Nanos, event: Event<'_>) {
         self.tap.see(now, &event);
-        self.engine.handle(now, event, &mut self.outbox);
+        self.engine.react(now, event, &mut self.outbox);
         self.settle(now);
     }
 
@@ -311,12 +319,14 @@ impl<E: EventHandler, S: Stopwatch, T: Tap> CoreLoop<E, S, T> {
     #[inline]
     fn settle(&mut self, now: Nanos) {
         loop {
-            if !self.outbox.is_empty() {
-                self.links.perform(&self.outbox);
-                if let Some(encoded) = self.outbox.order_encoded() {
-                    self.stamp_sent(now, encoded);
-                }
-                self.outbox.clear();
+            let sent = self.perform(now);
+            self.engine.finish(&mut self.outbox);
+            // Only now is the order booked, and its own stamps stand before this one.
+            if let Some(sent) = sent {
+                self.note_sent(now, sent);
+            }
+            if let Some(sent) = self.perform(now) {
+                self.note_sent(now, sent);
             }
             let event = if let Some((link, cause)) = self.links.next_fallen() {
                 Event::LinkDown { link, cause }
@@ -328,18 +338,31 @@ impl<E: EventHandler, S: Stopwatch, T: Tap> CoreLoop<E, S, T> {
                 return;
             };
             self.tap.see(now, &event);
-            self.engine.handle(now, event, &mut self.outbox);
+            self.engine.react(now, event, &mut self.outbox);
         }
     }
 
-    /// An order caused by an event of `now` went to the kernel.
-    fn stamp_sent(&mut self, now: Nanos, encoded: Nanos) {
-        let sent = self.watch.stamp();
+    /// Performs what the outbox holds; when orders were in it, returns when they went to the kernel.
+    #[inline]
+    fn perform(&mut self, now: Nanos) -> Option<Nanos> {
+        if self.outbox.is_empty() {
+            return None;
+        }
+        self.links.perform(&self.outbox);
+        let sent = self.outbox.order_encoded().map(|encoded| {
+            let sent = self.watch.stamp();
+            let histograms = &mut self.engine.telemetry().histograms;
+            histograms.record(Stage::EncodedToSent, encoded, sent);
+            histograms.record(Stage::TickToOrder, now, sent);
+            sent
+        });
+        self.outbox.clear();
+        sent
+    }
+
+    /// The kernel has had the orders that an event of `now` caused since `sent`.
+    fn note_sent(&mut self, now: Nanos, sent: Nanos) {
         let telemetry = self.engine.telemetry();
-        telemetry
-            .histograms
-            .record(Stage::EncodedToSent, encoded, sent);
-        telemetry.histograms.record(Stage::TickToOrder, now, sent);
         telemetry.samples.push(Sample::OrdersSent { sent });
         self.engine.orders_in_kernel(now, sent);
     }

@@ -95,7 +95,7 @@ impl<T: Strategy> Brain<T> {
             self.resync(now, index, ResyncCause::Capacity, 0, 0);
             return false;
         }
-        self.check_and_publish(now, link, index, Some(diff.event_ms), out)
+        self.check(now, link, index, Some(diff.event_ms), out)
     }
 
     /// A snapshot that its book waits for.
@@ -138,13 +138,16 @@ impl<T: Strategy> Brain<T> {
                 }
                 self.publish_state(now, index);
                 self.arm(index);
-                self.check_and_publish(now, link, index, None, out);
+                if self.check(now, link, index, None, out) {
+                    self.publish_book(now, index);
+                }
             }
         }
     }
 
-    /// Judges a book after an update; publishes it when it is live and sound.
-    fn check_and_publish(
+    /// Judges a book after an update; whether it is live and sound, and is to be published.
+    #[inline]
+    fn check(
         &mut self,
         now: Nanos,
         link: LinkId,
@@ -168,9 +171,17 @@ impl<T: Strategy> Brain<T> {
             self.fault(now, link, fault, out);
             return false;
         }
-        let touch_changed = market.touch != touch;
         market.touch = touch;
         market.updated_at = now;
+        market.event_ms = event;
+        true
+    }
+
+    /// Publishes a live book whose update was checked, and its touch if that is another than the one last told.
+    pub(super) fn publish_book(&mut self, now: Nanos, index: InstrumentIndex) {
+        let market = &mut self.markets[index.as_usize()];
+        let (touch, id, event) = (market.touch, market.sync.last_id(), market.event_ms);
+        let touch_changed = std::mem::replace(&mut market.touch_told, touch) != touch;
         let gauges = BookGauges::live(touch, id, now).levels(
             market.book.level_count(Side::Bid) as u32,
             market.book.level_count(Side::Ask) as u32,
@@ -186,7 +197,6 @@ impl<T: Strategy> Brain<T> {
                 ask: touch.ask,
             });
         }
-        true
     }
 
     /// A best price: it proves or refutes the book, and shows whether the diffs keep up.

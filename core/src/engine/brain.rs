@@ -57,6 +57,10 @@ pub(super) struct Market {
     was_live: bool,
     published: BookState,
     pub(super) touch: Touch,
+    /// The touch of the last sample.
+    pub(super) touch_told: Touch,
+    /// When the venue made the last update, if it said so.
+    pub(super) event_ms: Option<VenueMillis>,
     /// When the book was last updated.
     pub(super) updated_at: Nanos,
     /// When its levels were last shown.
@@ -81,6 +85,8 @@ impl Market {
             was_live: false,
             published: BookState::Waiting,
             touch: NO_TOUCH,
+            touch_told: NO_TOUCH,
+            event_ms: None,
             updated_at: Nanos::ZERO,
             shown_at: None,
             ticker: LastTicker::default(),
@@ -415,6 +421,7 @@ impl<T: Strategy> Brain<T> {
             self.live_count += 1;
         } else {
             market.touch = NO_TOUCH;
+            market.touch_told = NO_TOUCH;
             self.telemetry
                 .gauges
                 .book(instrument, BookGauges::not_live(to, now));

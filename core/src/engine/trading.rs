@@ -14,7 +14,8 @@
 //! | any | `Stopping` | [`Command::Stop`](crate::event::Command::Stop) |
 //! | `Stopping` | `Stopped` | open orders were told once in this run, and none of ours is open |
 //!
-//! Invariants: an order is in the table before its bytes are in the outbox; what was sent and not answered when
+//! Invariants: an order is in the table before its bytes are in the outbox; what a book's change sent is booked as sent
+//! after the event's actions may have been performed, and before anything else happens here; what was sent and not answered when
 //! its link goes is unresolved; cancels go before everything else that waits; a strategy is called only while
 //! trading is `Ready`, and what it wants is done or refused before it is called again.
 
@@ -36,15 +37,13 @@ use crate::config::TradingConfig;
 use crate::deadlines::{Deadlines, Timer};
 use crate::event::LinkId;
 use crate::instrument::{Assets, InstrumentIndex, Instruments, Symbol};
-use crate::limits::{
-    ACTIONS_PER_LOOK_MAX, LINKS_MAX, ORDER_MESSAGES_WINDOW, ORDER_NEWS_MAX, ORDERS_OPEN_MAX,
-};
+use crate::limits::{LINKS_MAX, ORDER_MESSAGES_WINDOW, ORDER_NEWS_MAX, ORDERS_OPEN_MAX};
 use crate::oms::{Ask, Oms};
 use crate::order::{OrderId, Origin};
 use crate::outbox::Outbox;
 use crate::portfolio::{Portfolio, PortfolioConfig};
 use crate::risk::Risk;
-use crate::strategy::{Actions, Funnel, OrderUpdate, OwnOrder, Strategy};
+use crate::strategy::{Actions, Funnel, OrderUpdate, Strategy};
 use crate::telemetry::Telemetry;
 use crate::telemetry::records::{HaltCause, RecordBody, TradingPhase};
 use crate::units::{E8, Nanos, VenueMillis};
@@ -130,7 +129,8 @@ pub(super) struct Trading<T> {
     /// Books that stopped being live and of which the strategy has not heard.
     lost_books: Vec<InstrumentIndex>,
     actions: Actions,
-    own: Vec<OwnOrder>,
+    /// A new order in the outbox that is not booked as sent yet.
+    sent: Option<orders::SentOrder>,
     funnel: Funnel,
     /// When the account was last published, and the instrument whose turn it is then.
     published_at: Nanos,
@@ -206,7 +206,7 @@ impl<T: Strategy> Trading<T> {
             news: VecDeque::with_capacity(ORDER_NEWS_MAX),
             lost_books: Vec::with_capacity(instruments.count()),
             actions: Actions::new(),
-            own: Vec::with_capacity(ORDERS_OPEN_MAX + ACTIONS_PER_LOOK_MAX),
+            sent: None,
             funnel: Funnel::new(),
             published_at: Nanos::ZERO,
             publish_next: InstrumentIndex(0),

@@ -203,6 +203,15 @@ impl Table {
         (after != NONE).then_some(after)
     }
 
+    /// Forgets the oldest order that is over, if the next one that comes would have to: what is forgotten lies long
+    /// back and in memory that no cache holds.
+    pub(super) fn make_room(&mut self) {
+        if self.free.is_empty() && self.remembered.count > 0 {
+            self.forget(self.remembered.first);
+        }
+    }
+
+    #[inline(never)]
     fn forget(&mut self, slot: Slot) {
         self.unlink(slot, Chain::All, |table| &mut table.remembered);
         let order = self.order(slot);

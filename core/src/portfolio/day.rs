@@ -82,8 +82,7 @@ impl Day {
         if below == Exact::ZERO {
             return 0;
         }
-        // Equity is bounded by the sum of all assets, far below the range that a factor of 10,000 would leave.
-        u32::try_from(below.0.saturating_mul(10_000) / peak.0).unwrap_or(u32::MAX)
+        bps_of(below.0, peak.0)
     }
 
     pub(super) fn drawdown_max_bps(&self) -> u32 {
@@ -110,11 +109,47 @@ impl Day {
     }
 }
 
+/// `part` in basis points of `whole`, rounded down; both above zero.
+fn bps_of(part: i128, whole: i128) -> u32 {
+    if part > whole || whole >> 112 != 0 {
+        return bps_of_wide(part, whole);
+    }
+    // Estimated from the highest 48 bits and put right: a division of 128 bits costs as much as a whole risk check.
+    let shift = (i128::BITS - whole.leading_zeros()).saturating_sub(48);
+    let (short_part, short_whole) = ((part >> shift) as u64, (whole >> shift) as u64);
+    let mut bps = i128::from(short_part * 10_000 / short_whole);
+    while bps * whole > part * 10_000 {
+        bps -= 1;
+    }
+    while (bps + 1) * whole <= part * 10_000 {
+        bps += 1;
+    }
+    bps as u32
+}
+
+#[cold]
+fn bps_of_wide(part: i128, whole: i128) -> u32 {
+    // Equity is bounded by the sum of all assets, far below the range that a factor of 10,000 would leave.
+    u32::try_from(part.saturating_mul(10_000) / whole).unwrap_or(u32::MAX)
+}
+
 const DAY_MS: u64 = 86_400_000;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn basis_points_are_those_of_a_wide_division(whole in 1i128..1 << 120, shift in 0u32..120, part: u64, more in 0i128..3) {
+            let whole = (whole >> shift).max(1);
+            // From nothing to three times the whole.
+            let part = (whole.saturating_mul(i128::from(part)) >> 64) + more * whole / 2;
+            prop_assume!(part > 0);
+            prop_assert_eq!(bps_of(part, whole), bps_of_wide(part, whole));
+        }
+    }
 
     fn exact(units: i64) -> Exact {
         Exact::from_e8(E8(units))

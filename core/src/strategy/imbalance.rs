@@ -182,7 +182,7 @@ impl Imbalance {
     /// Whether an order is open; one that rests is cancelled.
     fn is_busy(&mut self, view: &View<'_>, actions: &mut Actions) -> bool {
         let own = &mut self.instruments[view.instrument.as_usize()];
-        let is_ours = |order: &&OwnOrder| order.origin == Origin::Strategy;
+        let is_ours = |order: &OwnOrder| order.origin == Origin::Strategy;
         let resting = view
             .own
             .iter()

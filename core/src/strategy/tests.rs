@@ -65,7 +65,7 @@ impl<S: Strategy> Desk<S> {
                 updated_at: self.updated_at,
             }),
             position: E8(self.position * LOT_E8),
-            own: &self.own,
+            own: OwnOrders::listed(&self.own),
             trading: self.trading,
         };
         call(&mut self.strategy, &view, &mut actions);

@@ -7,7 +7,9 @@ use veloz_core::book::{Book, Side as BookSide};
 use veloz_core::instrument::{Bounds, Instrument, InstrumentIndex, OrderRules, Symbol};
 use veloz_core::order::{OrderId, OrderState, Origin, Side};
 use veloz_core::risk::TradingState;
-use veloz_core::strategy::{Action, Actions, LiveBook, OwnOrder, Strategy, Suppression, View};
+use veloz_core::strategy::{
+    Action, Actions, LiveBook, OwnOrder, OwnOrders, Strategy, Suppression, View,
+};
 use veloz_core::units::{E8, Grid, Lots, Nanos, Ticks};
 
 fn rules() -> Instrument {
@@ -55,7 +57,7 @@ fn the_example_is_short_and_does_what_it_says() {
                 updated_at: Nanos::from_secs(1),
             }),
             position: E8(position),
-            own,
+            own: OwnOrders::listed(own),
             trading: TradingState::Active,
         };
         joiner.on_book(&view, &mut actions);

@@ -109,7 +109,7 @@ impl Echo {
 }
 
 impl EventHandler for Echo {
-    fn handle(&mut self, _: Nanos, event: Event<'_>, out: &mut Outbox) {
+    fn react(&mut self, _: Nanos, event: Event<'_>, out: &mut Outbox) {
         match event {
             Event::Tick => {
                 self.asked = true;
@@ -126,6 +126,8 @@ impl EventHandler for Echo {
             _ => {}
         }
     }
+
+    fn finish(&mut self, _: &mut Outbox) {}
 
     fn next_deadline(&self) -> Option<Nanos> {
         (!self.asked).then_some(Nanos::ZERO)

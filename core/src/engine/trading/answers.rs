@@ -23,6 +23,7 @@ use crate::venue::binance::codec::orders::{
 use crate::venue::binance::order_entry::RequestId;
 use crate::venue::binance::order_error::{ErrorKind, OnError, Refusal};
 
+use super::orders::Placing;
 use super::requests::{OrderRequest, Purpose};
 use super::{CancelAgain, Desk, Stopwatch};
 
@@ -493,7 +494,8 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
                 .is_some_and(|order| order.state() == crate::order::OrderState::Sent);
             if waits {
                 let stamp = self.watch.stamp();
-                self.place(order, stamp, stamp, true);
+                self.place(order, stamp, stamp, Placing::Again);
+                self.book_sent();
             }
         }
     }

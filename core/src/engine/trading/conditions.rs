@@ -36,10 +36,33 @@ impl Pair {
 
     /// Quote of so many ticks x lots, rounded up.
     fn quote_e8(&self, ticks_lots: i128) -> i128 {
-        let product = ticks_lots * i128::from(self.tick_e8) * i128::from(self.lot_e8);
-        product.div_euclid(i128::from(E8_ONE))
-            + i128::from(product.rem_euclid(i128::from(E8_ONE)) != 0)
+        per_one_up(ticks_lots * i128::from(self.tick_e8) * i128::from(self.lot_e8))
     }
+}
+
+/// A product of two amounts in 1e-8 as one, rounded up.
+#[inline]
+fn per_one_up(product: i128) -> i128 {
+    const ONE: u64 = E8_ONE as u64;
+    let (high, low) = ((product >> 64) as u64, product as u64);
+    if high >= ONE {
+        // Below zero, or more than 64 bits hold.
+        return per_one_up_wide(product);
+    }
+    // Long division by a constant, in halves of a word: a division of 128 bits is a call that knows no constant.
+    let step = |rest: u64, half: u64| {
+        let part = rest << 32 | half;
+        (part / ONE, part % ONE)
+    };
+    let (upper, rest) = step(high, low >> 32);
+    let (lower, rest) = step(rest, low & 0xFFFF_FFFF);
+    i128::from(upper << 32 | lower) + i128::from(rest != 0)
+}
+
+#[cold]
+fn per_one_up_wide(product: i128) -> i128 {
+    let one = i128::from(E8_ONE);
+    product.div_euclid(one) + i128::from(product.rem_euclid(one) != 0)
 }
 
 /// Weight of a new order that fails; one that succeeds is free.
@@ -190,6 +213,39 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
             quote_to_account: one_quote.unwrap_or(Ratio::ONE),
             day_change: trading.portfolio.day_change(),
             drawdown_bps: trading.portfolio.drawdown_bps(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn amounts_are_those_of_a_wide_division(product: i128, shift in 0u32..128) {
+            let product = product >> shift;
+            prop_assert_eq!(per_one_up(product), per_one_up_wide(product));
+        }
+    }
+
+    #[test]
+    fn amounts_are_rounded_up_at_both_ends_of_a_word() {
+        let one = i128::from(E8_ONE);
+        for product in [
+            0,
+            1,
+            one - 1,
+            one,
+            one + 1,
+            one << 64,
+            (one << 64) - 1,
+            (one << 64) + 1,
+            -1,
+            -one,
+        ] {
+            assert_eq!(per_one_up(product), per_one_up_wide(product), "{product}");
         }
     }
 }

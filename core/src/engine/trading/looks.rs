@@ -9,7 +9,7 @@ use crate::instrument::InstrumentIndex;
 use crate::limits::NEWS_ROUNDS_MAX;
 use crate::order::{OrderId, OrderState, Origin};
 use crate::strategy::{
-    Action, LiveBook, OrderUpdate, OwnOrder, PublicTrade, Stage as FunnelStage, Strategy, View,
+    Action, LiveBook, OrderUpdate, OwnOrders, PublicTrade, Stage as FunnelStage, Strategy, View,
 };
 use crate::telemetry::histograms::Stage;
 use crate::units::Nanos;
@@ -35,7 +35,6 @@ pub(in crate::engine) enum Look<'a> {
 impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
     /// Calls the strategy for an instrument and does what it wants.
     pub(in crate::engine) fn look(&mut self, index: InstrumentIndex, look: Look<'_>) {
-        self.show_own(index);
         let trading = &mut *self.trading;
         let market = &self.markets[index.as_usize()];
         trading.actions.clear();
@@ -48,7 +47,7 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
                 updated_at: market.updated_at,
             }),
             position: trading.portfolio.position(index).qty(),
-            own: &trading.own,
+            own: OwnOrders::of(&trading.oms, index),
             trading: trading.risk.state(),
         };
         match look {
@@ -80,9 +79,14 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
             // By position, so that what is done may borrow the rest; nothing that is done calls the strategy.
             for position in 0..self.trading.actions.as_slice().len() {
                 let action = self.trading.actions.as_slice()[position];
+                self.book_sent();
                 self.act(index, &action, decided);
             }
             self.trading.actions.clear();
+        }
+        // What a changed book causes goes out first; the engine books it then.
+        if !matches!(look, Look::Book(_)) {
+            self.book_sent();
         }
     }
 
@@ -92,7 +96,7 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
         match action {
             Action::Place(quote) => {
                 let intent = quote.intent(index);
-                let _ = self.submit(&intent, None, Token::default(), decided);
+                let _ = self.submit_unbooked(&intent, None, Token::default(), decided);
             }
             Action::Replace { order, price, qty } => {
                 let replaced = self.replace(
@@ -134,29 +138,13 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
         }
     }
 
-    /// Lists the open orders of an instrument for the strategy.
-    fn show_own(&mut self, index: InstrumentIndex) {
-        let trading = &mut *self.trading;
-        trading.own.clear();
-        for order in trading.oms.open(index) {
-            trading.own.push(OwnOrder {
-                id: order.id(),
-                origin: order.origin(),
-                side: order.side(),
-                price: order.price(),
-                qty: order.qty(),
-                remaining: order.remaining(),
-                state: order.state(),
-            });
-        }
-    }
-
     /// Tells the strategy what happened to its orders, and does what it makes of that.
     pub(in crate::engine) fn tell_news(&mut self) {
         for _ in 0..NEWS_ROUNDS_MAX {
             let Some(news) = self.trading.news.pop_front() else {
                 return;
             };
+            self.book_sent();
             if self.trading.strategy_acts() {
                 self.look(news.instrument, Look::Order(&news.update));
             }

@@ -50,6 +50,26 @@ impl Refused {
     }
 }
 
+/// Whether an order is placed for the first time.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Placing {
+    /// It is, and [`Desk::tell_admitted`] is due, for whoever waits with this.
+    New(Token),
+    /// The venue did not like the clock of the first try.
+    Again,
+}
+
+/// A new order in the outbox that is not booked as sent yet.
+#[derive(Clone, Copy)]
+pub(super) struct SentOrder {
+    order: OrderId,
+    placing: Placing,
+    decided: Nanos,
+    admitted_at: Nanos,
+    encoded: Nanos,
+    request: OrderRequest,
+}
+
 /// How requests name an order.
 pub(super) fn target_of(order: &Order) -> OrderTarget {
     OrderTarget {
@@ -68,16 +88,26 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
         token: Token,
         decided: Nanos,
     ) -> Result<OrderId, Refused> {
+        let id = self.submit_unbooked(intent, client_id, token, decided);
+        self.book_sent();
+        id
+    }
+
+    /// The same, leaving to [`Desk::book_sent`] what need not be done before the order's bytes go.
+    pub(super) fn submit_unbooked(
+        &mut self,
+        intent: &Intent,
+        client_id: Option<ClientId>,
+        token: Token,
+        decided: Nanos,
+    ) -> Result<OrderId, Refused> {
         let id = self.admit(intent, client_id, token, None)?;
         let admitted_at = self.watch.stamp();
-        self.telemetry
-            .histograms
-            .record(Stage::DecidedToAdmitted, decided, admitted_at);
-        self.place(id, decided, admitted_at, false);
+        self.place(id, decided, admitted_at, Placing::New(token));
         Ok(id)
     }
 
-    /// Asks risk for an order and takes it into the table.
+    /// Asks risk for an order and takes it into the table; [`Desk::tell_admitted`] must follow.
     fn admit(
         &mut self,
         intent: &Intent,
@@ -104,10 +134,17 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
             self.rejected(intent, Rejection::MaxOpenOrders, token);
             return Err(Refused::TableFull);
         };
+        Ok(id)
+    }
+
+    /// Counts and records an order that the table took, and what it may come to. Before anything else is told of it.
+    fn tell_admitted(&mut self, id: OrderId, token: Token) {
+        let order = self.trading.oms.order(id).expect("the caller admitted it");
+        let (instrument, client_id) = (order.instrument(), order.client_id().copied());
+        let admitted = order.admitted().expect("orders of this run are admitted");
+        let record = RecordBody::admitted(id, admitted.intent(), token);
         self.trading.funnel.count(FunnelStage::Admitted);
-        self.telemetry
-            .records
-            .push(self.now, RecordBody::admitted(id, intent, token));
+        self.telemetry.records.push(self.now, record);
         if let Some(client_id) = client_id {
             let alias = RecordBody::OrderAlias {
                 order: id,
@@ -115,8 +152,7 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
             };
             self.telemetry.records.push(self.now, alias);
         }
-        self.trading.refresh_exposure(intent.instrument);
-        Ok(id)
+        self.trading.refresh_exposure(instrument);
     }
 
     /// Counts a refusal, and records it unless there are too many or the ring has no room for them.
@@ -144,20 +180,27 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
             .push(self.now, RecordBody::rejected(intent, reason, token));
     }
 
-    /// Writes an admitted order into the outbox. `retried` after the venue did not like the clock; both stamps are
-    /// then of that moment.
-    pub(super) fn place(&mut self, id: OrderId, decided: Nanos, admitted_at: Nanos, retried: bool) {
+    /// Writes an admitted order into the outbox. Both stamps are of this moment where it is sent again.
+    pub(super) fn place(
+        &mut self,
+        id: OrderId,
+        decided: Nanos,
+        admitted_at: Nanos,
+        placing: Placing,
+    ) {
+        debug_assert!(self.trading.sent.is_none(), "one is booked before the next");
         let Some(link) = self.session.orders() else {
-            self.not_encoded(id, retried);
+            self.not_placed(id, placing);
             return;
         };
         let Some(at) = self.clocks.venue(self.now) else {
-            self.not_encoded(id, retried);
+            self.not_placed(id, placing);
             return;
         };
         // Risk looked a moment ago, but not for an order that is sent again.
-        if (retried && !self.is_admitted_again(id)) || !self.trading.requests.has_room() {
-            self.not_encoded(id, retried);
+        let is_refused = placing == Placing::Again && !self.is_admitted_again(id);
+        if is_refused || !self.trading.requests.has_room() {
+            self.not_placed(id, placing);
             return;
         }
         let trading = &mut *self.trading;
@@ -167,32 +210,73 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
         let (request_id, weight) = (request.id, request.weight);
         if self.out.send(link, &[request.message]) == Err(Full) {
             self.telemetry.counters.increment(Counter::OutboxFull);
-            self.not_encoded(id, retried);
+            self.not_placed(id, placing);
             return;
         }
         let encoded = self.watch.stamp();
-        self.telemetry
-            .histograms
-            .record(Stage::AdmittedToEncoded, admitted_at, encoded);
-        self.stamped(id, decided, admitted_at, encoded);
-        let spent = self.spend(RequestKind::Place, weight);
-        debug_assert!(spent, "risk looked at the budget, or we did");
-        self.trading.requests.push(OrderRequest {
-            id: request_id,
-            link,
-            purpose: Purpose::Place(id),
-            weight,
-            sent_at: self.now,
-            in_kernel_at: None,
-            retried,
+        self.out.note_order(encoded);
+        self.trading.sent = Some(SentOrder {
+            order: id,
+            placing,
+            decided,
+            admitted_at,
+            encoded,
+            request: OrderRequest {
+                id: request_id,
+                link,
+                purpose: Purpose::Place(id),
+                weight,
+                sent_at: self.now,
+                in_kernel_at: None,
+                retried: placing == Placing::Again,
+            },
         });
-        if retried {
-            self.tell(id, Input::SentAgain);
+    }
+
+    /// Books the new order that the outbox holds, or held: budgets, the table of requests, the order machine, counts
+    /// and stamps. Before anything else looks at one of them.
+    #[inline]
+    pub(in crate::engine) fn book_sent(&mut self) {
+        if let Some(sent) = self.trading.sent.take() {
+            self.book(sent);
+        }
+    }
+
+    #[inline(never)]
+    fn book(&mut self, sent: SentOrder) {
+        let SentOrder {
+            order,
+            placing,
+            decided,
+            admitted_at,
+            encoded,
+            request,
+        } = sent;
+        if let Placing::New(token) = placing {
+            self.tell_admitted(order, token);
+        }
+        let histograms = &mut self.telemetry.histograms;
+        if !request.retried {
+            histograms.record(Stage::DecidedToAdmitted, decided, admitted_at);
+        }
+        histograms.record(Stage::AdmittedToEncoded, admitted_at, encoded);
+        self.telemetry.samples.push(Sample::Order {
+            order,
+            decided,
+            admitted: admitted_at,
+            encoded,
+        });
+        let spent = self.spend(RequestKind::Place, request.weight);
+        debug_assert!(spent, "risk looked at the budget, or we did");
+        self.trading.requests.push(request);
+        if request.retried {
+            self.tell(order, Input::SentAgain);
         } else {
             self.trading.funnel.count(FunnelStage::Encoded);
             self.trading.funnel.count(FunnelStage::Sent);
-            self.tell(id, Input::Sent);
+            self.tell(order, Input::Sent);
         }
+        self.trading.oms.make_room();
         self.wake_for_answers();
     }
 
@@ -220,6 +304,15 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
             admitted,
             encoded,
         });
+    }
+
+    /// An order that could not be placed.
+    #[cold]
+    fn not_placed(&mut self, id: OrderId, placing: Placing) {
+        if let Placing::New(token) = placing {
+            self.tell_admitted(id, token);
+        }
+        self.not_encoded(id, placing == Placing::Again);
     }
 
     /// An admitted order that could not be written; one that is `retried` was, and the venue refused it.
@@ -361,6 +454,7 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
         }
         let new = self.admit(&intent, client_id, token, Some(old))?;
         let admitted_at = self.watch.stamp();
+        self.tell_admitted(new, token);
         self.telemetry
             .histograms
             .record(Stage::DecidedToAdmitted, decided, admitted_at);
