@@ -6,6 +6,7 @@
 //! | module | what |
 //! | --- | --- |
 //! | `api/orders.rs` | placing, cancelling, replacing orders; orders, events, fills |
+//! | `api/amend.rs` | making an order smaller |
 //! | `api/market.rs` | prices, books, latencies |
 //! | `api/account.rs` | balances and positions |
 //! | `api/engine.rs` | configuration, status, start and stop, halting, the kill switch |
@@ -34,6 +35,7 @@ pub mod openapi;
 
 pub(crate) mod account;
 pub(crate) mod admin;
+pub(crate) mod amend;
 pub(crate) mod answer;
 pub(crate) mod engine;
 pub(crate) mod exchange_keys;
@@ -49,6 +51,7 @@ use administration::{Administration, Alone};
 use client_ids::ClientIds;
 use commands::Commands;
 use exchange_keys::ExchangeKeys;
+pub use exchange_keys::signer;
 use idempotency::Remembered;
 use limits::Limits;
 use settings::Settings;
@@ -197,14 +200,16 @@ impl Api {
     /// [`UnreadableState`] when what was kept cannot be read.
     pub fn open(config: ApiConfig) -> Result<Self, UnreadableState> {
         let place = config.place.as_ref();
-        let (client_ids, settings, exchange_keys) = match place {
+        let (client_ids, remembered, settings, exchange_keys) = match place {
             Some(place) => (
                 ClientIds::open(&place.file("client-order-ids")?)?,
+                Remembered::open(place.file("idempotency-keys.ndjson")?)?,
                 Settings::open(place.file("settings.json")?)?,
                 ExchangeKeys::open(place.file(EXCHANGE_KEYS_ENDING)?)?,
             ),
             None => (
                 ClientIds::default(),
+                Remembered::default(),
                 Settings::default(),
                 ExchangeKeys::default(),
             ),
@@ -214,7 +219,7 @@ impl Api {
             profile: config.profile,
             commands: Commands::default(),
             client_ids,
-            remembered: Remembered::default(),
+            remembered,
             read_only: AtomicBool::new(false),
             book_turn: tokio::sync::Mutex::new(()),
             limits: Limits::new(global, instruments),

@@ -1,10 +1,12 @@
 //! The audit log: who did what, when, from where, in a form that shows whether anything was changed.
 //!
 //! Owns: nothing itself; `record.rs` is the format and the chain, `store.rs` writes, `writer.rs` has the
-//! thread and its queue, `retention.rs` packs and deletes, `query.rs` reads, `verify.rs` proves. Does not:
+//! thread and its queue, `retention.rs` packs and deletes, `query.rs` reads, `verify.rs` proves,
+//! `fills.rs` makes records of fills. Does not:
 //! decide what is worth a record.
 
 pub mod files;
+pub mod fills;
 pub mod handed_in;
 pub mod metrics;
 pub mod query;

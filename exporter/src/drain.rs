@@ -7,6 +7,7 @@
 pub mod record_log;
 
 use crate::analytics::{Analysis, EquityFeed};
+use crate::audit::fills::FillRecords;
 use crate::exposition::Exemplar;
 use crate::health::{AccountHealth, Health, Heartbeat, Reported};
 use crate::latency::LatencyTotals;
@@ -71,6 +72,8 @@ pub struct Drain {
     /// How it is with what is kept there.
     state: Option<Reported>,
     equity: EquityFeed,
+    /// Makes audit records of fills, where any are kept.
+    fills: Option<FillRecords>,
     orders: OrderSpans,
     order_events: TradingEvents,
     unix_ns_at_zero: i64,
@@ -92,6 +95,8 @@ pub struct DrainConfig {
     pub spans: Spans,
     /// Follows the account's equity.
     pub equity: EquityFeed,
+    /// Makes audit records of fills; `None` where none are kept.
+    pub fills: Option<FillRecords>,
     /// The strategy's label; `none` without one.
     pub strategy: &'static str,
 }
@@ -139,6 +144,7 @@ impl Drain {
             hub,
             spans,
             equity,
+            fills,
             strategy,
         } = config;
         let published = Published::new(instruments.count());
@@ -156,6 +162,7 @@ impl Drain {
             order_events: TradingEvents::new(hub, Arc::clone(&instruments), strategy),
             orders: OrderSpans::new(spans.clone(), exchange, strategy, Arc::clone(&instruments)),
             equity,
+            fills,
             state,
             unix_ns_at_zero: 0,
             trading: TradingView::new(Arc::clone(&instruments), assets),
@@ -268,6 +275,9 @@ impl Drain {
         }
         self.events.record(record);
         let told = self.trading.record(record);
+        if let (Some(fills), Some(fill)) = (&self.fills, &told.fill) {
+            fills.record(fill);
+        }
         self.order_events.record(record, &told);
         self.orders.record(record, &told);
         // Lines about an order carry its trace, as those of a request do, and what the record alone does not know.
@@ -494,6 +504,7 @@ mod tests {
                 hub: Hub::new(UnixMs(0)),
                 spans: Traces::none().spans(),
                 equity: EquityFeed::new(EquityRecorder::new(1), FlowMeter::default()),
+                fills: None,
                 strategy: "none",
             },
         );

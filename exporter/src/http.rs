@@ -7,7 +7,7 @@
 //!
 //! A request passes, outermost first: compression, its span (`traces/layer.rs`), what
 //! surrounds it (`exchange.rs`), panics, its form
-//! (`admission.rs`), CORS, its rate, time, size, whether it was made before (`api/idempotency.rs`), and then the one entry of `routes.rs` that it matches.
+//! (`admission.rs`), CORS, its rate, time, size, the names of its parameters, whether it was made before (`api/idempotency.rs`), and then the one entry of `routes.rs` that it matches.
 
 pub mod addresses;
 pub mod body;
@@ -284,6 +284,10 @@ fn router_of(table: &'static [Route], state: Arc<HttpState>, surface: Surface) -
         .layer(middleware::from_fn_with_state(
             Arc::clone(&state),
             idempotency::once,
+        ))
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(&port),
+            admission::check_parameters,
         ))
         .layer(RequestBodyLimitLayer::new(port.surface.body_bytes_max))
         .layer(TimeoutLayer::with_status_code(

@@ -5,6 +5,7 @@
 
 use crate::analytics::EquityFeed;
 use crate::api::{Api, ApiConfig, UnreadableState};
+use crate::audit::fills::FillRecords;
 use crate::audit::metrics::AuditMetrics;
 use crate::audit::record::{Entry, LogType};
 use crate::audit::store::{AuditConfig, AuditError, AuditStore};
@@ -46,6 +47,7 @@ use veloz_core::telemetry::gauges::GaugeReader;
 use veloz_core::telemetry::histograms::Stage;
 use veloz_core::telemetry::records::Record;
 use veloz_core::units::Nanos;
+use veloz_core::venue::binance;
 use veloz_core::venue::binance::fault::VenueFault;
 
 /// What the sidecar needs to know.
@@ -241,6 +243,15 @@ pub fn start(
         state: kept,
         equity,
     } = outlets;
+    let fills = audit
+        .clone()
+        .map(|audit| {
+            let path = audit.directory().to_owned();
+            let act = "read the newest fills";
+            FillRecords::open(audit, Arc::new(binance::assets(&instruments)))
+                .map_err(|cause| AuditError::Io { path, act, cause })
+        })
+        .transpose()?;
     let hub = Hub::new(UnixMs::now());
     let (mut drain, shared) = Drain::new(
         reader,
@@ -253,12 +264,14 @@ pub fn start(
             hub: hub.clone(),
             spans: traces.spans(),
             equity,
+            fills,
             strategy: config.strategy,
         },
     );
     drain.set_wall_clock(WallOffset::measure(&clock).unix_ns_at_zero);
     let trading = drain.trading();
     let api = Arc::new(Api::open(config.api)?);
+    trading.know_earlier(&api.client_ids.numbered());
     let requests = Arc::new(RequestMetrics::default());
     let state = Arc::new(HttpState {
         api: Arc::clone(&api),

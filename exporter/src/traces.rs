@@ -221,6 +221,11 @@ impl Spans {
         self.tell(opened, span.data(), self.shared.slow.request);
     }
 
+    /// Whether the span of a request that took so long is exported.
+    pub fn keeps_request(&self, context: &SpanContext, took: Nanos) -> bool {
+        self.wanted() && (context.is_sampled() || took >= self.shared.slow.request)
+    }
+
     /// A command on its way to the core and back.
     pub fn command(&self, opened: &Opened, span: &CommandSpan<'_>) {
         self.tell(opened, span.data(), self.shared.slow.request);

@@ -44,6 +44,7 @@ pub use commands::{ANSWERS_KEPT_MAX, Answer, Asked, CommandResults, ISSUED_MAX};
 pub use counts::TradingCounts;
 pub use order::{FillLine, OrderEvent, OrderLine, OrderStatus, Reason, Refusal};
 pub use orders::Told;
+pub(crate) use orders::parse_id;
 pub use orders::{EVENTS_MAX, FILLS_MAX, FINISHED_MAX, ORDERS_MAX};
 
 use account::Account;
@@ -53,7 +54,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 use veloz_core::event::Token;
 use veloz_core::instrument::{Assets, InstrumentIndex, Instruments};
-use veloz_core::order::OrderId;
+use veloz_core::order::{ClientId, OrderId};
 use veloz_core::telemetry::records::{Record, RecordBody};
 use veloz_core::units::Nanos;
 
@@ -109,6 +110,11 @@ impl TradingView {
     /// A moment of the engine's clock as Unix time in nanoseconds: of one moment always the same.
     pub fn unix_ns(&self, at: Nanos) -> i64 {
         self.held().unix_ns(at)
+    }
+
+    /// Takes note of clients' ids of orders of earlier runs: the core does not know them any more.
+    pub fn know_earlier(&self, known: &[(OrderId, ClientId)]) {
+        self.held().orders.know_earlier(known);
     }
 
     /// Takes a record, and tells what clients may want to hear of it. For the drain's thread.

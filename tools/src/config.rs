@@ -29,7 +29,7 @@ use limits::RiskSection;
 use secret::Secret;
 use serde::{Deserialize, Deserializer};
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use toml::Value;
 use traces::TracesSection;
 use trading::{AccountSection, AnalyticsSection, OrdersSection, StateSection, StrategySection};
@@ -220,7 +220,7 @@ pub struct LogSection {
     pub level: LogLevel,
     /// Shape of a line.
     pub format: LogFormat,
-    /// Where the files are; empty for standard output alone.
+    /// Where the files are; empty for standard output alone, `auto` for where the service manager says.
     pub dir: PathBuf,
     /// Size from which on a file is put aside, in MiB.
     pub file_mb: u16,
@@ -228,6 +228,22 @@ pub struct LogSection {
     pub keep_days: u16,
     /// How long those with errors alone stay, in days.
     pub error_keep_days: u16,
+}
+
+impl LogSection {
+    /// The same with the directory that `auto` means: the first of systemd's `$LOGS_DIRECTORY`, else none. `variable`
+    /// looks an environment variable up.
+    pub fn placed(&self, variable: impl Fn(&str) -> Option<String>) -> Self {
+        let mut placed = self.clone();
+        if self.dir == Path::new("auto") {
+            placed.dir = variable("LOGS_DIRECTORY")
+                // systemd separates several directories by colons; the first is the unit's own.
+                .and_then(|text| text.split(':').next().map(PathBuf::from))
+                .filter(|path| path.is_absolute())
+                .unwrap_or_default();
+        }
+        placed
+    }
 }
 
 /// Severity of a log line.

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use veloz_core::strategy::StrategyConfig;
 use veloz_core::venue::binance::order_entry::{ApiKey, ApiKeyError, Credentials};
 use veloz_core::wire::sign::{KeyError, Signer};
-use veloz_exporter::api::EXCHANGE_KEYS_ENDING;
+use veloz_exporter::api::{EXCHANGE_KEYS_ENDING, signer};
 
 /// The configured key with what signs for it; `None` when nothing of one is configured. Each owner loads its
 /// own.
@@ -42,18 +42,6 @@ pub fn credentials(venue: &VenueSection) -> Result<Option<Credentials>, KeyFault
         (None, None) => return Err(KeyFault::NoSecret),
     };
     Ok(Some(Credentials { api_key, signer }))
-}
-
-/// What signs with a secret: an Ed25519 key in PEM, else an HMAC secret.
-///
-/// # Errors
-/// When it is neither.
-pub fn signer(secret: &[u8]) -> Result<Signer, KeyError> {
-    if secret.starts_with(b"-----BEGIN") {
-        Signer::from_pem(secret)
-    } else {
-        Signer::hmac(secret)
-    }
 }
 
 /// What is read of the file of the API's key.
@@ -251,6 +239,49 @@ MC4CAQAwBQYDK2VwBCIEIIJEYWtGBrhACmb9Dvy+qa8WEf0lQOl1s4CLIAB9m89u
             let text = refused.expect_err("not a whole key").to_string();
             assert!(text.contains(expected), "{text}");
         }
+    }
+
+    #[test]
+    fn a_key_that_was_written_over_the_api_is_used_where_none_is_configured() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let state = format!("state.dir={}", directory.path().display());
+        let name = format!("vz.{EXCHANGE_KEYS_ENDING}");
+        let instance = "account.instance=vz";
+        let of = |variables: &[(&str, &str)]| account(variables, &[&state, instance]);
+        assert!(matches!(of(&[]), Ok(Account::MarketDataOnly)));
+        for (text, bytes) in [
+            (
+                format!(r#"{{"exchange":"binance","api_key":"hmac","api_secret":"{CANARY}"}}"#),
+                "hmac",
+            ),
+            (
+                serde_json::json!({ "api_key": "pem", "api_secret": PEM }).to_string(),
+                "pem",
+            ),
+        ] {
+            private(directory.path(), &name, &text);
+            let Account::Of(keys) = of(&[]).expect("a key") else {
+                panic!("it has a key");
+            };
+            assert_eq!(keys.api_key.as_bytes(), bytes.as_bytes());
+            assert_eq!(keys.signer.can_log_on(), bytes == "pem");
+            let configured = [
+                ("VELOZ_BINANCE_API_KEY", "configured"),
+                ("VELOZ_BINANCE_API_SECRET", CANARY),
+            ];
+            let Account::Of(keys) = of(&configured).expect("a key") else {
+                panic!("it has a key");
+            };
+            assert_eq!(keys.api_key.as_bytes(), b"configured");
+        }
+        private(directory.path(), &name, "null");
+        assert!(matches!(of(&[]), Ok(Account::MarketDataOnly)));
+        private(directory.path(), &name, CANARY);
+        let text = of(&[]).expect_err("no file of keys").to_string();
+        assert!(
+            text.contains("no file of keys") && !text.contains(CANARY),
+            "{text}"
+        );
     }
 
     #[test]

@@ -63,6 +63,7 @@ impl Logging {
 /// A sentence when the process has one already, the directory cannot be used, or no thread is left.
 pub fn install(section: &LogSection, screen: &Arc<Screen>) -> Result<Logging, String> {
     let terminal = io::stdout().is_terminal();
+    let section = &section.placed(|name| std::env::var(name).ok());
     let files = if section.dir.as_os_str().is_empty() {
         None
     } else {

@@ -12,7 +12,10 @@
 //! - A run number is never given twice, also when the clock goes back: each start takes the greater of the
 //!   last one plus one and the Unix time in seconds, and saves it before anything uses it.
 
+mod api_limits;
 mod file;
+
+pub use api_limits::{ApiLimits, HeldLimits};
 
 use crate::config::trading::StatePlace;
 use file::FileFault;
@@ -53,6 +56,8 @@ pub struct State {
     pub global_limits: Option<SavedGlobalLimits>,
     /// Limits of instruments that were changed while running, by symbol.
     pub instrument_limits: BTreeMap<String, SavedInstrumentLimits>,
+    /// What files may not loosen, because it was set over the API.
+    pub api_limits: ApiLimits,
     /// What the account held of each asset when this instance first saw it.
     pub baselines_e8: BTreeMap<String, i64>,
     /// Which trades of the account are booked, by symbol; an instrument that is missing never traded.

@@ -19,11 +19,13 @@ pub enum NotDone {
 
 /// What the process does for the API.
 pub trait Administration: Send + Sync {
-    /// Keeps limits that were changed while running, so that the next start has them.
+    /// Keeps limits that were changed while running, so that the next start has them, and that files do not loosen them;
+    /// `before` are those that they take the place of, one for one.
     ///
     /// # Errors
     /// [`NotDone`].
-    fn keep_limits(&self, changes: &[LimitsChange]) -> Result<(), NotDone>;
+    fn keep_limits(&self, before: &[LimitsChange], changes: &[LimitsChange])
+    -> Result<(), NotDone>;
 
     /// Reads the configured limits anew, as SIGHUP does; that they are read is told in the log.
     ///
@@ -49,7 +51,7 @@ pub trait Administration: Send + Sync {
 pub struct Alone;
 
 impl Administration for Alone {
-    fn keep_limits(&self, _: &[LimitsChange]) -> Result<(), NotDone> {
+    fn keep_limits(&self, _: &[LimitsChange], _: &[LimitsChange]) -> Result<(), NotDone> {
         Ok(())
     }
 

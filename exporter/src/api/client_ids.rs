@@ -4,25 +4,30 @@
 //! is a file; it is in the file before its order goes to the core, so that a process that is killed between
 //! the two loses an order that was never sent rather than an id that was; memory and file are bounded by [`IDS_MAX`].
 //!
-//! The file has a line an event: `+id` when it is taken, `-id` when its order came to nothing and it is free again.
+//! The file has a line an event: `+id` when it is taken, `-id` when its order came to nothing and it is free again,
+//! `=id number` when the core gave its order a number, so that the next run finds the order by the client's id.
 //! It is written and not synced: it outlives the process, not a power cut in the second before it.
 
 use super::UnreadableState;
+use crate::trading::parse_id;
 use crate::wall::UnixMs;
 use sha2::{Digest as _, Sha256};
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
-use veloz_core::order::ClientId;
+use veloz_core::order::{ClientId, OrderId};
 
 /// Ids that are kept: at an order a second by hand or by program, eleven days without a pause; 40 MB here and
 /// 40 MB on disk. When it is full, orders through the API are refused until the file is moved away.
 pub const IDS_MAX: usize = 1_000_000;
 
-/// Lines of the file: each id may have been freed and taken again once.
+/// Numbers of orders that the next run is told: more than can be open. The oldest goes first.
+pub const NUMBERED_MAX: usize = 1_024;
+
+/// Lines of the file: each id may have been freed and taken again once, and have a number.
 const FILE_BYTES_MAX: u64 = 128 << 20;
 
 /// Why an id is not to be had.
@@ -49,6 +54,8 @@ pub struct ClientIds {
 struct Kept {
     /// Half of each id's SHA-256: nobody finds two ids that share it.
     used: HashSet<u128>,
+    /// Orders of earlier runs with their clients' ids, oldest first.
+    numbered: VecDeque<(OrderId, ClientId)>,
     file: Option<File>,
 }
 
@@ -74,18 +81,33 @@ impl ClientIds {
             Err(error) => return Err(failed(error)),
         };
         let mut used = HashSet::new();
+        let mut numbered = VecDeque::new();
         // A line without its end was cut by a kill or a power cut: its order was not sent yet.
         let whole = text.rfind('\n').map_or("", |end| &text[..end]);
         for (number, line) in whole.lines().enumerate() {
-            let (sign, id) = line.split_at_checked(1).unwrap_or(("", line));
+            let (sign, rest) = line.split_at_checked(1).unwrap_or(("", line));
+            let (id, number_of_order) = match rest.split_once(' ') {
+                Some((id, number)) if sign == "=" => (id, parse_id(number)),
+                _ => (rest, None),
+            };
             let Some(id) = ClientId::new(id) else {
                 return Err(unreadable(format!("line {} is no id", number + 1)));
             };
-            match sign {
-                "+" => used.insert(digest(&id)),
-                "-" => used.remove(&digest(&id)),
+            match (sign, number_of_order) {
+                ("+", None) => {
+                    used.insert(digest(&id));
+                }
+                ("-", None) => {
+                    used.remove(&digest(&id));
+                }
+                ("=", Some(order)) => {
+                    if numbered.len() == NUMBERED_MAX {
+                        numbered.pop_front();
+                    }
+                    numbered.push_back((order, id));
+                }
                 _ => return Err(unreadable(format!("line {} is no event", number + 1))),
-            };
+            }
         }
         let mut file = OpenOptions::new()
             .append(true)
@@ -102,6 +124,7 @@ impl ClientIds {
         Ok(Self {
             kept: Mutex::new(Kept {
                 used,
+                numbered,
                 file: Some(file),
             }),
         })
@@ -155,6 +178,19 @@ impl ClientIds {
         }
     }
 
+    /// Keeps which order has this id.
+    pub fn number(&self, id: &ClientId, order: OrderId) {
+        // Without the line the next run finds the order by its number alone.
+        if let Err(error) = self.lock().append(&format!("={} {order}\n", id.as_str())) {
+            tracing::warn!(component = "gateway", %error, "the number of an order is not kept");
+        }
+    }
+
+    /// The newest orders of earlier runs with their clients' ids.
+    pub fn numbered(&self) -> Vec<(OrderId, ClientId)> {
+        self.lock().numbered.iter().copied().collect()
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, Kept> {
         // A set and a file: no change of theirs can be half done.
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
@@ -163,9 +199,13 @@ impl ClientIds {
 
 impl Kept {
     fn write(&mut self, sign: char, id: &ClientId) -> io::Result<()> {
+        self.append(&format!("{sign}{}\n", id.as_str()))
+    }
+
+    fn append(&mut self, line: &str) -> io::Result<()> {
         match &mut self.file {
             // One call, so that a line is whole or not there.
-            Some(file) => file.write_all(format!("{sign}{}\n", id.as_str()).as_bytes()),
+            Some(file) => file.write_all(line.as_bytes()),
             None => Ok(()),
         }
     }
@@ -213,6 +253,13 @@ mod tests {
             }
             ids.give_back(&id("c"));
         }
+        {
+            let ids = ClientIds::open(&path).expect("there");
+            assert_eq!(ids.numbered(), []);
+            for sequence in 0..NUMBERED_MAX as u32 + 1 {
+                ids.number(&id("a"), OrderId { run: 7, sequence });
+            }
+        }
         // Killed in the middle of a line.
         let mut file = OpenOptions::new().append(true).open(&path).expect("there");
         file.write_all(b"+half").expect("written");
@@ -221,6 +268,13 @@ mod tests {
             for name in ["a", "-b"] {
                 assert!(matches!(ids.take(&id(name)), Err(NotTaken::Used)), "{name}");
             }
+            let numbered = ids.numbered();
+            assert_eq!(numbered.len(), NUMBERED_MAX);
+            let first = OrderId {
+                run: 7,
+                sequence: 1,
+            };
+            assert_eq!(numbered[0], (first, id("a")));
             for name in ["c", "half"] {
                 ids.take(&id(name)).expect("free");
                 ids.give_back(&id(name));
@@ -232,7 +286,17 @@ mod tests {
     fn a_file_that_is_none_stops_the_start() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("client-order-ids");
-        for text in ["a\n", "+\n", "+a b\n", "*a\n", "\n\n", "+a\n\u{e4}\n"] {
+        for text in [
+            "a\n",
+            "=a\n",
+            "=a 7\n",
+            "+a 7-1\n",
+            "+\n",
+            "+a b\n",
+            "*a\n",
+            "\n\n",
+            "+a\n\u{e4}\n",
+        ] {
             std::fs::write(&path, text).expect("written");
             let error = ClientIds::open(&path).expect_err("refused").to_string();
             assert!(error.contains("line"), "{error}");

@@ -1,7 +1,7 @@
 //! `/api/exchange-keys*`: the venue's keys, written and never read back.
 //!
 //! Owns: [`ExchangeKeys`], the handlers. Does not: trade with a key; the next start does, where the configuration names
-//! none. Invariants: no answer, log line or record holds a secret or a part of it; the file is for its owner alone and
+//! none. Invariants: what the next start could not sign with is refused; no answer, log line or record holds a secret or a part of it; the file is for its owner alone and
 //! replaced as a whole.
 
 use super::UnreadableState;
@@ -25,6 +25,8 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
+use veloz_core::venue::binance::order_entry::ApiKey;
+use veloz_core::wire::sign::{KeyError, Signer};
 
 /// The one venue that is spoken to.
 const EXCHANGE: &str = "binance";
@@ -121,6 +123,18 @@ impl ExchangeKeys {
     }
 }
 
+/// What signs with a secret: an Ed25519 key in PEM, else an HMAC secret.
+///
+/// # Errors
+/// When it is neither.
+pub fn signer(secret: &[u8]) -> Result<Signer, KeyError> {
+    if secret.starts_with(b"-----BEGIN") {
+        Signer::from_pem(secret)
+    } else {
+        Signer::hmac(secret)
+    }
+}
+
 /// What may be shown of a key.
 fn shown(key: &Key) -> Value {
     json!({
@@ -208,6 +222,15 @@ pub(crate) async fn save(
         permissions: permissions.into_iter().map(str::to_owned).collect(),
         created_at: (state.unix)().rfc3339(),
     };
+    if ApiKey::new(key.api_key.expose_secret()).is_err() {
+        return Err(expected("api_key", "a key as the venue gives them"));
+    }
+    if signer(key.api_secret.expose_secret().as_bytes()).is_err() {
+        return Err(expected(
+            "api_secret",
+            "an HMAC secret, or an Ed25519 key in PEM,",
+        ));
+    }
     let name = key.name.clone();
     let details = json!({ "exchange": EXCHANGE, "name": name });
     record(

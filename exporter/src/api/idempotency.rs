@@ -8,8 +8,15 @@
 //!
 //! Memory is bounded by [`KEYS_MAX`] and [`BYTES_MAX`]: when it is full, a new key is refused with 503
 //! `idempotency_full` until the oldest ones are a day old, because to forget a younger one would break the promise; requests without a
-//! key pass. A restart forgets; an order's `client_order_id` stays unique.
+//! key pass.
+//!
+//! Where there is a state directory a restart forgets nothing (`idempotency/file.rs`): a repeat gets the answer that was
+//! given before; when the process ended first, it gets the state of the order that the request named
+//! (`orders::recalled`), or is told that the outcome is not known. It never reaches the handler again.
 
+mod file;
+
+use super::{UnreadableState, orders};
 use crate::auth::Principal;
 use crate::http::exchange::Sensitive;
 use crate::http::problem::{Code, Problem};
@@ -21,12 +28,16 @@ use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
+use file::{End, Kept, KeysFile};
 use http_body_util::BodyExt as _;
 use sha2::{Digest as _, Sha256};
 use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 use tracing::Instrument as _;
+use veloz_core::order::ClientId;
 
 /// How long a key means the same request.
 pub const KEPT_FOR_MS: u64 = 24 * 60 * 60 * 1_000;
@@ -70,6 +81,8 @@ enum Outcome {
 
 struct Entry {
     body: Digest,
+    /// The order that it makes, once that has a name.
+    order: Option<ClientId>,
     /// The owner changes it, everybody else waits.
     outcome: watch::Receiver<Outcome>,
 }
@@ -80,6 +93,7 @@ struct Table {
     /// In order of age.
     ages: VecDeque<(UnixMs, Digest)>,
     bytes: usize,
+    file: Option<KeysFile>,
 }
 
 /// The memory of [`once`].
@@ -103,7 +117,83 @@ struct Owner {
     outcome: watch::Sender<Outcome>,
 }
 
+/// Names what a request with a key makes; an extension of the request.
+#[derive(Clone)]
+pub(crate) struct Keyed {
+    remembered: Remembered,
+    key: Digest,
+}
+
+impl Keyed {
+    /// Keeps which order the request is about to make. Before that is sent: a repeat after a crash looks for it.
+    ///
+    /// # Errors
+    /// `storage_unavailable`; then it must not be sent.
+    pub(crate) fn names(&self, client_id: &ClientId) -> Result<(), Problem> {
+        let mut table = self.remembered.lock();
+        table
+            .write(&file::ordered(&self.key, client_id))
+            .map_err(|error| not_kept(&error))?;
+        if let Some(entry) = table.entries.get_mut(&self.key) {
+            entry.order = Some(*client_id);
+        }
+        Ok(())
+    }
+}
+
+fn not_kept(error: &io::Error) -> Problem {
+    tracing::error!(component = "gateway", %error, "an Idempotency-Key is not kept");
+    Problem::new(
+        Code::StorageUnavailable,
+        "the Idempotency-Key cannot be kept, so nothing was done",
+    )
+}
+
 impl Remembered {
+    /// What a file tells; it is made when it is not there.
+    ///
+    /// # Errors
+    /// [`UnreadableState`].
+    pub fn open(path: PathBuf) -> Result<Self, UnreadableState> {
+        let (file, kept) = KeysFile::open(path)?;
+        let mut table = Table {
+            file: Some(file),
+            ..Table::default()
+        };
+        for (key, kept) in kept {
+            let Kept {
+                at,
+                body,
+                order,
+                end,
+            } = kept;
+            let outcome = match end {
+                End::Open => Outcome::Unknown,
+                End::Shown => Outcome::Shown,
+                End::Answered(answer) => {
+                    table.bytes += answer.body.len();
+                    Outcome::Answered(Arc::from(answer))
+                }
+            };
+            let (_, outcome) = watch::channel(outcome);
+            let entry = Entry {
+                body,
+                order,
+                outcome,
+            };
+            table.entries.insert(key, entry);
+            table.ages.push_back((at, key));
+        }
+        Ok(Self {
+            table: Arc::new(Mutex::new(table)),
+        })
+    }
+
+    /// The order that the request with this key made, if it named one.
+    fn order_of(&self, key: &Digest) -> Option<ClientId> {
+        self.lock().entries.get(key)?.order
+    }
+
     fn begin(&self, key: Digest, body: Digest, now: UnixMs) -> Result<Turn, Problem> {
         let mut table = self.lock();
         table.forget_old(now);
@@ -126,9 +216,14 @@ impl Remembered {
             )
             .retry_after(wait_ms.div_ceil(1_000).max(1)));
         }
+        table.shrink_file();
+        table
+            .write(&file::began(&key, &body, now))
+            .map_err(|error| not_kept(&error))?;
         let (outcome, seen) = watch::channel(Outcome::Running);
         let entry = Entry {
             body,
+            order: None,
             outcome: seen,
         };
         table.entries.insert(key, entry);
@@ -147,6 +242,42 @@ impl Remembered {
 }
 
 impl Table {
+    fn write(&mut self, line: &str) -> io::Result<()> {
+        match &mut self.file {
+            Some(file) => file.append(line),
+            None => Ok(()),
+        }
+    }
+
+    /// Writes the file anew without what is forgotten, when that is most of it.
+    fn shrink_file(&mut self) {
+        if !self.file.as_ref().is_some_and(KeysFile::is_overgrown) {
+            return;
+        }
+        let kept = self.ages.iter().filter_map(|(at, key)| {
+            let entry = self.entries.get(key)?;
+            let end = match &*entry.outcome.borrow() {
+                Outcome::Running | Outcome::Unknown => End::Open,
+                Outcome::Shown => End::Shown,
+                Outcome::Answered(answer) => End::Answered(Box::new(Answer::clone(answer))),
+            };
+            let kept = Kept {
+                at: *at,
+                body: entry.body,
+                order: entry.order,
+                end,
+            };
+            Some(file::lines_of(key, &kept))
+        });
+        let lines: String = kept.collect();
+        if let Some(file) = &mut self.file
+            && let Err(error) = file.rewrite(&lines)
+        {
+            // The old file is as good, only longer.
+            tracing::warn!(component = "gateway", %error, "the file of Idempotency-Keys is not shortened");
+        }
+    }
+
     fn forget_old(&mut self, now: UnixMs) {
         while let Some((at, key)) = self.ages.front()
             && at.plus_ms(KEPT_FOR_MS) <= now
@@ -174,6 +305,17 @@ impl Owner {
             .is_some_and(|problem| problem.code().nothing_happened());
         let (size, sensitive) = (answer.body.len(), answer.sensitive);
         let mut table = self.remembered.lock();
+        let line = if retryable {
+            file::forgotten(&self.key)
+        } else if sensitive {
+            file::shown(&self.key)
+        } else {
+            file::answered(&self.key, &answer)
+        };
+        if let Err(error) = table.write(&line) {
+            // A repeat after a restart is told that the outcome is not known, or how the order stands.
+            tracing::error!(component = "gateway", %error, "an answer is not kept for its Idempotency-Key");
+        }
         self.outcome
             .send_replace(Outcome::Answered(Arc::new(answer)));
         if sensitive {
@@ -250,15 +392,19 @@ pub(crate) async fn once(
     match turn {
         Ok(Turn::First(owner)) => {
             let mut seen = owner.outcome.subscribe();
-            let request = Request::from_parts(head, Body::from(body));
+            let mut request = Request::from_parts(head, Body::from(body));
+            request.extensions_mut().insert(Keyed {
+                remembered: state.api.remembered.clone(),
+                key: scope,
+            });
             detached(async move {
                 let answer = answer_of(next.run(request).await).await;
                 owner.ends(answer);
             })
             .await;
-            given(&mut seen, false).await
+            given(&state, &scope, &mut seen, false).await
         }
-        Ok(Turn::Again(mut seen)) => given(&mut seen, true).await,
+        Ok(Turn::Again(mut seen)) => given(&state, &scope, &mut seen, true).await,
         Err(problem) => problem.into_response(),
     }
 }
@@ -272,7 +418,12 @@ async fn detached<T: Send + 'static>(work: impl Future<Output = T> + Send + 'sta
     }
 }
 
-async fn given(seen: &mut watch::Receiver<Outcome>, again: bool) -> Response {
+async fn given(
+    state: &HttpState,
+    key: &Digest,
+    seen: &mut watch::Receiver<Outcome>,
+    again: bool,
+) -> Response {
     let outcome = seen
         .wait_for(|outcome| !matches!(outcome, Outcome::Running))
         .await
@@ -287,6 +438,11 @@ async fn given(seen: &mut watch::Receiver<Outcome>, again: bool) -> Response {
             .into_response();
         }
         Ok(Outcome::Running | Outcome::Unknown) | Err(_) => {
+            if let Some(client_id) = state.api.remembered.order_of(key) {
+                return orders::recalled(state, &client_id)
+                    .await
+                    .unwrap_or_else(axum::response::IntoResponse::into_response);
+            }
             return Problem::new(
                 Code::Conflict,
                 "this was tried before and failed on the way: look at what came of it, then use another Idempotency-Key",

@@ -536,7 +536,7 @@ async fn kept_and_made(
     held: &mut Held,
     changes: &[LimitsChange],
 ) -> Result<(), Problem> {
-    keep(state, changes.to_vec()).await?;
+    keep(state, held.undo(changes), changes.to_vec()).await?;
     for (done, change) in changes.iter().enumerate() {
         let made = operate(state, who, "set_limits", |token| Command::SetLimits {
             token,
@@ -546,7 +546,7 @@ async fn kept_and_made(
         if let Err(problem) = made {
             let rest = &changes[done..];
             let undo = held.undo(rest);
-            if keep(state, undo).await.is_err() {
+            if keep(state, rest.to_vec(), undo).await.is_err() {
                 tracing::error!(
                     component = "gateway",
                     "limits that the engine did not take are kept for the next start"
@@ -559,9 +559,13 @@ async fn kept_and_made(
     Ok(())
 }
 
-async fn keep(state: &HttpState, changes: Vec<LimitsChange>) -> Result<(), Problem> {
+async fn keep(
+    state: &HttpState,
+    before: Vec<LimitsChange>,
+    changes: Vec<LimitsChange>,
+) -> Result<(), Problem> {
     let administration = Arc::clone(&state.api.administration);
-    blocking(move || administration.keep_limits(&changes))
+    blocking(move || administration.keep_limits(&before, &changes))
         .await
         .map_err(Problem::from)
 }

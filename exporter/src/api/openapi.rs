@@ -299,6 +299,12 @@ const DOCS: &[Doc] = &[
         Some("CancelReplace"),
         &[200, 202],
     ),
+    write(
+        "/api/amend",
+        "Makes an order smaller; it keeps its place in the queue",
+        Some("Amend"),
+        &[200, 202],
+    ),
     read("/api/account", "Balances and equity", &[]),
     read("/api/positions", "Positions that are not flat", &[]),
     read("/api/positions/{symbol}", "One position", &[]),
@@ -416,7 +422,7 @@ const DOCS: &[Doc] = &[
         "/api/stream",
         "Events as they happen (server-sent events)",
         &[
-            ("last_id", false, "text"),
+            ("last_id", false, "offset"),
             ("events", false, "events"),
             ("filter", false, "events"),
             ("symbols", false, "symbols"),
@@ -424,6 +430,17 @@ const DOCS: &[Doc] = &[
         ],
     ),
 ];
+
+/// The query parameters of a route; `None` when it is not described.
+pub(crate) fn parameters(
+    verb: Verb,
+    path: &str,
+) -> Option<impl Iterator<Item = &'static str> + Clone> {
+    let doc = DOCS
+        .iter()
+        .find(|doc| doc.verb == verb && doc.path == path)?;
+    Some(doc.query.iter().map(|(name, ..)| *name))
+}
 
 /// Schemas of query parameters.
 fn parameter_schema(kind: &str) -> Value {
@@ -550,6 +567,10 @@ fn schemas() -> Value {
             }),
             json!(["client_order_id", "price", "qty"])
         ),
+        "Amend": object(
+            json!({ "client_order_id": { "type": "string" }, "symbol": { "type": "string" }, "qty": number }),
+            json!(["client_order_id", "qty"])
+        ),
         "LimitsChange": object(
             json!({
                 "global": { "type": "object" },
@@ -610,11 +631,12 @@ fn schemas() -> Value {
 }
 
 /// Bodies that may come as a form too.
-const FORMS: [&str; 5] = [
+const FORMS: [&str; 6] = [
     "NewOrder",
     "Cancel",
     "CancelAll",
     "CancelReplace",
+    "Amend",
     "LogLevel",
 ];
 
@@ -706,7 +728,7 @@ pub fn document() -> Value {
         "info": {
             "title": "VeloZ",
             "version": VERSION,
-            "description": "Trading and administration. Where the earlier gateway was wrong, this one differs: an unknown order is not cancelled but 404, a client_order_id is used once, NaN and line breaks are refused, roles bind each method of a path.",
+            "description": "Trading and administration. Where the earlier gateway was wrong, this one differs: an unknown order is not cancelled but 404, a client_order_id is used once, NaN and line breaks are refused, roles bind each method of a path. A query parameter that a route does not know is refused; `_`, which keeps caches off, is taken everywhere and means nothing.",
             "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
         },
         "paths": paths,

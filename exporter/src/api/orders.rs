@@ -7,6 +7,7 @@
 
 use super::answer::{Answer, OrderBody, answer, ok};
 use super::client_ids::NotTaken;
+use super::idempotency::Keyed;
 use super::number;
 use crate::audit::record::LogType;
 use crate::auth::Principal;
@@ -32,7 +33,7 @@ use veloz_core::order::{
     ClientId, Intent, OrderId, OrderKind, Origin, SelfTradePrevention, Side, TimeInForce,
 };
 use veloz_core::risk::Rejection;
-use veloz_core::telemetry::records::{CommandResult, OrderRequest};
+use veloz_core::telemetry::records::{CommandResult, OrderRequest, TradingPhase};
 use veloz_core::units::{Lots, Ticks};
 
 /// How long an answer waits for the venue's: the median is below a tenth of a second. Then it is 202 with the state.
@@ -51,7 +52,7 @@ pub(crate) struct Who<'a> {
 }
 
 impl Who<'_> {
-    pub(super) fn asked(&self, command: &'static str, client_id: Option<ClientId>) -> Asked {
+    pub(crate) fn asked(&self, command: &'static str, client_id: Option<ClientId>) -> Asked {
         Asked {
             command,
             client_id,
@@ -205,6 +206,49 @@ fn take_id(state: &HttpState, own: Option<ClientId>) -> Result<ClientId, Problem
     })
 }
 
+/// Keeps beside the request's key which order it is about to make, so that a repeat after a crash finds it.
+fn name_order(
+    state: &HttpState,
+    keyed: Option<Extension<Keyed>>,
+    client_id: &ClientId,
+) -> Result<(), Problem> {
+    name_request(keyed, client_id).inspect_err(|_| {
+        state.api.client_ids.give_back(client_id);
+    })
+}
+
+/// The same for a request about an order that is there.
+pub(super) fn name_request(
+    keyed: Option<Extension<Keyed>>,
+    client_id: &ClientId,
+) -> Result<(), Problem> {
+    keyed.map_or(Ok(()), |Extension(keyed)| keyed.names(client_id))
+}
+
+/// What is known of an order that a request with a key made, when the answer to that request is lost.
+pub(super) async fn recalled(state: &HttpState, client_id: &ClientId) -> Answer {
+    let name = client_id.as_str();
+    if let Some(line) = state.trading.find_order(name) {
+        return new_order(state, line.id, name, Instant::now() + ANSWER_TIME_MAX).await;
+    }
+    match state.phase() {
+        Some(TradingPhase::Starting | TradingPhase::Reconciling) => {
+            Ok(under_way(name, "reconciling"))
+        }
+        Some(
+            TradingPhase::Off
+            | TradingPhase::Ready
+            | TradingPhase::Stopping
+            | TradingPhase::Stopped,
+        )
+        | None => Err(Problem::new(
+            Code::Conflict,
+            "the engine ended while this order was on its way, and it is not open now: look at the trades, then use another Idempotency-Key",
+        )
+        .with("client_order_id", name)),
+    }
+}
+
 fn used(id: Option<&ClientId>) -> Problem {
     Problem::new(
         Code::DuplicateClientOrderId,
@@ -219,6 +263,7 @@ pub(crate) async fn place(
     Extension(caller): Extension<Caller>,
     Extension(principal): Extension<Principal>,
     context: Option<Extension<SpanContext>>,
+    keyed: Option<Extension<Keyed>>,
     request: Request,
 ) -> Answer {
     let who = Who {
@@ -231,6 +276,7 @@ pub(crate) async fn place(
     state.takes_writes()?;
     state.needs_account()?;
     let client_id = take_id(&state, client_id)?;
+    name_order(&state, keyed, &client_id)?;
     let instrument = state.instruments.get(intent.instrument);
     let details = json!({
         "client_order_id": client_id.as_str(),
@@ -243,7 +289,11 @@ pub(crate) async fn place(
     });
     who.record(&state, "order_requested", details);
     let placed = placed(&state, &who, client_id, intent).await;
-    who.record(&state, "order_answered", outcome(&client_id, &placed));
+    who.record(
+        &state,
+        "order_answered",
+        outcome(client_id.as_str(), &placed),
+    );
     placed
 }
 
@@ -268,6 +318,7 @@ async fn placed(state: &HttpState, who: &Who<'_>, client_id: ClientId, intent: I
     let Some(id) = core.order else {
         return Err(not_done(core.result, core.reason, client_id.as_str()));
     };
+    state.api.client_ids.number(&client_id, id);
     new_order(state, id, client_id.as_str(), until).await
 }
 
@@ -291,15 +342,16 @@ async fn new_order(state: &HttpState, id: OrderId, name: &str, until: Instant) -
     })
 }
 
+/// An order that a request made or changed.
 #[derive(Serialize)]
-struct Placed {
-    ok: bool,
+pub(super) struct Placed {
+    pub(super) ok: bool,
     #[serde(flatten)]
-    order: OrderBody,
+    pub(super) order: OrderBody,
 }
 
 /// 202: the request is under way, and this is all that is known.
-fn under_way(name: &str, state: &'static str) -> axum::response::Response {
+pub(super) fn under_way(name: &str, state: &'static str) -> axum::response::Response {
     let body = json!({
         "ok": true,
         "client_order_id": name,
@@ -379,20 +431,20 @@ fn refused_by_venue(line: &OrderLine) -> Problem {
 }
 
 /// The details of a record of what came of an order.
-fn outcome(client_id: &ClientId, answer: &Answer) -> Value {
+pub(super) fn outcome(client_id: &str, answer: &Answer) -> Value {
     let (status, error) = match answer {
         Ok(response) => (response.status(), None),
         Err(problem) => (problem.code().status(), Some(problem.code().label())),
     };
     json!({
-        "client_order_id": client_id.as_str(),
+        "client_order_id": client_id,
         "status": status.as_u16(),
         "error": error,
     })
 }
 
 /// The order that a request means, by the client's id or by ours.
-fn find(state: &HttpState, fields: &Fields) -> Result<OrderLine, Problem> {
+pub(super) fn find(state: &HttpState, fields: &Fields) -> Result<OrderLine, Problem> {
     let name = fields.text("client_order_id")?;
     let line = state.trading.find_order(name).ok_or_else(unknown)?;
     if let Some(symbol) = fields.optional_text("symbol")?
@@ -411,7 +463,7 @@ fn unknown() -> Problem {
     .field("client_order_id")
 }
 
-fn over(line: &OrderLine) -> Problem {
+pub(super) fn over(line: &OrderLine) -> Problem {
     Problem::new(Code::NotOpen, "the order is over")
         .with("client_order_id", line.name())
         .with("order_status", line.status().label())
@@ -560,6 +612,7 @@ pub(crate) async fn cancel_replace(
     Extension(caller): Extension<Caller>,
     Extension(principal): Extension<Principal>,
     context: Option<Extension<SpanContext>>,
+    keyed: Option<Extension<Keyed>>,
     request: Request,
 ) -> Answer {
     let who = Who {
@@ -587,6 +640,7 @@ pub(crate) async fn cancel_replace(
         return Err(over(&old));
     }
     let new_id = take_id(&state, new_id)?;
+    name_order(&state, keyed, &new_id)?;
     let details = json!({
         "client_order_id": old.name(),
         "new_client_order_id": new_id.as_str(),
@@ -596,7 +650,11 @@ pub(crate) async fn cancel_replace(
     });
     who.record(&state, "replace_requested", details);
     let replaced = replaced(&state, &who, &old, new_id, price, qty).await;
-    who.record(&state, "replace_answered", outcome(&new_id, &replaced));
+    who.record(
+        &state,
+        "replace_answered",
+        outcome(new_id.as_str(), &replaced),
+    );
     replaced
 }
 
@@ -630,6 +688,7 @@ async fn replaced(
     let Some(id) = core.order else {
         return Err(not_done(core.result, core.reason, new_id.as_str()));
     };
+    state.api.client_ids.number(&new_id, id);
     new_order(state, id, new_id.as_str(), until).await
 }
 

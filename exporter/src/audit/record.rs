@@ -245,7 +245,7 @@ pub fn check(line: &[u8], head: Link) -> Result<Link, BadRecord> {
 }
 
 /// 32 bytes from lower-case hexadecimal digits.
-pub(super) fn from_hex(digits: &[u8]) -> Option<[u8; 32]> {
+pub(crate) fn from_hex(digits: &[u8]) -> Option<[u8; 32]> {
     let digit = |byte: u8| match byte {
         b'0'..=b'9' => Some(byte - b'0'),
         b'a'..=b'f' => Some(byte - b'a' + 10),

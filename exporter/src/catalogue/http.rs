@@ -27,11 +27,12 @@ pub(super) static HTTP: &[Metric] = &[
             for (labels, of) in from.requests.distributions() {
                 let labels = [labels.method, labels.endpoint];
                 let buckets = &of.duration_ns;
-                samples.histogram(
+                samples.histogram_with(
                     &labels,
                     |bound| buckets.cumulative(bound),
                     buckets.count(),
                     buckets.sum(),
+                    |bound| of.slowest.of(bound),
                 );
             }
         },

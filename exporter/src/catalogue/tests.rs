@@ -319,6 +319,7 @@ fn page(format: Format) -> String {
         duration_ns: 5_000_001,
         request_bytes: 0,
         response_bytes: 101,
+        trace: Some((TraceId::from(0xdefu128), 1_763_900_000_123)),
     });
     let trading = traded();
     let hub = Hub::new(UnixMs(1));
@@ -448,8 +449,12 @@ fn an_exemplar_stands_at_its_bucket_in_open_metrics_alone() {
     let shown = of(Format::OpenMetrics);
     assert_eq!(
         shown,
-        ["veloz_order_latency_seconds_bucket{le=\"0.002\"} 5 # \
-            {trace_id=\"00000000000000000000000000000abc\"} 0.002 1763900000.123"]
+        [
+            "veloz_http_request_duration_seconds_bucket{method=\"GET\",endpoint=\"/health\",le=\"0.01\"} 1 # \
+                {trace_id=\"00000000000000000000000000000def\"} 0.005000001 1763900000.123",
+            "veloz_order_latency_seconds_bucket{le=\"0.002\"} 5 # \
+                {trace_id=\"00000000000000000000000000000abc\"} 0.002 1763900000.123",
+        ]
     );
 }
 

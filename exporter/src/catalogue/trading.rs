@@ -196,7 +196,8 @@ pub(super) static LIMITS: &[Metric] = &[
             of_positions(from, |symbol, position| {
                 let size = whole(position.qty);
                 samples.value(&[symbol, "long"], size.max(0.0));
-                samples.value(&[symbol, "short"], (-size).max(0.0));
+                // Not the negative of zero.
+                samples.value(&[symbol, "short"], if size < 0.0 { -size } else { 0.0 });
             });
         },
     ),

@@ -1,6 +1,7 @@
 //! Whether a request gets as far as a handler.
 //!
-//! Owns: [`check_form`] (shape, host and origin) and [`admit`] (who it is, how often, whether he may).
+//! Owns: [`check_form`] (shape, host and origin), [`admit`] (who it is, how often, whether he may) and
+//! [`check_parameters`].
 //! Does not: render the refusal (`problem.rs`) or count it (`exchange.rs`). Invariants: where identities
 //! count, a route that is not in the table is denied to who has none; what is refused here touched no
 //! state but a bucket, a ticket and the counts.
@@ -10,7 +11,8 @@ use super::exchange::{Caller, Unformed};
 use super::problem::{Code, Problem};
 use super::rate::Verdict;
 use super::routes::{self, Access, Route};
-use super::{Port, Trust, guard, shape};
+use super::{Port, Trust, guard, query, shape};
+use crate::api::openapi;
 use crate::audit::record::LogType;
 use crate::auth::metrics::{Means, Outcome};
 use crate::auth::permission::Permission;
@@ -110,6 +112,32 @@ pub(super) async fn admit(
         state_rate(response.headers_mut(), verdict, now);
     }
     response
+}
+
+/// Refuses query parameters that the route does not know. Probes and scrapers are answered whatever they add: a probe that
+/// is refused restarts the engine.
+pub(super) async fn check_parameters(
+    State(port): State<Arc<Port>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let pattern = request.extensions().get::<MatchedPath>();
+    let pattern = pattern.map(MatchedPath::as_str);
+    let route = routes::find(port.table, request.method(), pattern);
+    let checked = match (route, request.uri().query()) {
+        (Some(route), Some(query)) => match route.access {
+            Access::Probe | Access::Scrape => Ok(()),
+            Access::Public | Access::Needs(_) | Access::Stream(_) => {
+                openapi::parameters(route.verb, route.path)
+                    .map_or(Ok(()), |known| query::only(query, known))
+            }
+        },
+        (None, _) | (_, None) => Ok(()),
+    };
+    match checked {
+        Ok(()) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    }
 }
 
 fn carrying(principal: Option<Principal>) -> Extensions {

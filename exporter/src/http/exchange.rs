@@ -22,9 +22,11 @@ use axum::http::header::{
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
+use opentelemetry::trace::SpanContext;
 use serde_json::{Value, json};
 use std::net::IpAddr;
 use std::sync::Arc;
+use veloz_core::units::Nanos;
 
 /// Who is at the other end of the connection; the server adds it to each request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,6 +119,7 @@ pub(super) async fn surround(
         &method,
         pattern.as_ref().map(MatchedPath::as_str),
     );
+    let context = request.extensions().get::<SpanContext>().cloned();
     let request_bytes = declared_length(request.headers());
     let request_id = id_of(request.headers(), &REQUEST_ID)
         .unwrap_or_else(|| format!("req-{}", crate::random::hex::<8>()));
@@ -168,6 +171,9 @@ pub(super) async fn surround(
         duration_ns,
         request_bytes,
         response_bytes: response.body().size_hint().exact().unwrap_or(0),
+        trace: context
+            .filter(|context| state.spans.keeps_request(context, Nanos(duration_ns)))
+            .map(|context| (context.trace_id(), (state.unix)().0)),
     });
     if let Some(principal) = response.extensions().get::<Principal>()
         && port.surface.trust == Trust::Identities

@@ -12,7 +12,8 @@ use axum::body::Body;
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use std::borrow::Cow;
 use veloz_core::labelled;
@@ -214,7 +215,19 @@ pub struct Problem {
     field: Option<Cow<'static, str>>,
     retry_after_seconds: Option<u64>,
     /// What else the body says, as JSON: decimals stay exact.
-    more: Vec<(&'static str, String)>,
+    more: Vec<(Cow<'static, str>, String)>,
+}
+
+/// A problem on the disk.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct KeptProblem {
+    code: String,
+    message: String,
+    field: Option<String>,
+    retry_after_seconds: Option<u64>,
+    /// Names, and values as JSON, in their order.
+    more: Vec<(String, String)>,
 }
 
 impl Problem {
@@ -255,8 +268,45 @@ impl Problem {
     pub fn with(mut self, name: &'static str, value: impl Serialize) -> Self {
         assert!(!MEMBERS.contains(&name), "{name} has a meaning of its own");
         let text = serde_json::to_string(&value).expect("plain values, written into memory");
-        self.more.push((name, text));
+        self.more.push((Cow::Borrowed(name), text));
         self
+    }
+
+    /// The same for the disk.
+    pub(crate) fn keep(&self) -> KeptProblem {
+        KeptProblem {
+            code: self.code.label().to_owned(),
+            message: self.message.to_string(),
+            field: self.field.as_ref().map(ToString::to_string),
+            retry_after_seconds: self.retry_after_seconds,
+            more: self
+                .more
+                .iter()
+                .map(|(name, text)| (name.to_string(), text.clone()))
+                .collect(),
+        }
+    }
+
+    /// One from the disk; `None` when its code is none, or what else it says is no JSON.
+    pub(crate) fn kept(kept: KeptProblem) -> Option<Self> {
+        let is_json = |text: &str| serde_json::from_str::<&RawValue>(text).is_ok();
+        if !kept.more.iter().all(|(_, text)| is_json(text)) {
+            return None;
+        }
+        let code = Code::ALL
+            .into_iter()
+            .find(|code| code.label() == kept.code)?;
+        Some(Self {
+            code,
+            message: Cow::Owned(kept.message),
+            field: kept.field.map(Cow::Owned),
+            retry_after_seconds: kept.retry_after_seconds,
+            more: kept
+                .more
+                .into_iter()
+                .map(|(name, text)| (Cow::Owned(name), text))
+                .collect(),
+        })
     }
 
     /// Which problem it is.

@@ -1,12 +1,48 @@
 //! The parameters of a request's target.
 //!
-//! Owns: [`Query`]. Invariants: each name stands once; percent-encoding that encodes nothing, or no
+//! Owns: [`Query`], [`only`]. Invariants: each name stands once; percent-encoding that encodes nothing, or no
 //! UTF-8, is refused.
 
 use super::body::expected;
 use super::problem::{Code, Problem};
 use super::shape::{Plus, decode};
 use std::ops::RangeInclusive;
+
+/// The parameter with which browsers' libraries keep caches off; it means nothing anywhere.
+const AGAINST_CACHES: &str = "_";
+/// Characters of an unknown name that its refusal repeats.
+const NAME_CHARS_MAX: usize = 64;
+
+/// Refuses names that a route does not know: whoever misspells a filter is worse off with an answer to another question.
+///
+/// # Errors
+/// `bad_params` with the name and those that are known.
+pub(super) fn only(
+    text: &str,
+    known: impl Iterator<Item = &'static str> + Clone,
+) -> Result<(), Problem> {
+    for part in text.split('&').filter(|part| !part.is_empty()) {
+        let name = part.split_once('=').map_or(part, |(name, _)| name);
+        let name = decode(name, Plus::IsSpace)?;
+        let is_known = |known: &str| known.as_bytes() == name;
+        if known.clone().any(is_known) || is_known(AGAINST_CACHES) {
+            continue;
+        }
+        let name: String = String::from_utf8_lossy(&name)
+            .chars()
+            .take(NAME_CHARS_MAX)
+            .collect();
+        let list = known.collect::<Vec<_>>().join(", ");
+        let expected = if list.is_empty() {
+            "this route takes no parameters".to_owned()
+        } else {
+            format!("this route takes {list}")
+        };
+        let message = format!("{name}: no such parameter; {expected}");
+        return Err(Problem::new(Code::BadParams, message).field(name));
+    }
+    Ok(())
+}
 
 /// Names with values, decoded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -98,6 +134,22 @@ mod tests {
             let problem = Query::parse(Some(bad)).expect_err("refused");
             assert_eq!(problem.code(), Code::BadParams, "{bad}");
         }
+    }
+
+    #[test]
+    fn a_name_that_nobody_knows_is_refused_with_those_that_are() {
+        let known = || ["last_id", "events"].into_iter();
+        for fine in ["", "&", "events=a&events=b", "last%5Fid=1&_=17", "_"] {
+            assert_eq!(only(fine, known()), Ok(()), "{fine}");
+        }
+        for bad in ["event=a", "events=a&Last_id=1", "=", "%20", "events%00=1"] {
+            let problem = only(bad, known()).expect_err("refused");
+            assert_eq!(problem.code(), Code::BadParams, "{bad}");
+            assert!(format!("{problem:?}").contains("last_id, events"), "{bad}");
+        }
+        assert!(only("%zz=1", known()).is_err());
+        let none = only("x=1", std::iter::empty()).expect_err("refused");
+        assert!(format!("{none:?}").contains("takes no parameters"));
     }
 
     #[test]

@@ -4,6 +4,8 @@
 //! tables stay small whatever a client sends; every answer is counted once, in its own series or in that of
 //! [`OVERFLOW`].
 
+use crate::exposition::Exemplar;
+use opentelemetry::trace::TraceId;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -146,11 +148,38 @@ impl<const N: usize> Buckets<N> {
     }
 }
 
+/// The newest request of each slow bucket that belongs to a trace which is exported. The first bucket is what is normal,
+/// and has none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Slowest {
+    buckets: [Option<Exemplar>; DURATION_BOUNDS_NS.len() + 1],
+}
+
+impl Slowest {
+    fn note(&mut self, exemplar: Exemplar) {
+        let bucket = DURATION_BOUNDS_NS.partition_point(|bound| *bound < exemplar.value);
+        if bucket > 0 {
+            self.buckets[bucket] = Some(exemplar);
+        }
+    }
+
+    /// Of the bucket with this upper bound, one of [`DURATION_BOUNDS_NS`]; `None` is the last one.
+    pub fn of(&self, bound_ns: Option<u64>) -> Option<Exemplar> {
+        let bucket = match bound_ns {
+            None => DURATION_BOUNDS_NS.len(),
+            Some(bound_ns) => DURATION_BOUNDS_NS.binary_search(&bound_ns).ok()?,
+        };
+        self.buckets[bucket]
+    }
+}
+
 /// Distributions of one route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Distributions {
     /// Request's head to answer's head.
     pub duration_ns: Buckets<12>,
+    /// Requests that were slow.
+    pub slowest: Slowest,
     /// Declared body size.
     pub request_bytes: Buckets<9>,
     /// Body size before compression.
@@ -186,6 +215,8 @@ pub struct Observation {
     pub request_bytes: u64,
     /// Body size of the answer before compression.
     pub response_bytes: u64,
+    /// Its trace, if that is exported, and when it was answered, in Unix milliseconds.
+    pub trace: Option<(TraceId, u64)>,
 }
 
 impl RequestMetrics {
@@ -212,10 +243,18 @@ impl RequestMetrics {
             .entry(Route { method, endpoint })
             .or_insert_with(|| Distributions {
                 duration_ns: Buckets::new(&DURATION_BOUNDS_NS),
+                slowest: Slowest::default(),
                 request_bytes: Buckets::new(&SIZE_BOUNDS),
                 response_bytes: Buckets::new(&SIZE_BOUNDS),
             });
         of.duration_ns.record(observation.duration_ns);
+        if let Some((trace, unix_ms)) = observation.trace {
+            of.slowest.note(Exemplar {
+                trace,
+                value: observation.duration_ns,
+                unix_ms,
+            });
+        }
         of.request_bytes.record(observation.request_bytes);
         of.response_bytes.record(observation.response_bytes);
     }
@@ -332,6 +371,7 @@ mod tests {
                 duration_ns: 1,
                 request_bytes: 0,
                 response_bytes: 0,
+                trace: None,
             });
         }
         let answered = metrics.answered();

@@ -6,7 +6,8 @@
 
 use super::{HttpState, audit_routes, auth_routes, pages};
 use crate::api::{
-    account, admin, engine, exchange_keys, limits, market, openapi, orders, settings, strategies,
+    account, admin, amend, engine, exchange_keys, limits, market, openapi, orders, settings,
+    strategies,
 };
 use crate::auth::permission::Permission;
 use crate::stream;
@@ -202,6 +203,7 @@ pub static ROUTES: &[Route] = &[
     route(Verb::Post, "/api/cancel-replace", PLACE, || {
         post(orders::cancel_replace)
     }),
+    route(Verb::Post, "/api/amend", PLACE, || post(amend::amend)),
     // The account.
     route(Verb::Get, "/api/account", ACCOUNT, || get(account::account)),
     route(Verb::Get, "/api/positions", ACCOUNT, || get(account::list)),

@@ -5,6 +5,7 @@ mod attacks;
 mod audited;
 mod encrypted;
 mod identities;
+mod repeats;
 mod stream;
 mod traced;
 

@@ -46,6 +46,8 @@ pub struct Told {
 pub(super) struct Orders {
     lines: BTreeMap<OrderId, OrderLine>,
     by_client: HashMap<ClientId, OrderId>,
+    /// Clients' ids of orders of earlier runs.
+    earlier: HashMap<OrderId, ClientId>,
     /// Finished orders with their place, oldest first. One that came back to life has another place, or none.
     finished: VecDeque<(u64, OrderId)>,
     next_place: u64,
@@ -63,6 +65,22 @@ impl Orders {
         let of_client = ClientId::new(name).and_then(|client_id| self.by_client.get(&client_id));
         let id = of_client.copied().or_else(|| parse_id(name))?;
         self.lines.get(&id)
+    }
+
+    /// Takes note of clients' ids of orders of earlier runs, whose records do not tell them.
+    pub(super) fn know_earlier(&mut self, known: &[(OrderId, ClientId)]) {
+        self.earlier.extend(known.iter().copied());
+    }
+
+    /// Gives an order of an earlier run its client's id, when that is known.
+    fn name_earlier(&mut self, id: OrderId) {
+        if let Some(client_id) = self.earlier.get(&id)
+            && let Some(line) = self.lines.get_mut(&id)
+            && line.client_id.is_none()
+        {
+            line.client_id = Some(*client_id);
+            self.by_client.insert(*client_id, id);
+        }
     }
 
     pub(super) fn newest_first(&self) -> impl Iterator<Item = &OrderLine> {
@@ -131,10 +149,10 @@ impl Orders {
                 line.side = Some(side);
                 line.price =
                     Some(instruments.get(instrument).price(price)).filter(|price| price.0 > 0);
-                let line = *line;
+                self.name_earlier(order);
                 // Its state follows, and is its first event.
                 Told {
-                    order: Some(line),
+                    order: self.lines.get(&order).copied(),
                     ..Told::default()
                 }
             }
@@ -153,6 +171,7 @@ impl Orders {
                 self.lines
                     .entry(order)
                     .or_insert_with(|| unknown(order, instrument, instruments, ts_ns));
+                self.name_earlier(order);
                 self.state(order, from, to, venue_order_id, (executed, qty), ts_ns)
             }
             RecordBody::Fill {
@@ -182,7 +201,10 @@ impl Orders {
                     is_maker,
                 };
                 let told = self.filled(&fill, ts_ns);
-                fill.client_id = told.order.and_then(|line| line.client_id);
+                fill.client_id = told
+                    .order
+                    .and_then(|line| line.client_id)
+                    .or_else(|| self.earlier.get(&order).copied());
                 push(&mut self.fills, fill, FILLS_MAX);
                 Told {
                     fill: Some(fill),
@@ -427,7 +449,7 @@ fn push<T>(list: &mut VecDeque<T>, item: T, max: usize) {
 }
 
 /// What [`OrderId`] prints.
-fn parse_id(text: &str) -> Option<OrderId> {
+pub(crate) fn parse_id(text: &str) -> Option<OrderId> {
     let (run, sequence) = text.split_once('-')?;
     let number = |text: &str| -> Option<u32> {
         let plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());

@@ -381,3 +381,21 @@ proptest::proptest! {
         let _ = load_text("any.toml", &text).map_err(|error| error.to_string());
     }
 }
+
+#[test]
+fn log_files_are_where_the_service_manager_says_unless_a_directory_is_named() {
+    let placed = |text: &str, variable: Option<&str>| {
+        let section = load_text("test.toml", text).expect("valid").config.log;
+        let placed = section.placed(|name| {
+            assert_eq!(name, "LOGS_DIRECTORY");
+            variable.map(str::to_owned)
+        });
+        placed.dir.to_str().expect("UTF-8").to_owned()
+    };
+    let units = Some("/var/log/veloz:/var/log/veloz/audit");
+    assert_eq!(placed("", units), "/var/log/veloz");
+    assert_eq!(placed("", None), "");
+    assert_eq!(placed("", Some("here")), "", "not an absolute path");
+    assert_eq!(placed("[log]\ndir = \"\"\n", units), "");
+    assert_eq!(placed("[log]\ndir = \"logs\"\n", units), "logs");
+}

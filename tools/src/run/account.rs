@@ -136,6 +136,16 @@ fn trading_config(
             })
             .collect()
     });
+    let limits = state.read(|state| state.api_limits.hold(limits, instruments))?;
+    if !limits.kept.is_empty() {
+        tracing::warn!(
+            component = "config",
+            event_type = "limits_kept",
+            "{}",
+            super::reload::kept_sentence(&limits.kept)
+        );
+    }
+    let limits = limits.limits;
     let (global_limits, instrument_limits) = state.read(|state| {
         let global = state.global_limits.map_or(limits.global, Into::into);
         let own = instruments

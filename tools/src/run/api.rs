@@ -6,7 +6,6 @@
 use super::account::TradingSetup;
 use crate::config::trading::StatePlace;
 use crate::config::{self, Config, ExecutionMode, Source, load_text};
-use crate::keys;
 use crate::state::{SavedInstrumentLimits, StateStore};
 use serde_json::json;
 use std::io::Write as _;
@@ -20,7 +19,7 @@ use veloz_core::strategy::StrategyConfig;
 use veloz_core::units::Nanos;
 use veloz_core::wire::sign::SignatureText;
 use veloz_exporter::api::administration::{Administration, NotDone};
-use veloz_exporter::api::{ApiConfig, Place, Profile};
+use veloz_exporter::api::{ApiConfig, Place, Profile, signer};
 use veloz_exporter::http::body::{Fields, Json};
 
 /// How long one question about a key may take; a request has ten seconds in all.
@@ -36,18 +35,16 @@ pub(super) fn api_config(
     trading: Option<&TradingSetup>,
     orders: Endpoint,
 ) -> Result<ApiConfig, String> {
-    let place = match trading {
-        None => None,
-        Some(_) => match config
-            .state_place(|name| std::env::var(name).ok())
-            .map_err(|error| error.to_string())?
-        {
-            StatePlace::Nowhere => None,
-            StatePlace::Directory(directory) => Some(Place {
-                directory,
-                instance: config.account.instance.clone(),
-            }),
-        },
+    let place = match config.state_place(|name| std::env::var(name).ok()) {
+        Ok(StatePlace::Nowhere) => None,
+        // Without an account too: a key that is written over the API is there for the next start.
+        Ok(StatePlace::Directory(directory)) => Some(Place {
+            directory,
+            instance: config.account.instance.clone(),
+        }),
+        Err(error) if trading.is_some() => return Err(error.to_string()),
+        // Who only watches needs no place.
+        Err(_) => None,
     };
     let limits = trading.map_or((GlobalLimits::default(), Vec::new()), |trading| {
         let own = &trading.account.config;
@@ -105,19 +102,35 @@ struct Office {
 }
 
 impl Administration for Office {
-    fn keep_limits(&self, changes: &[LimitsChange]) -> Result<(), NotDone> {
+    fn keep_limits(
+        &self,
+        before: &[LimitsChange],
+        changes: &[LimitsChange],
+    ) -> Result<(), NotDone> {
         let Some(state) = &self.state else {
             return Err(NotDone::NotHere("this engine has no account".to_owned()));
         };
         let kept = state.update(|state| {
-            for change in changes {
-                match *change {
-                    LimitsChange::Global(global) => state.global_limits = Some(global.into()),
-                    LimitsChange::Instrument(index, limits) => {
+            for (before, change) in before.iter().zip(changes) {
+                match (*before, *change) {
+                    (LimitsChange::Global(before), LimitsChange::Global(global)) => {
+                        state.api_limits.note_global(&before, &global);
+                        state.global_limits = Some(global.into());
+                    }
+                    (
+                        LimitsChange::Instrument(of, before),
+                        LimitsChange::Instrument(index, limits),
+                    ) => {
+                        debug_assert_eq!(of, index, "a change and what it changes");
                         let instrument = self.instruments.get(index);
+                        state.api_limits.note_instrument(instrument, before, limits);
                         let saved = SavedInstrumentLimits::new(limits, instrument);
                         let symbol = instrument.symbol.as_str().to_owned();
                         state.instrument_limits.insert(symbol, saved);
+                    }
+                    (LimitsChange::Global(_), LimitsChange::Instrument(..))
+                    | (LimitsChange::Instrument(..), LimitsChange::Global(_)) => {
+                        unreachable!("a change and what it changes are of one kind")
                     }
                 }
             }
@@ -148,8 +161,8 @@ impl Administration for Office {
 
     fn test_key(&self, api_key: &str, api_secret: &str) -> Result<Vec<String>, NotDone> {
         let unsound = |what: &str| NotDone::Unsound(what.to_owned());
-        let signer = keys::signer(api_secret.as_bytes())
-            .map_err(|_| unsound("the secret is none that signs"))?;
+        let signer =
+            signer(api_secret.as_bytes()).map_err(|_| unsound("the secret is none that signs"))?;
         // Whatever our clock says, the venue's is the one that a signature is held against.
         let time = self.ask(&json!({ "id": 1, "method": "time" }))?;
         let timestamp = time["result"]["serverTime"]

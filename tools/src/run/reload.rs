@@ -1,10 +1,12 @@
 //! SIGHUP: the limits are read anew and applied between two events.
 //!
 //! Owns: [`reload_limits`]. Does not: change anything else of a running engine; what else differs is told and waits
-//! for the next start. Invariant: limits that cannot be read change nothing.
+//! for the next start. Invariants: limits that cannot be read change nothing; a limit that was set over the API is tightened
+//! and never loosened, because files have one author and loosening takes two people.
 
 use super::session::Session;
 use crate::config::{ConfigError, Loaded};
+use crate::state::HeldLimits;
 use veloz_core::event::{Command, Token};
 use veloz_core::instrument::Instruments;
 use veloz_core::risk::LimitsChange;
@@ -26,6 +28,10 @@ pub(super) fn reload_limits<T>(
     let limits = match fresh.config.risk.resolve(instruments) {
         Ok(limits) => limits,
         Err(error) => return refused(&error.to_string()),
+    };
+    let HeldLimits { limits, kept } = match session.hold_limits(limits, instruments) {
+        Ok(held) => held,
+        Err(error) => return refused(&error),
     };
     let of_instruments = instruments
         .iter()
@@ -59,11 +65,27 @@ pub(super) fn reload_limits<T>(
             "other keys changed too: they take effect at the next start"
         );
     }
+    if !kept.is_empty() {
+        tracing::warn!(
+            component = "config",
+            event_type = "limits_kept",
+            "{}",
+            kept_sentence(&kept)
+        );
+    }
     tracing::info!(
         component = "config",
         event_type = "limits_reloaded",
         "limits are read anew"
     );
+}
+
+/// Which limits stay as they were set over the API, and how they are loosened.
+pub(super) fn kept_sentence(kept: &[String]) -> String {
+    format!(
+        "{} stay as they were set over the API: files tighten them and do not loosen them; propose it with POST /api/risk/limits and have somebody else approve it",
+        kept.join(", ")
+    )
 }
 
 fn refused(why: &str) {

@@ -8,10 +8,11 @@ use super::boot::Boot;
 use super::ends::{Panics, note_panic, watch_panics};
 use super::keeper::{Keeper, equity_feed};
 use super::settings::with_advice;
+use crate::config::limits::Limits;
 use crate::dead_man::DeadMan;
 use crate::logging::Logging;
 use crate::paper::PaperFeed;
-use crate::state::{StateError, StateStore};
+use crate::state::{HeldLimits, StateError, StateStore};
 use crate::venue::VenueHandle;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
@@ -21,6 +22,7 @@ use veloz_core::edge::core_loop::{Core, Tap, spawn};
 use veloz_core::edge::cpu::Outcome;
 use veloz_core::engine::Engine;
 use veloz_core::event::Command;
+use veloz_core::instrument::Instruments;
 use veloz_core::oms::Order;
 use veloz_core::order::OrderId;
 use veloz_core::strategy::Configured;
@@ -314,7 +316,26 @@ impl<T> Session<T> {
         }
     }
 
-    /// Forgets limits that were changed while running: those of the configuration hold again, also after a restart.
+    /// What holds of limits that files name, after those that were set over the API.
+    ///
+    /// # Errors
+    /// One sentence when a quantity that was set does not fit its instrument's present grid.
+    pub(super) fn hold_limits(
+        &self,
+        fresh: Limits,
+        instruments: &Instruments,
+    ) -> Result<HeldLimits, String> {
+        match &self.state {
+            Some(state) => state.read(|state| state.api_limits.hold(fresh, instruments)),
+            None => Ok(HeldLimits {
+                limits: fresh,
+                kept: Vec::new(),
+            }),
+        }
+    }
+
+    /// Forgets limits that were changed while running: those of the configuration hold again, also after a restart, as
+    /// far as what was set over the API lets them.
     pub(super) fn forget_changed_limits(&self) -> Result<(), StateError> {
         match &self.state {
             Some(state) => state.update(|state| {

@@ -1,6 +1,7 @@
 //! The bytes of the state file.
 //!
-//! Owns: its format, version 2, and how it is read and replaced; version 1, which knew no trades, is read too. Does not: know who holds it.
+//! Owns: its format, version 3, and how it is read and replaced; version 2, in which what was set
+//! over the API is not told apart from what holds, and version 1, which knew no trades either, are read too. Does not: know who holds it.
 //!
 //! One line `veloz-state 1 <CRC-32 of the rest, 8 hexadecimal digits> <bytes of the rest>`, then that many
 //! bytes of JSON: the instance and its state. Integers only, every key of the version is there, and none else.
@@ -15,8 +16,10 @@ use std::path::Path;
 /// What the file begins with.
 const MAGIC: &str = "veloz-state";
 /// The version that is written.
-const VERSION: u32 = 2;
-/// The version before it: the same without `trades`.
+const VERSION: u32 = 3;
+/// The version before it: the same without `api_limits`.
+const VERSION_WITHOUT_API_LIMITS: u32 = 2;
+/// The version before that: without `trades` too.
 const VERSION_WITHOUT_TRADES: u32 = 1;
 /// Bytes of a file: all that [`State`] bounds takes less than a tenth, and limits of 256 instruments 50 kB, their trades 200 kB.
 const FILE_BYTES_MAX: u64 = 4 << 20;
@@ -103,7 +106,7 @@ fn parse(bytes: &[u8], instance: &str) -> Result<State, FileFault> {
             .and_then(|word| u64::from_str_radix(word, radix).ok())
     };
     let version = number(10).ok_or(FileFault::NotState)? as u32;
-    if version != VERSION && version != VERSION_WITHOUT_TRADES {
+    if ![VERSION, VERSION_WITHOUT_API_LIMITS, VERSION_WITHOUT_TRADES].contains(&version) {
         return Err(FileFault::Version(version));
     }
     let (crc, expected) = number(16).zip(number(10)).ok_or(FileFault::NotState)?;
@@ -125,8 +128,15 @@ fn parse(bytes: &[u8], instance: &str) -> Result<State, FileFault> {
             .get_mut("state")
             .and_then(serde_json::Value::as_object_mut)
         {
-            let trades = serde_json::Value::Object(serde_json::Map::new());
-            state.insert("trades".to_owned(), trades);
+            if version == VERSION_WITHOUT_TRADES {
+                state.insert("trades".to_owned(), serde_json::json!({}));
+            }
+            // Only the API changed limits that are saved.
+            let api_limits = serde_json::json!({
+                "global": state.get("global_limits"),
+                "instruments": state.get("instrument_limits"),
+            });
+            state.insert("api_limits".to_owned(), api_limits);
         }
         serde_json::from_value(value).map_err(unreadable)?
     };

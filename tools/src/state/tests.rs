@@ -65,6 +65,17 @@ fn full() -> State {
             SavedInstrumentLimits::new(limits, btc),
         )]
         .into(),
+        api_limits: ApiLimits {
+            global: Some(SavedGlobalLimits::from(GlobalLimits {
+                open_orders_max: Some(4),
+                ..GlobalLimits::default()
+            })),
+            instruments: [(
+                "BTCUSDT".to_owned(),
+                SavedInstrumentLimits::new(InstrumentLimits::default(), btc),
+            )]
+            .into(),
+        },
         baselines_e8: [("币".to_owned(), -1), ("BTC".to_owned(), 5)].into(),
         trades: [(
             "BTCUSDT".to_owned(),
@@ -179,7 +190,7 @@ fn each_fault_of_a_file_is_named() {
     let text = String::from_utf8(whole.clone()).expect("text");
     let sealed = |json: &str| {
         format!(
-            "veloz-state 2 {:08x} {}\n{json}",
+            "veloz-state 3 {:08x} {}\n{json}",
             crc32fast::hash(json.as_bytes()),
             json.len()
         )
@@ -188,8 +199,8 @@ fn each_fault_of_a_file_is_named() {
     let cases = [
         ("hello".to_owned(), "this is no state file"),
         (
-            text.replacen(" 2 ", " 3 ", 1),
-            "its format is version 3, expected 2",
+            text.replacen(" 3 ", " 4 ", 1),
+            "its format is version 4, expected 3",
         ),
         (format!("{text}x"), "it is torn"),
         (
@@ -390,25 +401,40 @@ fn trades_are_known_up_to_one_and_above_it_by_name() {
 }
 
 #[test]
-fn a_file_of_the_version_before_knows_no_trades() {
-    let (directory, place) = directory();
-    let state = State {
-        trades: BTreeMap::new(),
-        ..full()
+fn files_of_the_versions_before_are_read() {
+    let saved = full();
+    let changed = ApiLimits {
+        global: saved.global_limits,
+        instruments: saved.instrument_limits.clone(),
     };
-    let mut json = serde_json::json!({ "instance": "veloz", "state": &state });
-    let object = json["state"].as_object_mut().expect("an object");
-    object.remove("trades").expect("it is there");
-    let rest = json.to_string();
-    let bytes = format!(
-        "veloz-state 1 {:08x} {}\n{rest}",
-        crc32fast::hash(rest.as_bytes()),
-        rest.len()
-    );
-    let folder = directory.path().join("veloz");
-    fs::create_dir_all(&folder).expect("made");
-    fs::write(folder.join("veloz.state"), bytes).expect("written");
-    let store = open(&place, NOW).expect("it is read");
-    let run = store.read(|state| state.run);
-    assert_eq!(store.read(State::clone), State { run, ..state });
+    for (version, missing) in [(1, &["trades", "api_limits"][..]), (2, &["api_limits"])] {
+        let (directory, place) = directory();
+        let mut json = serde_json::json!({ "instance": "veloz", "state": &saved });
+        let object = json["state"].as_object_mut().expect("an object");
+        for key in missing {
+            object.remove(*key).expect("it is there");
+        }
+        let rest = json.to_string();
+        let bytes = format!(
+            "veloz-state {version} {:08x} {}\n{rest}",
+            crc32fast::hash(rest.as_bytes()),
+            rest.len()
+        );
+        let folder = directory.path().join("veloz");
+        fs::create_dir_all(&folder).expect("made");
+        fs::write(folder.join("veloz.state"), bytes).expect("written");
+        let store = open(&place, NOW).expect("it is read");
+        let expected = State {
+            run: store.read(|state| state.run),
+            trades: if version == 1 {
+                BTreeMap::new()
+            } else {
+                saved.trades.clone()
+            },
+            // Only the API changed limits that were saved.
+            api_limits: changed.clone(),
+            ..saved.clone()
+        };
+        assert_eq!(store.read(State::clone), expected);
+    }
 }

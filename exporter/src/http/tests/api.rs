@@ -15,7 +15,7 @@ use veloz_core::units::{Lots, Ticks};
 
 /// What the core is to make of the next order.
 #[derive(Clone, Copy)]
-enum Fate {
+pub(super) enum Fate {
     Live,
     Filled,
     RefusedByRisk(Rejection),
@@ -30,9 +30,9 @@ enum Fate {
 
 /// Plays the core: takes commands, and tells what it likes.
 #[derive(Default)]
-struct Played {
+pub(super) struct Played {
     commands: Vec<Command>,
-    fates: VecDeque<Fate>,
+    pub(super) fates: VecDeque<Fate>,
     sequence: u32,
     told: u64,
     /// Whether the kill switch is latched.
@@ -41,15 +41,15 @@ struct Played {
     traces: Vec<Option<String>>,
 }
 
-type Core = Arc<Mutex<Played>>;
+pub(super) type Core = Arc<Mutex<Played>>;
 
-fn play(state: &Arc<HttpState>) -> Core {
+pub(super) fn play(state: &Arc<HttpState>) -> Core {
     let core = Core::default();
     let (player, view) = (Arc::clone(&core), state.trading.clone());
     state.api.commands().connect(move |command| {
         let mut played = player.lock().expect("one thread");
         let fate = match command {
-            Command::Place { .. } | Command::Replace { .. } => {
+            Command::Place { .. } | Command::Replace { .. } | Command::Amend { .. } => {
                 played.fates.pop_front().unwrap_or(Fate::Live)
             }
             _ => Fate::Live,
@@ -186,6 +186,46 @@ impl Played {
                 reason: Some(Rejection::KillSwitch),
                 order: None,
             }],
+            Command::Amend {
+                token,
+                order: OrderRef::Id(order),
+                qty,
+            } => {
+                let (live, sent) = (OrderState::Live, OrderState::ReplaceSent);
+                let mut bodies = vec![
+                    moved(order, live, sent, 0),
+                    told(token, CommandResult::Done, Some(order)),
+                ];
+                let settled = |qty: Lots, to: OrderState| RecordBody::OrderState {
+                    order,
+                    instrument: InstrumentIndex(0),
+                    from: sent,
+                    to,
+                    venue_order_id: 4_711,
+                    executed: Lots(0),
+                    qty,
+                };
+                match fate {
+                    Fate::Live => bodies.push(settled(qty, live)),
+                    Fate::Filled => {
+                        bodies.push(settled(Lots(2), OrderState::Done(DoneReason::Filled)));
+                    }
+                    Fate::RefusedByRisk(_) => {
+                        return vec![told(token, CommandResult::InvalidValue, Some(order))];
+                    }
+                    Fate::RefusedByVenue(code) => bodies.extend([
+                        RecordBody::VenueRefused {
+                            order,
+                            instrument: InstrumentIndex(0),
+                            request: OrderRequest::Amend,
+                            code,
+                        },
+                        settled(Lots(2), live),
+                    ]),
+                    Fate::Silent | Fate::Lost | Fate::Busy => {}
+                }
+                bodies
+            }
             command => command
                 .token()
                 .map(|token| told(token, CommandResult::Done, None))
@@ -195,7 +235,7 @@ impl Played {
     }
 }
 
-fn with_account(fixture: &mut Fixture) {
+pub(super) fn with_account(fixture: &mut Fixture) {
     let gauges = &mut fixture.core.gauges;
     gauges.set(Gauge::TradingPhase, TradingPhase::Ready.index() as i64);
     gauges.set(Gauge::TradingState, TradingState::Active.index() as i64);
@@ -215,7 +255,7 @@ impl Fixture {
         self.send(request_for(Method::POST, path, body))
     }
 
-    fn send(&self, request: Request) -> (StatusCode, Value) {
+    pub(super) fn send(&self, request: Request) -> (StatusCode, Value) {
         let response = self.ask(request);
         let status = response.status();
         let body = text(response);
@@ -232,11 +272,11 @@ fn form(path: &str, body: &str) -> Request {
     request
 }
 
-fn order(id: &str) -> Value {
+pub(super) fn order(id: &str) -> Value {
     json!({ "side": "BUY", "symbol": "BTCUSDT", "qty": 0.00002, "price": 61_837.63, "client_order_id": id })
 }
 
-fn places(core: &Core) -> usize {
+pub(super) fn places(core: &Core) -> usize {
     let played = core.lock().expect("one thread");
     let orders = played.commands.iter();
     orders
@@ -297,6 +337,125 @@ fn an_order_is_placed_seen_and_cancelled() {
         (status.as_u16(), &body["field"]),
         (400, &json!("client_order_id"))
     );
+}
+
+#[test]
+fn an_order_is_made_smaller_and_only_that() {
+    let (fixture, core) = trading();
+    fixture.post("/api/order", &order("mine"));
+    let to = |qty: Value| json!({ "client_order_id": "mine", "qty": qty });
+    let amend = |body: &Value| fixture.post("/api/amend", body);
+    for bad in [
+        json!(0.00002),
+        json!("0.00003"),
+        json!(0),
+        json!("NaN"),
+        json!(null),
+    ] {
+        let (status, body) = amend(&to(bad));
+        assert_eq!(
+            (status.as_u16(), &body["field"]),
+            (400, &json!("qty")),
+            "{body}"
+        );
+    }
+    let priced = json!({ "client_order_id": "mine", "qty": 0.00001, "price": 1 });
+    assert_eq!(amend(&priced).0, StatusCode::BAD_REQUEST, "no price");
+    let (status, _) = amend(&json!({ "client_order_id": "never", "qty": 0.00001 }));
+    assert_eq!(status, StatusCode::NOT_FOUND);
+
+    let smaller = to(json!(0.00001));
+    let fates = [
+        Fate::Busy,
+        Fate::RefusedByVenue(-2038),
+        Fate::RefusedByRisk(Rejection::MaxPosition),
+    ];
+    core.lock().expect("one thread").fates.extend(fates);
+    for (status, error) in [
+        (503, "engine_busy"),
+        (400, "binance_error"),
+        (400, "bad_params"),
+    ] {
+        let (got, body) = amend(&smaller);
+        assert_eq!(
+            (got.as_u16(), &body["error"]),
+            (status, &json!(error)),
+            "{body}"
+        );
+    }
+    // What lessens an order passes where nothing makes one.
+    fixture.post("/api/admin/readonly", &json!({}));
+    let (status, body) = amend(&smaller);
+    assert_eq!(status, StatusCode::OK, "{body}");
+    assert_eq!(body["order_qty"], json!(0.00001));
+    assert_eq!(body["status"], "ACCEPTED");
+    let (status, body) = amend(&smaller);
+    assert_eq!((status.as_u16(), &body["field"]), (400, &json!("qty")));
+    fixture.post("/api/admin/readwrite", &json!({}));
+
+    fixture.post("/api/order", &order("fills"));
+    core.lock()
+        .expect("one thread")
+        .fates
+        .push_back(Fate::Filled);
+    let filled = json!({ "client_order_id": "fills", "qty": "1e-5" });
+    let (status, body) = amend(&filled);
+    assert_eq!(
+        (status.as_u16(), &body["error"]),
+        (409, &json!("not_open")),
+        "{body}"
+    );
+    assert_eq!(body["order_status"], "FILLED");
+    let (status, body) = amend(&filled);
+    assert_eq!(
+        (status.as_u16(), &body["error"]),
+        (409, &json!("not_open")),
+        "{body}"
+    );
+}
+
+#[test]
+fn a_parameter_that_a_route_does_not_know_is_refused_by_its_name() {
+    let (fixture, _core) = trading();
+    for (path, field) in [
+        ("/api/stream?event=fill", "event"),
+        ("/api/stream?symbol=BTCUSDT", "symbol"),
+        ("/api/orders_state?Open=true", "Open"),
+        ("/api/orders?limit=5&ofset=1", "ofset"),
+        ("/api/market?symbol=BTCUSDT&x%20y=1", "x y"),
+        ("/api/account?all", "all"),
+        ("/api/config?=", ""),
+        ("/api/strategies/market_maker?verbose=1", "verbose"),
+        ("/api/health?full=1", "full"),
+    ] {
+        let (status, body) = fixture.get(path);
+        assert_eq!(
+            (status.as_u16(), &body["field"]),
+            (400, &json!(field)),
+            "{path}"
+        );
+        assert_eq!(body["error"], "bad_params");
+        let known = body["message"].as_str().expect("a sentence");
+        assert!(known.contains("this route takes"), "{known}");
+    }
+    let (_, body) = fixture.get("/api/stream?event=fill");
+    let known = "this route takes last_id, events, filter, symbols, ticket";
+    assert_eq!(
+        body["message"],
+        format!("event: no such parameter; {known}")
+    );
+    let (status, body) = fixture.post("/api/order?symbol=ETHUSDT", &order("a"));
+    assert_eq!((status.as_u16(), &body["field"]), (400, &json!("symbol")));
+    for path in [
+        "/api/market?_=17",
+        "/api/orders?&limit=5&",
+        "/health?x=1",
+        "/health/live?x",
+    ] {
+        assert_eq!(fixture.get(path).0, StatusCode::OK, "{path}");
+    }
+    let scraped = fixture.ask(get_request("/metrics?collect=all"));
+    assert_eq!(scraped.status(), StatusCode::OK);
 }
 
 #[test]
@@ -1140,6 +1299,9 @@ fn a_key_of_the_venue_is_written_and_never_read_back() {
         json!({ "exchange": "okx", "api_key": "a", "api_secret": CANARY }),
         json!({ "exchange": "binance", "api_key": "a" }),
         json!({ "exchange": "binance", "api_key": "a\tb", "api_secret": CANARY }),
+        json!({ "exchange": "binance", "api_key": "a b", "api_secret": CANARY }),
+        json!({ "exchange": "binance", "api_key": "a".repeat(4_096), "api_secret": CANARY }),
+        json!({ "exchange": "binance", "api_key": "a", "api_secret": format!("-----BEGIN {CANARY}") }),
     ] {
         let (status, body) = guarded.post(path, &bad, admin);
         assert_eq!(status, StatusCode::BAD_REQUEST);
@@ -1149,6 +1311,16 @@ fn a_key_of_the_venue_is_written_and_never_read_back() {
     assert_eq!(status, StatusCode::OK);
     let (status, _) = guarded.delete("/api/exchange-keys?exchange=binance", admin);
     assert_eq!(status, StatusCode::NOT_FOUND);
-    said += &super::audited::text_of_records(&guarded);
+    let records = super::audited::text_of_records(&guarded);
+    for action in [
+        "exchange_key_saved",
+        "exchange_key_tested",
+        "exchange_key_removed",
+    ] {
+        let line = records.lines().find(|line| line.contains(action));
+        let line: Value = serde_json::from_str(line.expect(action)).expect("JSON");
+        assert_eq!(line["log_type"], "api_key", "{action}");
+    }
+    said += &records;
     assert!(!said.contains(CANARY) && !said.contains("public"), "{said}");
 }

@@ -1,6 +1,7 @@
 //! Ports where identities count: who gets in, who gets how far, and what nobody ever sees.
 
 use super::*;
+use crate::api::Place;
 use crate::audit::store::{AuditConfig, AuditStore};
 use crate::audit::writer::queue;
 use crate::auth::keys::{KeyFault, KeySpec, new_secret};
@@ -40,6 +41,14 @@ pub(super) fn with_identities() -> Surface {
 pub(super) fn guarded_by(table: &'static [Route], surface: Surface) -> Guarded {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let fixture = fixture_with(|state| {
+        let config = ApiConfig {
+            place: Some(Place {
+                directory: directory.path().join("state"),
+                instance: "vz".to_owned(),
+            }),
+            ..api_config()
+        };
+        state.api = Arc::new(Api::open(config).expect("opens"));
         let config = AuthConfig {
             directory: directory.path().to_owned(),
             jwt_secret: Some(JWT_SECRET.into()),
@@ -201,6 +210,7 @@ const CONTRACT: &[(&str, &str, &str)] = &[
     ("POST", "/api/cancel", "write:cancel"),
     ("POST", "/api/cancel-all", "write:cancel"),
     ("POST", "/api/cancel-replace", "write:orders"),
+    ("POST", "/api/amend", "write:orders"),
     ("GET", "/api/account", "read:account"),
     ("GET", "/api/positions", "read:account"),
     ("GET", "/api/positions/{symbol}", "read:account"),
@@ -1032,6 +1042,101 @@ fn answers_with_secrets_are_not_compressed() {
     let response = guarded.ask(request, Shown::Nothing);
     assert_eq!(response.status(), StatusCode::OK);
     assert!(!response.headers().contains_key(CONTENT_ENCODING));
+}
+
+/// All files below a directory, with their content.
+fn files(directory: &std::path::Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(directory).expect("readable") {
+        let path = entry.expect("readable").path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else {
+            let content = std::fs::read(&path).expect("readable");
+            found.push((path, content));
+        }
+    }
+    found
+}
+
+/// The same with a key that makes it one of many.
+fn keyed(mut request: Request, key: &'static str) -> Request {
+    let name = axum::http::HeaderName::from_static("idempotency-key");
+    request
+        .headers_mut()
+        .insert(name, HeaderValue::from_static(key));
+    request
+}
+
+/// What the API keeps on disk: secrets in the one file that is for them, which its owner alone may read.
+#[test]
+fn no_secret_is_on_the_disk_but_in_its_own_file() {
+    use std::os::unix::fs::PermissionsExt as _;
+    const CANARY: &str = "canary-of-the-venue-0b1f";
+    let mut guarded = guarded();
+    super::api::with_account(&mut guarded.fixture);
+    let _core = super::api::play(&guarded.fixture.state);
+    let admin = guarded.key(FIRST_ADMIN);
+    let shown = Shown::Key(&admin);
+    let mut secrets = vec![CANARY.to_owned(), "idempotent-canary".to_owned()];
+    let mut outputs = Vec::new();
+    let log = Lines::up_to(tracing::Level::TRACE, || {
+        let post = |path: &str, body: &Value| {
+            let request = keyed(request_for(Method::POST, path, body), "idempotent-canary-1");
+            guarded.json(request, shown)
+        };
+        for (path, body, name) in [
+            ("/api/auth/keys", json!({ "name": "bot" }), "api_key"),
+            ("/api/auth/stream-ticket", json!({}), "ticket"),
+        ] {
+            let (status, body) = post(path, &body);
+            assert!(status.is_success(), "{body}");
+            secrets.push(body[name].as_str().expect("a secret").to_owned());
+        }
+        let key = json!({ "exchange": "binance", "api_key": "public", "api_secret": CANARY });
+        let order = super::api::order("mine");
+        let amend = json!({ "client_order_id": "mine", "qty": 0.00001 });
+        for (path, body) in [
+            ("/api/exchange-keys", key),
+            ("/api/exchange-keys/test", json!({ "exchange": "binance" })),
+            ("/api/order", order),
+            ("/api/amend", amend),
+            ("/api/settings", json!({ "general": { "theme": "dark" } })),
+        ] {
+            let (status, body) = post(path, &body);
+            assert!(status.as_u16() < 500, "{path} {body}");
+            outputs.push(body.to_string());
+        }
+        for route in ROUTES {
+            let ends = !matches!(route.access, Access::Stream(_));
+            if route.verb == Verb::Get && ends {
+                let path = route.path.replace("{symbol}", "BTCUSDT");
+                outputs.push(text(guarded.ask(get_request(&path), shown)));
+            }
+        }
+    });
+    outputs.push(log);
+    outputs.push(super::audited::text_of_records(&guarded));
+    secrets.push(admin.clone());
+    let files = files(guarded.directory.path());
+    let mut seen = 0;
+    for (path, content) in &files {
+        let name = path.file_name().expect("a file").to_string_lossy();
+        if name.starts_with("vz.") {
+            seen += 1;
+            let mode = std::fs::metadata(path).expect("there").permissions().mode();
+            assert_eq!(mode & 0o077, 0, "{name} is for its owner alone");
+        }
+        if name != "vz.exchange-keys.json" {
+            outputs.push(String::from_utf8_lossy(content).into_owned());
+        }
+    }
+    assert!(seen >= 4, "keys, ids, settings, the venue's key: {files:?}");
+    for secret in &secrets {
+        for output in &outputs {
+            assert!(!output.contains(secret.as_str()), "{secret} in {output}");
+        }
+    }
 }
 
 /// Everything that is secret, said in every way that a client can say it, and looked for everywhere.

@@ -83,3 +83,38 @@ fn what_is_refused_or_panics_has_a_span_too_and_a_header_that_is_none_begins_a_t
     let header = response.headers()["traceparent"].to_str().expect("text");
     assert!(header.contains(&told[0].span_context.trace_id().to_string()));
 }
+
+#[test]
+fn a_slow_request_leaves_its_trace_at_its_bucket_in_open_metrics_alone() {
+    let (spans, _collected) = collecting();
+    let fixture = fixture_with(|state| {
+        state.spans = spans;
+        // Every look at the clock is two milliseconds later.
+        let clock = AtomicU64::new(Nanos::from_secs(10).0);
+        state.now = Arc::new(move || Nanos(clock.fetch_add(2_000_000, Ordering::Relaxed)));
+    });
+    let mut request = get_request("/api/config");
+    let parent = HeaderValue::from_static(PARENT);
+    request.headers_mut().insert("traceparent", parent);
+    assert_eq!(fixture.ask(request).status(), StatusCode::OK);
+    let page = |accept: &'static str| {
+        let mut request = get_request("/metrics");
+        let accept = HeaderValue::from_static(accept);
+        request.headers_mut().insert(ACCEPT, accept);
+        text(fixture.ask(request))
+    };
+    let trace = "0af7651916cd43dd8448eb211c80319c";
+    let shown: Vec<String> = page("application/openmetrics-text; version=1.0.0")
+        .lines()
+        .filter(|line| line.contains(trace))
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            "veloz_http_request_duration_seconds_bucket{method=\"GET\",endpoint=\"/api/config\",le=\"0.005\"} 1 \
+            # {trace_id=\"0af7651916cd43dd8448eb211c80319c\"} 0.002 1708689600.123"
+        ]
+    );
+    assert!(!page("text/plain").contains(trace));
+}
