@@ -71,11 +71,14 @@ fi
 "$veloz" run --no-status --set http.port="$engine" >"$work/veloz.log" 2>&1 &
 core=$!
 started="$started $core"
-SECRETS_DIR=$work/secrets ALERTMANAGER_CONFIG=$work/alertmanager.yml ALERTMANAGER_RENDERED=$work/alertmanager-rendered.yml \
-  ALERTMANAGER_BIN=prometheus-alertmanager sh "$here/alertmanager/start.sh" --storage.path="$work/alertmanager" \
+# With the secrets that docker-compose.yml asks for, or not at all.
+export SECRETS_DIR="$work/secrets"
+ALERTMANAGER_CONFIG=$work/alertmanager.yml ALERTMANAGER_RENDERED=$work/alertmanager-rendered.yml \
+  ALERTMANAGER_BIN=prometheus-alertmanager sh "$here/require-secrets.sh" smtp_username smtp_password slack_webhook_url \
+  pagerduty_service_key pagerduty_trading_key pagerduty_risk_key opsgenie_api_key -- sh "$here/alertmanager/start.sh" --storage.path="$work/alertmanager" \
   --web.listen-address="127.0.0.1:$alertmanager" --cluster.listen-address= >"$work/alertmanager.log" 2>&1 &
 started="$started $!"
-prometheus --config.file="$work/prometheus.yml" --storage.tsdb.path="$work/prometheus" \
+sh "$here/require-secrets.sh" scrape_token -- prometheus --config.file="$work/prometheus.yml" --storage.tsdb.path="$work/prometheus" \
   --web.listen-address="127.0.0.1:$prometheus" --web.external-url="http://localhost:$prometheus" \
   --web.user-assets="$work/assets" --web.enable-lifecycle --enable-feature=exemplar-storage >"$work/prometheus.log" 2>&1 &
 started="$started $!"

@@ -3,6 +3,7 @@
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use veloz_bench::interference::{self, Outcome};
 use veloz_bench::{gate, replay, synthetic, tick_to_order};
 
 /// Measures the VeloZ engine.
@@ -37,6 +38,22 @@ enum Command {
         /// Rounds, each of all contestants; the figures are medians over them
         #[arg(long, default_value_t = 41)]
         rounds: usize,
+    },
+    /// Time the core beside a sidecar with and without clients; fails when they disturb it, or when the control,
+    /// which renders the metrics page on the core, does not fail. Exit code 3: undecided
+    Interference {
+        /// Pairs of windows, at least 6; more of them narrow the interval
+        #[arg(long, default_value_t = 120, value_parser = clap::value_parser!(u16).range(interference::PAIRS_MIN as i64..))]
+        pairs: u16,
+        /// Pairs of windows of the control
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(interference::PAIRS_MIN as i64..))]
+        control_pairs: u16,
+        /// The core's CPU [default: the last one that this process may use]
+        #[arg(long)]
+        core_cpu: Option<usize>,
+        /// Run the core under SCHED_FIFO with this priority
+        #[arg(long, value_parser = clap::value_parser!(u8).range(1..=99))]
+        fifo: Option<u8>,
     },
 }
 
@@ -75,6 +92,30 @@ fn main() -> ExitCode {
             let report = tick_to_order::run(rounds);
             print!("{report}");
             code(report.passes())
+        }
+        Command::Interference {
+            pairs,
+            control_pairs,
+            core_cpu,
+            fifo,
+        } => {
+            let options = interference::Options {
+                pairs: usize::from(pairs),
+                control_pairs: usize::from(control_pairs),
+                core_cpu,
+                fifo,
+            };
+            match interference::run(options) {
+                Ok(report) => {
+                    print!("{report}");
+                    match report.outcome() {
+                        Outcome::Passes => ExitCode::SUCCESS,
+                        Outcome::Fails => ExitCode::FAILURE,
+                        Outcome::Undecided => ExitCode::from(3),
+                    }
+                }
+                Err(why) => failure(&*why),
+            }
         }
     }
 }

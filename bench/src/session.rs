@@ -68,6 +68,15 @@ impl Handled {
             }
             Event::LinkUp { link } => Event::LinkUp { link },
             Event::LinkDown { link, cause } => Event::LinkDown { link, cause },
+            Event::LinkRefused {
+                link,
+                status,
+                pause,
+            } => Event::LinkRefused {
+                link,
+                status,
+                pause,
+            },
             Event::LinkBlocked { link, blocked } => Event::LinkBlocked { link, blocked },
             Event::Command(command) => Event::Command(command),
             Event::Tick => Event::Tick,
@@ -134,6 +143,17 @@ impl Session {
     /// A fresh engine for this session.
     pub fn rig(&self) -> Rig {
         rig(self.instruments.clone())
+    }
+
+    /// What is traded.
+    pub(crate) fn instruments(&self) -> &Instruments {
+        &self.instruments
+    }
+
+    /// Every event and its time, in order.
+    pub(crate) fn events(&self) -> impl Iterator<Item = (Nanos, Event<'_>)> {
+        let events = self.events.iter();
+        events.map(|(now, handled)| (*now, handled.event()))
     }
 
     /// Websocket messages among the events.

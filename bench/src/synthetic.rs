@@ -36,24 +36,25 @@ const INTERVAL_NS: u64 = 1_000_000;
 /// # Errors
 /// [`SessionError`] when the temporary files cannot be written or the books do not go live.
 pub fn session(messages: usize) -> Result<Session, SessionError> {
+    begun(messages).map(|(session, _)| session)
+}
+
+/// The same, and the flows as they stand at its end.
+pub(crate) fn begun(messages: usize) -> Result<(Session, [Flow; 2]), SessionError> {
     let dir = tempfile::tempdir().map_err(PlayError::Write)?;
-    let paths = ["BTCUSDT", "ETHUSDT"].map(|symbol| dir.path().join(symbol));
-    for (path, flow) in paths
-        .iter()
-        .zip([Flow::new("BTCUSDT", 7), Flow::new("ETHUSDT", 11)])
-    {
-        write(
-            path,
-            flow,
-            2 * MESSAGES_BEFORE_SNAPSHOT + messages.div_ceil(2),
-        )
-        .map_err(PlayError::Write)?;
+    let mut flows = [Flow::new("BTCUSDT", 7), Flow::new("ETHUSDT", 11)];
+    let mut paths = Vec::new();
+    for flow in &mut flows {
+        let path = dir.path().join(flow.symbol);
+        let lines = 2 * MESSAGES_BEFORE_SNAPSHOT + messages.div_ceil(2);
+        write(&path, flow, lines).map_err(PlayError::Write)?;
+        paths.push(path);
     }
-    Session::record(&paths)
+    Ok((Session::record(&paths)?, flows))
 }
 
 /// Writes a flow in the text form of captures.
-fn write(path: &Path, mut flow: Flow, messages: usize) -> io::Result<()> {
+fn write(path: &Path, flow: &mut Flow, messages: usize) -> io::Result<()> {
     let mut out = BufWriter::new(File::create(path)?);
     for nth in 0..messages {
         let unix_ns = 1_723_161_255_000_000_000 + nth as u64 * INTERVAL_NS;
@@ -66,7 +67,7 @@ fn write(path: &Path, mut flow: Flow, messages: usize) -> io::Result<()> {
 }
 
 /// One instrument's flow.
-struct Flow {
+pub(crate) struct Flow {
     symbol: &'static str,
     random: Random,
     /// The last update id that a diff brought.
@@ -112,7 +113,7 @@ impl Flow {
     }
 
     /// The next message of the combined stream.
-    fn next_message(&mut self) -> String {
+    pub(crate) fn next_message(&mut self) -> String {
         self.event_ms += 1 + self.random.below(20);
         match self.random.below(100) {
             0..68 => self.ticker(),

@@ -72,7 +72,8 @@ fn handling_a_message_and_the_life_of_an_order_touch_no_heap() {
     let end = session.position_after(warm, MESSAGES);
     assert_eq!(heap_calls(|| session.handle(&mut rig, warm..end)), 0);
 
-    // Without TLS, whose library allocates for every record. What stands for the venue and the sidecar is not counted.
+    // Without TLS, whose records are counted in the core's own tests. What stands for the venue and the sidecar is not
+    // counted.
     let mut flow = Flow::new();
     let mut trader = Trader::plain(Unstamped::default(), &flow);
     let mut calls = 0;

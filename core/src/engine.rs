@@ -179,6 +179,11 @@ impl<S: Stopwatch, T: Strategy> Engine<S, T> {
                     .session
                     .link_down(now, link, cause, &mut brain.notices);
             }
+            Event::LinkRefused {
+                link,
+                status,
+                pause,
+            } => self.brain.link_refused(now, link, status, pause, out),
             Event::Command(Command::Shutdown) => {
                 self.shut_down(now, out);
                 return;

@@ -7,7 +7,7 @@ use crate::instrument::InstrumentIndex;
 use crate::limits::{PAYLOAD_SLACK_AFTER, PAYLOAD_SLACK_BEFORE};
 use crate::order::{ClientId, Intent, OrderId};
 use crate::risk::{LimitsChange, TradingState};
-use crate::units::{Lots, Ticks};
+use crate::units::{Lots, Nanos, Ticks};
 
 /// What a connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -330,6 +330,15 @@ pub enum Event<'a> {
         link: LinkId,
         /// Why.
         cause: LinkDown,
+    },
+    /// The venue refused a connection, because we asked too much or because it has banned our address: nothing came up.
+    LinkRefused {
+        /// Which one.
+        link: LinkId,
+        /// The HTTP status: 429, or 418 for a ban.
+        status: u16,
+        /// How long it asks to be left alone, if it says.
+        pause: Option<Nanos>,
     },
     /// One whole websocket message. The venue sends text; a binary one is handed on as it came, and
     /// the codec calls it a fault.

@@ -117,6 +117,14 @@ pub const TLS_INCOMING_BYTES: usize = 64 << 10;
 /// buffer, whose bound is [`SEND_BUFFER_BYTES_MAX`].
 pub const TLS_OUTGOING_BYTES: usize = 64 << 10;
 
+/// Longest handshake message after the handshake, header included: a ticket of a server that keeps its state
+/// in it has a few kilobytes. A longer one ends the session.
+pub const TLS_MESSAGE_BYTES_MAX: usize = 16 << 10;
+
+/// Records in a row that bring no data (tickets, new keys, empty ones). A peer that sends more gives work and
+/// nothing else: the session ends. Servers send a few tickets at the start, and pings are data.
+pub const TLS_RECORDS_WITHOUT_DATA_MAX: u32 = 64;
+
 /// Connection attempts in [`CONNECT_WINDOW`]. The venue allows 300 and bans the address beyond; 20 are left
 /// for the requests of the start and for other programs behind the same address.
 pub const CONNECTS_PER_WINDOW_MAX: usize = 280;
@@ -239,6 +247,13 @@ pub const NEWS_ROUNDS_MAX: usize = 64;
 /// Times that one order's cancel is sent again because the venue had refused it for its rate or for our clock. Then it is
 /// refused for good, unless trading ends or the kill switch is latched: then it is sent until the order is gone.
 pub const CANCEL_TRIES_MAX: u8 = 3;
+
+/// How long after a refused cancel neither a strategy nor an end of trading sends another for the same order; doubles with
+/// each refusal. A market that is closed refuses every cancel, and each costs weight that everything at this address needs.
+/// The first is short, because a cancel may overtake its order.
+pub const CANCEL_BACK_OFF_FIRST: Nanos = Nanos::from_ms(100);
+/// Longest such wait: an order that can be taken back again is not open for longer.
+pub const CANCEL_BACK_OFF_MAX: Nanos = Nanos::from_secs(10);
 
 /// Fills of earlier runs' orders that wait until the portfolio starts, so that what they closed is known. Those beyond
 /// are booked after its start, each by itself: quantities are the same, what they realized is not exact.

@@ -13,6 +13,7 @@
 //! | input | `Admitted` | `Sent` | `R` | `U` | `Done` |
 //! | --- | --- | --- | --- | --- | --- |
 //! | `Sent` | `Sent` | **Illegal** | notes the time, twice **Illegal** | as in `R` | as in `R`; never shown **Illegal** |
+//! | `SentAgain` | **Illegal** | notes the time | **Illegal** | **Illegal** | **Illegal** |
 //! | `NotSent` | `Done(Rejected)` | **Illegal** | **Illegal** | `Done(Rejected)`; sent or shown **Illegal** | **Illegal** |
 //! | `Acknowledged` | `R` | `R` | - | `R` if the placement was in doubt | -; ¹ |
 //! | `Refused` | `Done(Rejected)` | `Done(Rejected)` | `U`, **Contradicted** | `Done(Rejected)`; shown: as in `R` | -; another end **Contradicted** |
@@ -34,7 +35,7 @@
 //! 2. To `R` if the question was asked after the doubt arose; a report alone settles only a doubt about the placement,
 //!    or about an amend that it shows.
 //! 3. `Done`, or `U` while fills that the venue told are not booked: then their trades are asked for.
-//! 4. `Done(Rejected)` if asked later than `sent + answer_horizon`; before that it proves nothing. Never before `Sent`
+//! 4. `Done(Rejected)` if asked later than `answer_horizon` after its last sending; before that it proves nothing. Never before `Sent`
 //!    or [`Input::OutcomeUnknown`].
 //! 5. Asks after `grace`: most often the order filled and the report is under way.
 //! 6. Nothing if asked before the order was shown, or within `grace` of it: queries lag behind matching.
@@ -75,7 +76,7 @@ use turn::Turn;
 /// How long an order may wait for what, and when to ask again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OmsConfig {
-    /// Longest wait for the kernel to take a placement, and then for its answer.
+    /// Longest wait for a placement to be written, and then for its answer.
     pub answer_max: Nanos,
     /// Longest wait for the outcome of a cancel.
     pub cancel_max: Nanos,
@@ -367,9 +368,11 @@ impl Oms {
             | Input::Status { .. }
             | Input::Trade(_)
             | Input::Amended(_) => Applied::only(OmsFault::UnknownOrder),
-            Input::Sent | Input::NotSent | Input::CancelSent | Input::ReplaceSent => {
-                Applied::only(OmsFault::Illegal)
-            }
+            Input::Sent
+            | Input::SentAgain
+            | Input::NotSent
+            | Input::CancelSent
+            | Input::ReplaceSent => Applied::only(OmsFault::Illegal),
             // They say that nothing came of it.
             Input::Refused { .. }
             | Input::OutcomeUnknown

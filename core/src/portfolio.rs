@@ -97,9 +97,51 @@ struct Asset {
     /// Whether it should have a worth and has none.
     is_unvalued: bool,
     unexplained: Unexplained,
+    /// What changed the total since the first amount and was no fill of an instrument with this base.
+    outside: E8,
+    /// What was taken for contained in the first amount though it happened in its millisecond, since the last amount.
+    contained_at_edge: E8,
     /// Deposits minus withdrawals, and fees, that nothing could value yet; in the asset.
     flows_unvalued: Exact,
     fees_unvalued: Exact,
+}
+
+impl Asset {
+    /// An absolute amount was told, and the total was `before` it.
+    fn took(&mut self, before: E8, change: BalanceChange) {
+        if change == BalanceChange::Older {
+            return;
+        }
+        let contained = std::mem::take(&mut self.contained_at_edge);
+        if !self.holding.is_listed() {
+            self.outside = E8(0);
+            return;
+        }
+        let by = self.holding.total().0.saturating_sub(before.0);
+        // An amount that moves just as what was taken for contained would have moved it, or that moves within the same
+        // millisecond, proves that all or some of this was not contained: positions lack it.
+        let is_of_the_edge = change == BalanceChange::Agreed
+            || self.holding.absolute_at() == self.holding.first_at();
+        let lacking = if is_of_the_edge && by.signum() == contained.0.signum() {
+            by.signum() * by.abs().min(contained.0.abs())
+        } else {
+            0
+        };
+        self.outside.0 = self.outside.0.saturating_add(by - lacking);
+    }
+
+    /// A fill of an instrument with this base changed it by `delta`.
+    fn traded(&mut self, delta: E8, moved: Moved, at: VenueMillis) {
+        match moved {
+            Moved::Total => {}
+            // The difference that it was taken for is its own.
+            Moved::Explained => self.outside.0 = self.outside.0.saturating_sub(delta.0),
+            Moved::Contained if Some(at) == self.holding.absolute_at() => {
+                self.contained_at_edge.0 = self.contained_at_edge.0.saturating_add(delta.0);
+            }
+            Moved::Contained => {}
+        }
+    }
 }
 
 /// An instrument's position, what it is worth and what it made.
@@ -183,8 +225,10 @@ impl Portfolio {
 
     /// Tells the venue's absolute amounts of one asset as of its time `as_of`.
     pub fn balance(&mut self, balance: Balance, as_of: VenueMillis) -> BalanceChange {
-        let holding = &mut self.assets[balance.asset.as_usize()].holding;
-        let change = holding.set(&balance, as_of);
+        let asset = &mut self.assets[balance.asset.as_usize()];
+        let before = asset.holding.total();
+        let change = asset.holding.set(&balance, as_of);
+        asset.took(before, change);
         match change {
             BalanceChange::Differed { by } => self.unexplained(balance.asset, by),
             BalanceChange::Older
@@ -199,7 +243,10 @@ impl Portfolio {
     /// The first account answer has been told: assets that it did not list are held at zero as of `as_of`.
     pub fn listed(&mut self, as_of: VenueMillis) {
         for asset in &mut self.assets {
-            asset.holding.set_nothing_unless_known(as_of);
+            if asset.holding.first_at().is_none() {
+                asset.outside = E8(0);
+            }
+            asset.holding.listed(as_of);
         }
     }
 
@@ -290,11 +337,36 @@ impl Portfolio {
         let base = Exact::from_e8(E8(qty.0.saturating_sub(base_fee.0)));
         let quote = -(Exact::value(qty, price) + Exact::from_e8(quote_fee));
         let is_locked = fill.is_maker;
-        self.moved(pair.base, base, is_locked && side == Side::Sell, fill.at);
-        self.moved(pair.quote, quote, is_locked && side == Side::Buy, fill.at);
+        let moved = self.moved(pair.base, base, is_locked && side == Side::Sell, fill.at);
+        self.assets[pair.base.as_usize()].traded(base.to_e8(), moved, fill.at);
+        self.moved_beside(pair.quote, quote, is_locked && side == Side::Buy, fill.at);
         if let Some(asset) = self.third_asset(instrument, fill) {
-            self.moved(asset, -Exact::from_e8(fill.fee), false, fill.at);
+            self.moved_beside(asset, -Exact::from_e8(fill.fee), false, fill.at);
         }
+    }
+
+    /// The first asset whose positions are not what is held above the baseline, deposits and fees in third assets left
+    /// out, and by how much they are less: something was booked into one and not into the other. `None` when all agree,
+    /// and before [`Portfolio::start`].
+    #[cold]
+    pub fn disagreement(&self) -> Option<(AssetIndex, E8)> {
+        if !self.is_started {
+            return None;
+        }
+        (0..self.lines.len()).find_map(|position| {
+            let base = self.pair(position).base;
+            if base == self.account_currency || !self.is_first_of_base(position) {
+                return None;
+            }
+            let positions: i64 = (position..self.lines.len())
+                .filter(|other| self.pair(*other).base == base)
+                .map(|other| self.lines[other].position.qty().0)
+                .sum();
+            let asset = &self.assets[base.as_usize()];
+            let baseline = asset.baseline.expect("every asset has one by now");
+            let by = asset.holding.total().0 - baseline.0 - asset.outside.0 - positions;
+            (by != 0).then_some((base, E8(by)))
+        })
     }
 
     /// Books a fill into its position.
@@ -381,9 +453,10 @@ impl Portfolio {
     /// A deposit, or a withdrawal below zero, that the venue announced.
     pub fn flow(&mut self, asset: AssetIndex, delta: E8, at: VenueMillis) {
         let delta = Exact::from_e8(delta);
-        let holding = &mut self.assets[asset.as_usize()].holding;
-        match holding.add(delta, Exact::ZERO, at) {
+        let held = &mut self.assets[asset.as_usize()];
+        match held.holding.add(delta, Exact::ZERO, at) {
             Moved::Total => {
+                held.outside.0 = held.outside.0.saturating_add(delta.to_e8().0);
                 self.flowed(asset, delta);
                 self.revalue_asset(asset);
             }
@@ -395,6 +468,11 @@ impl Portfolio {
             }
             Moved::Contained => {}
         }
+    }
+
+    /// Somebody outside of trading locked `delta` of an asset at `at`, or unlocked it below zero. The total stays.
+    pub fn locked_outside(&mut self, asset: AssetIndex, delta: E8, at: VenueMillis) {
+        self.assets[asset.as_usize()].holding.lock(delta, at);
     }
 
     /// Tells the touch of a live book; the mark is its middle. Returns whether it moved.
@@ -586,10 +664,10 @@ impl Portfolio {
         self.day.peak()
     }
 
-    /// How far equity is below its peak, in basis points of the peak, rounded down; zero while unknown.
-    pub fn drawdown_bps(&self) -> u32 {
+    /// How far equity is below its peak, in basis points of the peak, rounded down; `None` while unknown.
+    pub fn drawdown_bps(&self) -> Option<u32> {
         self.exact_equity()
-            .map_or(0, |equity| self.day.drawdown_bps(equity))
+            .map(|equity| self.day.drawdown_bps(equity))
     }
 
     /// The largest drawdown that [`Portfolio::observe`] saw in this run.

@@ -31,8 +31,8 @@
 //! | `order_rate` | more than `orders_per_second_max` in some second | limit, times of admission |
 //! | `max_leverage` | exposure grows and gross exposure > `leverage_max_percent` of equity, or by more than [`E8`] holds | limit, [`Conditions::gross_exposure`] |
 //! | `max_concentration` | exposure grows, gross exposure > `concentration_from`, and this instrument's part > `concentration_max_percent` of it | limit, [`Conditions::instrument_exposure`] |
-//! | `daily_loss` | the day's loss >= `daily_loss_max`, and the order does not only reduce | limit, [`Conditions::day_change`] |
-//! | `max_drawdown` | the drawdown >= `drawdown_max_bps`, and the order does not only reduce | limit, [`Conditions::drawdown_bps`] |
+//! | `daily_loss` | the day's loss >= `daily_loss_max` or not known, and the order does not only reduce | limit, [`Conditions::day_change`] |
+//! | `max_drawdown` | the drawdown >= `drawdown_max_bps` or not known, and the order does not only reduce | limit, [`Conditions::drawdown_bps`] |
 //! | `self_trade` | it reaches our own best price on the other side, or asks for a mode of prevention that the venue does not allow here | [`OpenOrders::best_price`], [`OrderRules`] |
 //! | `duplicate_client_order_id` | the client's id is taken | [`Conditions::duplicate_client_id`] |
 //! | `insufficient_balance` | a buy's notional > free quote; a sale's quantity > free base: spot sells only what it holds | [`Conditions::available_quote`], [`Conditions::available_base`] |

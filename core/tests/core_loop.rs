@@ -37,6 +37,7 @@ use veloz_core::units::Nanos;
 enum Seen {
     Up(LinkId),
     Down(LinkId, LinkDown),
+    Refused(LinkId, u16, Option<Nanos>),
     Message(LinkId, Vec<u8>),
     Command(Command),
     Tick,
@@ -49,6 +50,11 @@ fn seen(event: &Event<'_>) -> Seen {
     match *event {
         Event::LinkUp { link } => Seen::Up(link),
         Event::LinkDown { link, cause } => Seen::Down(link, cause),
+        Event::LinkRefused {
+            link,
+            status,
+            pause,
+        } => Seen::Refused(link, status, pause),
         Event::Message { link, payload } => Seen::Message(link, payload.bytes().to_vec()),
         Event::Command(command) => Seen::Command(command),
         Event::Tick => Seen::Tick,

@@ -159,19 +159,36 @@ fn each_step_that_fails_has_its_cause() {
     let nowhere = format!("ws://{}.example:1/", "x".repeat(64));
     assert_eq!(fails(&nowhere), LinkDown::Resolve);
 
-    for (answer, status) in [
-        ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", Some(200)),
+    for (answer, status, pause_s) in [
+        (
+            "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi",
+            Some(200),
+            None,
+        ),
         (
             "HTTP/1.1 429 Too Many Requests\r\n\r\n{\"code\":-1003}",
             Some(429),
+            None,
         ),
-        ("SSH-2.0-OpenSSH_9.2\r\n", None),
+        (
+            "HTTP/1.1 429 Too Many Requests\r\nRetry-After: 45\r\n\r\n",
+            Some(429),
+            Some(45),
+        ),
+        (
+            "HTTP/1.1 418 I'm a teapot\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\
+             Retry-After: Sun, 06 Nov 1994 08:51:37 GMT\r\n\r\n",
+            Some(418),
+            Some(120),
+        ),
+        ("SSH-2.0-OpenSSH_9.2\r\n", None, None),
         (
             "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
              Sec-WebSocket-Accept: AAAAAAAAAAAAAAAAAAAAAAAAAAA=\r\n\r\n",
             Some(101),
+            None,
         ),
-        ("", None),
+        ("", None, None),
     ] {
         let (port, peer) = serve(move |mut stream| {
             read_request(&mut stream);
@@ -181,8 +198,8 @@ fn each_step_that_fails_has_its_cause() {
             .err()
             .expect("no server");
         assert_eq!(
-            (fault.cause, fault.status),
-            (LinkDown::Upgrade, status),
+            (fault.cause, fault.status, fault.pause),
+            (LinkDown::Upgrade, status, pause_s.map(Nanos::from_secs)),
             "{answer:?}"
         );
         peer.join().expect("no panic");
@@ -766,6 +783,7 @@ fn the_connector_answers_every_wish_and_frees_what_comes_back() {
         match core.from_connector.pop() {
             Ok(FromConnector::Ready(link)) => ready = Some(link),
             Ok(FromConnector::Failed(link, cause)) => failed = Some((link, cause)),
+            Ok(FromConnector::Refused(link, status, _)) => panic!("{link:?}: {status}"),
             Err(_) => std::thread::yield_now(),
         }
     }

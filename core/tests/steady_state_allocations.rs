@@ -1,6 +1,5 @@
-//! The law of the hot path, counted: after warm-up the core thread allocates nothing of its own.
-//! rustls 0.23 allocates one buffer for each record that it decrypts or encrypts; that is the whole
-//! budget here, to the last allocation. Its rarer ones (new keys, tickets) are counted too.
+//! The law of the hot path, counted: after warm-up the core thread allocates nothing, TLS included.
+//! What new keys cost, which come a few times a day if at all, is counted too.
 
 #[path = "support/server.rs"]
 #[allow(dead_code, reason = "each test binary uses its part")]
@@ -73,7 +72,7 @@ fn allocations(work: impl FnOnce()) -> u64 {
 }
 
 #[test]
-fn a_record_in_and_a_record_out_are_one_allocation_each() {
+fn records_in_and_out_allocate_nothing() {
     const WARM_UP: u64 = 200;
     const ROUNDS: u64 = 2_000;
     let pki = Pki::new();
@@ -97,17 +96,13 @@ fn a_record_in_and_a_record_out_are_one_allocation_each() {
     bench.turn_until(|echo| echo.messages == WARM_UP);
     go.send(()).expect("it waits");
     let count = allocations(|| bench.turn_until(|echo| echo.messages == WARM_UP + ROUNDS));
-    assert_eq!(
-        count,
-        4 * ROUNDS,
-        "two records in and two out a round, and nothing else"
-    );
+    assert_eq!(count, 0, "two records in and two out a round");
     drop(bench);
     peer.join().expect("no panic");
 }
 
 #[test]
-fn new_keys_and_tickets_cost_a_known_number() {
+fn new_keys_cost_a_known_number() {
     const WARM_UP: u64 = 50;
     const ROUNDS: u64 = 20;
     let pki = Pki::new();
@@ -129,15 +124,16 @@ fn new_keys_and_tickets_cost_a_known_number() {
     bench.turn_until(|echo| echo.messages == WARM_UP);
     go.send(()).expect("it waits");
     let count = allocations(|| bench.turn_until(|echo| echo.messages == WARM_UP + ROUNDS));
-    let each = (count - 2 * ROUNDS) / ROUNDS;
-    assert_eq!(count, (2 + each) * ROUNDS, "the same every time");
+    let each = count / ROUNDS;
+    assert_eq!(count, each * ROUNDS, "the same every time");
     assert!(each <= NEW_KEYS_ALLOCATIONS_MAX, "{each} for new keys");
     drop(bench);
     peer.join().expect("no panic");
 }
 
-/// What rustls allocates when the peer changes its keys and asks for ours, beside the records.
-const NEW_KEYS_ALLOCATIONS_MAX: u64 = 9;
+/// What is allocated when the peer changes its keys and asks for ours: by rustls, which derives both, and for
+/// the ciphers' tables.
+const NEW_KEYS_ALLOCATIONS_MAX: u64 = 6;
 
 #[test]
 fn the_engine_holds_a_live_book_without_allocating() {
@@ -147,10 +143,8 @@ fn the_engine_holds_a_live_book_without_allocating() {
     let total = live.say(WARM_UP + COUNTED);
     live.turn_until_messages(total - COUNTED);
 
-    // At the end of a turn every decrypted record is handled, and each holds one message.
-    let before = live.messages();
     let count = allocations(|| live.turn_until_messages(total));
-    assert_eq!(count, total - before, "one a record");
+    assert_eq!(count, 0, "none for any of the messages");
     assert!(live.book_is_live(), "it was live all along");
     live.end();
 }

@@ -137,6 +137,8 @@ impl Figures {
 pub struct Analysis {
     /// Of the track record.
     pub figures: Figures,
+    /// Length of the periods that the figures are made of, in seconds.
+    pub period_s: u64,
     /// What the account is worth.
     pub equity: f64,
     /// Of the open positions.
@@ -152,6 +154,7 @@ impl Analysis {
         let equity = whole(recorder.equity()?);
         Some(Self {
             figures: recorder.figures(),
+            period_s: recorder.period_s(),
             equity,
             exposure: Exposure::of(notionals, equity),
             concentration: Concentration::of(notionals),

@@ -10,6 +10,8 @@
 use crate::catalogue::{Kind, Metric, Sources, Unit};
 use opentelemetry::trace::TraceId;
 use std::fmt::Write;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use veloz_core::wire::digits::Digits;
 
 /// Which dialect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,44 +115,105 @@ impl From<f64> for Number {
     }
 }
 
-/// Writes whole pages; the HELP and TYPE lines are rendered once, when it is made.
+/// Writes whole pages; everything that does not change is rendered once, when it is made.
 pub struct Page {
-    metrics: Vec<&'static Metric>,
-    text: Vec<String>,
-    open_metrics: Vec<String>,
+    families: Vec<Family>,
+    /// Bytes of the largest page so far: the next one is likely no larger.
+    bytes_max: AtomicUsize,
+}
+
+/// A metric, and the parts of its lines that are always the same.
+struct Family {
+    metric: &'static Metric,
+    /// HELP and TYPE in both formats.
+    text: String,
+    open_metrics: String,
+    lines: Lines,
+}
+
+/// The parts of one metric's sample lines around label values.
+struct Lines {
+    /// A line up to the first label's value, or up to the number where there are no labels.
+    plain: String,
+    /// The same for the sum and the count of a histogram.
+    sum: String,
+    count: String,
+    /// A bucket's line up to the first label's value, or up to `le` where there are no other labels.
+    bucket: String,
+    /// Between the values of two labels, in order.
+    between: Vec<String>,
+    /// From the last value on: to the number, and to `le`.
+    to_number: &'static str,
+    to_bound: &'static str,
+    /// `le` and its value up to the number, for each of a histogram's buckets.
+    bounds: Vec<String>,
+}
+
+impl Lines {
+    fn new(metric: &Metric) -> Self {
+        let labels = metric.labels;
+        let start = |suffix: &str, without_labels: &str| match labels.first() {
+            Some(label) => format!("{}{suffix}{{{label}=\"", metric.name),
+            None => format!("{}{suffix}{without_labels}", metric.name),
+        };
+        let rest = labels.iter().skip(1);
+        let bounds = match metric.kind {
+            Kind::Histogram(bounds) => {
+                let one = metric.unit.divisor();
+                let finite = bounds.iter().map(|&bound| bound_text(bound as f64 / one));
+                let all = finite.chain(["+Inf".to_owned()]);
+                all.map(|bound| format!("le=\"{bound}\"}} ")).collect()
+            }
+            Kind::Counter | Kind::Gauge => Vec::new(),
+        };
+        Self {
+            plain: start("", " "),
+            sum: start("_sum", " "),
+            count: start("_count", " "),
+            bucket: start("_bucket", "{"),
+            between: rest.map(|label| format!("\",{label}=\"")).collect(),
+            to_number: if labels.is_empty() { "" } else { "\"} " },
+            to_bound: if labels.is_empty() { "" } else { "\"," },
+            bounds,
+        }
+    }
 }
 
 impl Page {
     /// A page of these metrics.
     pub fn new(metrics: impl IntoIterator<Item = &'static Metric>) -> Self {
-        let metrics: Vec<_> = metrics.into_iter().collect();
-        let heads = |format| metrics.iter().map(|metric| head(metric, format)).collect();
-        let (text, open_metrics) = (heads(Format::Text), heads(Format::OpenMetrics));
+        let metrics = metrics.into_iter();
+        let families = metrics.map(|metric| Family {
+            metric,
+            text: head(metric, Format::Text),
+            open_metrics: head(metric, Format::OpenMetrics),
+            lines: Lines::new(metric),
+        });
         Self {
-            metrics,
-            text,
-            open_metrics,
+            families: families.collect(),
+            bytes_max: AtomicUsize::new(0),
         }
     }
 
     /// The page as of the sources' moment.
     pub fn render(&self, sources: &Sources<'_>, format: Format) -> String {
-        let heads = match format {
-            Format::Text => &self.text,
-            Format::OpenMetrics => &self.open_metrics,
-        };
-        let mut out = String::with_capacity(PAGE_BYTES_TYPICAL);
-        for (metric, head) in self.metrics.iter().zip(heads) {
-            if metric.text_only && format == Format::OpenMetrics {
+        let bytes_max = self.bytes_max.load(Relaxed);
+        let mut out = String::with_capacity(bytes_max + PAGE_BYTES_MORE);
+        for family in &self.families {
+            if family.metric.text_only && format == Format::OpenMetrics {
                 continue;
             }
             let before = out.len();
-            out.push_str(head);
+            out.push_str(match format {
+                Format::Text => &family.text,
+                Format::OpenMetrics => &family.open_metrics,
+            });
             let first_sample = out.len();
-            (metric.collect)(
+            (family.metric.collect)(
                 sources,
                 &mut Samples {
-                    metric,
+                    metric: family.metric,
+                    lines: &family.lines,
                     format,
                     out: &mut out,
                 },
@@ -163,12 +226,13 @@ impl Page {
         if format == Format::OpenMetrics {
             out.push_str("# EOF\n");
         }
+        self.bytes_max.fetch_max(out.len(), Relaxed);
         out
     }
 }
 
-/// A page of a few instruments is some 30 kB; more only costs a reallocation.
-const PAGE_BYTES_TYPICAL: usize = 64 << 10;
+/// Room beyond the largest page so far; where it is not enough, a page costs a reallocation.
+const PAGE_BYTES_MORE: usize = 4 << 10;
 
 fn head(metric: &Metric, format: Format) -> String {
     let mut out = String::new();
@@ -199,6 +263,7 @@ fn head(metric: &Metric, format: Format) -> String {
 /// Takes the samples of one family.
 pub struct Samples<'a> {
     metric: &'a Metric,
+    lines: &'a Lines,
     format: Format,
     out: &'a mut String,
 }
@@ -217,18 +282,17 @@ pub struct Exemplar {
 impl Samples<'_> {
     /// One sample of a counter or gauge; `values` go with the metric's label names, in order.
     pub fn value(&mut self, values: &[&str], number: impl Into<Number>) {
-        self.out.push_str(self.metric.name);
-        self.labels(values, None);
-        self.out.push(' ');
-        write_number(self.out, number.into());
+        self.start(&self.lines.plain, values, self.lines.to_number);
+        push_number(self.out, number.into());
         self.out.push('\n');
     }
 
-    /// One histogram. `cumulative` gives the observations at or below each of the metric's bounds.
+    /// One histogram. `cumulative` gives the observations at or below each of the metric's bounds; it is asked for
+    /// them once each, in rising order.
     pub fn histogram(
         &mut self,
         values: &[&str],
-        cumulative: impl Fn(u64) -> u64,
+        cumulative: impl FnMut(u64) -> u64,
         count: u64,
         sum: u64,
     ) {
@@ -239,7 +303,7 @@ impl Samples<'_> {
     pub fn histogram_with(
         &mut self,
         values: &[&str],
-        cumulative: impl Fn(u64) -> u64,
+        mut cumulative: impl FnMut(u64) -> u64,
         count: u64,
         sum: u64,
         exemplar: impl Fn(Option<u64>) -> Option<Exemplar>,
@@ -247,75 +311,74 @@ impl Samples<'_> {
         let Kind::Histogram(bounds) = self.metric.kind else {
             unreachable!("{} is no histogram", self.metric.name)
         };
-        let one = self.metric.unit.divisor();
-        for &bound in bounds {
-            let text = bound_text(bound as f64 / one);
-            self.bucket(values, &text, cumulative(bound), exemplar(Some(bound)));
-        }
-        self.bucket(values, "+Inf", count, exemplar(None));
-        for (suffix, number) in [
-            ("_sum", Number::Float(sum as f64 / one)),
-            ("_count", Number::Unsigned(count)),
-        ] {
-            self.out.push_str(self.metric.name);
-            self.out.push_str(suffix);
-            self.labels(values, None);
-            self.out.push(' ');
-            write_number(self.out, number);
+        let lines = self.lines;
+        let finite = bounds.iter().map(|bound| Some(*bound));
+        let buckets = finite.chain([None]).zip(&lines.bounds);
+        // Every bucket's line begins like the first one's.
+        let first = self.out.len();
+        self.start(&lines.bucket, values, lines.to_bound);
+        let start = first..self.out.len();
+        for (bound, text) in buckets {
+            if bound != bounds.first().copied() {
+                self.out.extend_from_within(start.clone());
+            }
+            self.out.push_str(text);
+            push_unsigned(self.out, bound.map_or(count, &mut cumulative));
+            if self.format == Format::OpenMetrics
+                && let Some(exemplar) = exemplar(bound)
+            {
+                self.exemplar(&exemplar);
+            }
             self.out.push('\n');
         }
-    }
-
-    fn bucket(&mut self, values: &[&str], bound: &str, count: u64, exemplar: Option<Exemplar>) {
-        self.out.push_str(self.metric.name);
-        self.out.push_str("_bucket");
-        self.labels(values, Some(bound));
-        let _ = write!(self.out, " {count}");
-        if let Some(exemplar) = exemplar
-            && self.format == Format::OpenMetrics
-        {
-            let value = exemplar.value as f64 / self.metric.unit.divisor();
-            let _ = write!(
-                self.out,
-                " # {{trace_id=\"{}\"}} {value} {}.{:03}",
-                exemplar.trace,
-                exemplar.unix_ms / 1_000,
-                exemplar.unix_ms % 1_000
-            );
-        }
+        self.start(&lines.sum, values, lines.to_number);
+        push_parts(self.out, sum, self.metric.unit.places());
+        self.out.push('\n');
+        self.start(&lines.count, values, lines.to_number);
+        push_unsigned(self.out, count);
         self.out.push('\n');
     }
 
-    fn labels(&mut self, values: &[&str], bound: Option<&str>) {
+    fn exemplar(&mut self, exemplar: &Exemplar) {
+        let value = exemplar.value as f64 / self.metric.unit.divisor();
+        let _ = write!(
+            self.out,
+            " # {{trace_id=\"{}\"}} {value} {}.{:03}",
+            exemplar.trace,
+            exemplar.unix_ms / 1_000,
+            exemplar.unix_ms % 1_000
+        );
+    }
+
+    /// A line up to its number, or to its bound.
+    fn start(&mut self, first: &str, values: &[&str], last: &str) {
         assert_eq!(
             values.len(),
             self.metric.labels.len(),
             "{} has other labels",
             self.metric.name
         );
-        let mut separator = '{';
-        let pairs = self
-            .metric
-            .labels
-            .iter()
-            .copied()
-            .zip(values.iter().copied());
-        for (name, value) in pairs.chain(bound.map(|bound| ("le", bound))) {
-            self.out.push(separator);
-            self.out.push_str(name);
-            self.out.push_str("=\"");
+        self.out.push_str(first);
+        let mut between = self.lines.between.iter();
+        for (nth, value) in values.iter().enumerate() {
+            if nth > 0
+                && let Some(between) = between.next()
+            {
+                self.out.push_str(between);
+            }
             escape(self.out, value, true);
-            self.out.push('"');
-            separator = ',';
         }
-        if separator == ',' {
-            self.out.push('}');
-        }
+        self.out.push_str(last);
     }
 }
 
 /// Escapes a label value, or with `quotes` off a HELP text.
 fn escape(out: &mut String, text: &str, quotes: bool) {
+    let stands_out = |byte: &u8| matches!(byte, b'\\' | b'\n' | b'"');
+    if !text.as_bytes().iter().any(stands_out) {
+        out.push_str(text);
+        return;
+    }
     for character in text.chars() {
         match character {
             '\\' => out.push_str("\\\\"),
@@ -326,16 +389,50 @@ fn escape(out: &mut String, text: &str, quotes: bool) {
     }
 }
 
-fn write_number(out: &mut String, number: Number) {
-    // Writing to a String cannot fail.
-    let _ = match number {
-        Number::Unsigned(value) => write!(out, "{value}"),
-        Number::Signed(value) => write!(out, "{value}"),
-        Number::Float(value) if value.is_nan() => write!(out, "NaN"),
-        Number::Float(f64::INFINITY) => write!(out, "+Inf"),
-        Number::Float(f64::NEG_INFINITY) => write!(out, "-Inf"),
-        Number::Float(value) => write!(out, "{value}"),
-    };
+fn push_number(out: &mut String, number: Number) {
+    match number {
+        Number::Unsigned(value) => push_unsigned(out, value),
+        Number::Signed(value) => {
+            if value < 0 {
+                out.push('-');
+            }
+            push_unsigned(out, value.unsigned_abs());
+        }
+        Number::Float(value) if value.is_nan() => out.push_str("NaN"),
+        Number::Float(f64::INFINITY) => out.push_str("+Inf"),
+        Number::Float(f64::NEG_INFINITY) => out.push_str("-Inf"),
+        Number::Float(value) => {
+            // Writing to a String cannot fail.
+            let _ = write!(out, "{value}");
+        }
+    }
+}
+
+fn push_unsigned(out: &mut String, value: u64) {
+    // Most counts of a page are zero or small.
+    if value < 10 {
+        out.push(char::from(b'0' + value as u8));
+    } else {
+        let digits = Digits::new(value);
+        out.push_str(str::from_utf8(digits.bytes()).expect("digits are ASCII"));
+    }
+}
+
+/// `value` over `10^places`, exactly and as short as it can be written.
+fn push_parts(out: &mut String, value: u64, places: u32) {
+    let one = 10u64.pow(places);
+    push_unsigned(out, value / one);
+    let mut rest = value % one;
+    if rest == 0 {
+        return;
+    }
+    out.push('.');
+    let mut place = one / 10;
+    while rest > 0 {
+        out.push(char::from(b'0' + (rest / place) as u8));
+        rest %= place;
+        place /= 10;
+    }
 }
 
 /// A bucket's bound in the canonical form of OpenMetrics, which is Go's: a point always, and exponents
@@ -369,6 +466,15 @@ impl Unit {
             Self::None | Self::Bytes => 1.0,
             Self::Seconds => 1e9,
             Self::Milliseconds => 1e6,
+        }
+    }
+
+    /// The same as a power of ten.
+    const fn places(self) -> u32 {
+        match self {
+            Self::None | Self::Bytes => 0,
+            Self::Seconds => 9,
+            Self::Milliseconds => 6,
         }
     }
 }
@@ -435,13 +541,14 @@ mod tests {
     fn numbers_that_are_not_finite_have_their_names() {
         let text = |number| {
             let mut out = String::new();
-            write_number(&mut out, number);
+            push_number(&mut out, number);
             out
         };
         assert_eq!(text(Number::Float(f64::NAN)), "NaN");
         assert_eq!(text(Number::Float(f64::INFINITY)), "+Inf");
         assert_eq!(text(Number::Float(f64::NEG_INFINITY)), "-Inf");
         assert_eq!(text(Number::Signed(-3)), "-3");
+        assert_eq!(text(Number::Signed(i64::MIN)), i64::MIN.to_string());
         assert_eq!(text(Number::Float(0.25)), "0.25");
     }
 
@@ -493,12 +600,32 @@ mod tests {
         #[test]
         fn any_label_value_reads_back(a in any::<String>(), b in "[\\\\\"\n{},= a]{0,12}") {
             let mut out = String::new();
-            Samples { metric: &METRIC, format: Format::Text, out: &mut out }.value(&[&a, &b], 1u64);
+            let (format, lines) = (Format::Text, &Lines::new(&METRIC));
+            Samples { metric: &METRIC, lines, format, out: &mut out }.value(&[&a, &b], 1u64);
             let line = out.strip_suffix('\n').expect("a line ends");
             prop_assert!(!line.contains('\n'));
             let (values, rest) = read_back(line);
             prop_assert_eq!(values, vec![a, b]);
             prop_assert_eq!(rest, " 1");
+        }
+
+        #[test]
+        fn integers_are_those_of_the_standard_library(value: u64, shift in 0u32..64) {
+            let value = value >> shift;
+            let mut out = String::new();
+            push_unsigned(&mut out, value);
+            prop_assert_eq!(out, value.to_string());
+        }
+
+        #[test]
+        fn parts_read_back(value: u64, shift in 0u32..64, places in prop::sample::select(vec![0u32, 6, 9])) {
+            let value = value >> shift;
+            let mut out = String::new();
+            push_parts(&mut out, value, places);
+            let (whole, rest) = out.split_once('.').unwrap_or((&out, ""));
+            prop_assert!(!rest.ends_with('0') && rest.len() <= places as usize);
+            let digits = format!("{whole}{rest:0<width$}", width = places as usize);
+            prop_assert_eq!(digits.parse::<u64>(), Ok(value));
         }
     }
 }

@@ -38,7 +38,7 @@ use crate::auth::Auth;
 use crate::auth::digest::SecretDigest;
 use crate::auth::metrics::AuthMetrics;
 use crate::catalogue::metrics;
-use crate::exposition::Page;
+use crate::exposition::{Format, Page};
 use crate::health::{AccountHealth, Health, Heartbeat, Reported};
 use crate::log::Log;
 use crate::process::ProcessStats;
@@ -139,6 +139,11 @@ impl HttpState {
     /// The page of all metrics.
     pub fn all_metrics() -> Page {
         Page::new(metrics())
+    }
+
+    /// The metrics page as of now.
+    pub fn metrics_page(&self, format: Format) -> String {
+        pages::metrics_text(self, format)
     }
 
     /// Gives a record of now, where records are kept.

@@ -31,6 +31,18 @@ impl StageBuckets {
         self.counts[..=bucket].iter().sum()
     }
 
+    /// [`Self::cumulative`] for bounds that rise from call to call: every count is read once.
+    pub fn rising(&self) -> impl FnMut(u64) -> u64 + '_ {
+        let mut bounds = BUCKET_BOUNDS_NS.iter().zip(&self.counts).peekable();
+        let mut below = 0;
+        move |bound_ns| {
+            while let Some((_, count)) = bounds.next_if(|(bound, _)| **bound <= bound_ns) {
+                below += count;
+            }
+            below
+        }
+    }
+
     /// All observations.
     pub fn count(&self) -> u64 {
         self.counts.iter().sum()
@@ -202,6 +214,10 @@ mod tests {
         assert_eq!(buckets.cumulative(1_000), 1);
         assert_eq!(buckets.cumulative(100_000), 100);
         assert_eq!(buckets.cumulative(1_000_000), 1_000);
+        let mut rising = buckets.rising();
+        for bound in BUCKET_BOUNDS_NS {
+            assert_eq!(rising(bound), buckets.cumulative(bound));
+        }
         assert_eq!(
             buckets.sum_ns,
             (1..=1_000).map(|us| us * 1_000).sum::<u64>()

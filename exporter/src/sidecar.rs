@@ -15,6 +15,7 @@ use crate::auth::digest::SecretDigest;
 use crate::auth::metrics::AuthMetrics;
 use crate::auth::{Auth, AuthConfig, AuthStartError, FIRST_ADMIN};
 use crate::drain::{DRAIN_EVERY, Drain, DrainConfig};
+use crate::exposition::Format;
 use crate::health::{Heartbeat, Reported};
 use crate::http::HttpState;
 use crate::http::ports::{HttpConfig, PortError};
@@ -32,8 +33,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::Arc;
 use std::sync::mpsc;
+use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, watch};
@@ -161,6 +162,8 @@ pub struct SidecarHandle {
     stop_http: watch::Sender<()>,
     traces: Traces,
     api: Arc<Api>,
+    /// Lives in the server: were it held here, the audit log would wait for it.
+    http_state: Weak<HttpState>,
     view: View,
 }
 
@@ -352,6 +355,7 @@ pub fn start(
         stop_http,
         traces,
         api,
+        http_state: Arc::downgrade(&state),
         view: View {
             clock,
             heartbeat_age_max: config.heartbeat_age_max,
@@ -388,6 +392,12 @@ impl SidecarHandle {
     /// What the API shares with who started it: the way to the core, above all.
     pub fn api(&self) -> &Api {
         &self.api
+    }
+
+    /// Renders the metrics page as a request for it does; nothing once the server has ended.
+    pub fn metrics_page(&self) -> impl Fn(Format) -> Option<String> + Send + Sync + use<> {
+        let state = Weak::clone(&self.http_state);
+        move |format| Some(state.upgrade()?.metrics_page(format))
     }
 
     /// The engine as it stands now.
@@ -655,6 +665,10 @@ mod tests {
         assert_eq!((line.ask, line.last_update_id), (None, Some(7)));
         assert_eq!(status.books[1].state, Some(BookState::Waiting));
 
+        let render = sidecar.metrics_page();
+        let page = render(Format::Text).expect("it runs");
+        assert!(page.contains("\nveloz_market_updates_total{type=\"trade\"} 1\n"));
+
         let shared = sidecar.view.shared.clone();
         sidecar
             .stop(Duration::from_secs(10))
@@ -662,6 +676,7 @@ mod tests {
         let published = shared.read();
         assert_eq!(published.engine, Some(EngineState::Degraded));
         assert_eq!(published.records.taken, 1);
+        assert_eq!(render(Format::Text), None);
     }
 
     #[test]

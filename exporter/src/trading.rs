@@ -107,14 +107,14 @@ impl TradingView {
         self.held().unix_ns_at_zero = unix_ns_at_zero;
     }
 
-    /// A moment of the engine's clock as Unix time in nanoseconds: of one moment always the same.
-    pub fn unix_ns(&self, at: Nanos) -> i64 {
-        self.held().unix_ns(at)
-    }
-
     /// Takes note of clients' ids of orders of earlier runs: the core does not know them any more.
     pub fn know_earlier(&self, known: &[(OrderId, ClientId)]) {
         self.held().orders.know_earlier(known);
+    }
+
+    /// A moment of the engine's clock as Unix time in nanoseconds: of one moment always the same.
+    pub fn unix_ns(&self, at: Nanos) -> i64 {
+        self.held().unix_ns(at)
     }
 
     /// Takes a record, and tells what clients may want to hear of it. For the drain's thread.

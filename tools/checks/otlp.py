@@ -5,7 +5,8 @@ The receiver is made of OpenTelemetry's own protobuf definitions (PyPI opentelem
 Python's HTTP server. First the example `spans` of veloz-exporter sends one span of each kind, and ids,
 parents, nanoseconds, attributes and headers are compared with what it says it sent. Then the engine runs
 against its embedded venue with nothing but the standard variables set, a client calls it with a W3C
-`traceparent`, and the request's span has to arrive below that caller, inside the moments around the call.
+`traceparent`, and the request's span has to arrive below that caller, inside the moments around the call. A
+trace id that the metrics page shows as an exemplar, and one that a log line has, must each be a trace that arrived.
 At last it runs with a collector that is down: the page must count what failed.
 
 Usage: otlp.py PATH_OF_VELOZ PATH_OF_SPANS
@@ -17,6 +18,7 @@ import http.server
 import json
 import os
 import queue
+import re
 import subprocess
 import sys
 import threading
@@ -165,13 +167,50 @@ def engine(veloz, variables):
         started = json.loads(line)
         if "health" in started:
             # What comes later must not fill the pipe.
-            threading.Thread(target=process.stdout.read, daemon=True).start()
-            return process, started["health"]
+            log = []
+            threading.Thread(target=lambda: log.extend(map(json.loads, process.stdout)), daemon=True).start()
+            return process, started["health"], log
     sys.exit("the engine does not run")
 
 
+def awaited(what, look):
+    """What `look` finds, as soon as it does."""
+    end = time.monotonic() + WAIT_S
+    while time.monotonic() < end:
+        if found := look():
+            return found
+        time.sleep(0.2)
+    sys.exit(f"not within {WAIT_S} s: {what}")
+
+
+def traces_resolve(receiver, seen, health, log):
+    """Whoever follows an exemplar or a log line to its trace finds it."""
+
+    def span_of(wanted):
+        for got in seen:
+            if wanted(got[2]):
+                return got[2]
+        seen.extend(receiver.until(lambda got: wanted(got[2])))
+        return seen[-1][2]
+
+    def exemplar():
+        request = urllib.request.Request(
+            health.removesuffix("/health") + "/metrics", headers={"Accept": "application/openmetrics-text"}
+        )
+        with urllib.request.urlopen(request) as answer:
+            page = answer.read().decode()
+        return re.search(r'^(veloz_order_latency_seconds_bucket).* # \{trace_id="([0-9a-f]{32})"', page, re.M)
+
+    metric, trace = awaited("an exemplar", exemplar).groups()
+    span = span_of(lambda span: span.trace_id.hex() == trace)
+    must(span.name.startswith(("order.", "risk.", "strategy.", "market.")), span.name)
+    line = awaited("a log line with a trace id", lambda: next((line for line in log if line.get("trace_id")), None))
+    logged = span_of(lambda span: span.trace_id.hex() == line["trace_id"])
+    print(f"an exemplar of {metric} leads to {span.name}, a log line of {line['component']} to {logged.name}")
+
+
 def engine_traces(receiver, veloz, protocol):
-    process, health = engine(
+    process, health, log = engine(
         veloz,
         {
             "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.base(protocol),
@@ -217,6 +256,7 @@ def engine_traces(receiver, veloz, protocol):
     must(attributes(market.attributes)["event.type"] == "depth", market)
     length = market.end_time_unix_nano - market.start_time_unix_nano
     must(0 < length < 1_000_000_000, f"{length} ns from the bytes to the book")
+    traces_resolve(receiver, seen, health, log)
     process.terminate()
     must(process.wait(timeout=30) == 0, "the engine's exit code")
     while not receiver.spans.empty():
@@ -225,7 +265,7 @@ def engine_traces(receiver, veloz, protocol):
 
 
 def collector_down(veloz):
-    process, health = engine(
+    process, health, _ = engine(
         veloz,
         {
             "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9",

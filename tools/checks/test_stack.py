@@ -139,7 +139,7 @@ def found(check, name, old, new):
         raise AssertionError(f"{name} does not have {old}")
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
-        for part in ("docker", "systemd", "config", "tools/checks"):
+        for part in ("docker", "systemd", "config", "scripts", "tools/checks"):
             shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("secrets", "__pycache__"))
         (folder / "exporter").mkdir()
         for part in ("exporter/METRICS.md", "README.md", "docker-compose.yml"):

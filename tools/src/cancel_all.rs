@@ -95,7 +95,7 @@ pub fn cancel_all(loaded: &Loaded, arguments: &CancelAllArgs) -> u8 {
 
 /// A driver for this configuration.
 fn driver(config: &Config, arguments: &CancelAllArgs, clock: Clock) -> Result<Driver, String> {
-    let credentials = keys::credentials(&config.venue)
+    let credentials = keys::credentials_at_venue(config)
         .map_err(|fault| fault.to_string())?
         .ok_or(
             "there are no keys, so the venue cannot be asked for open orders: set VELOZ_BINANCE_API_KEY_FILE and venue.private_key_file, or VELOZ_BINANCE_API_SECRET_FILE",

@@ -104,6 +104,8 @@ pub enum Input<'a> {
         why: &'a str,
         /// The HTTP status with which the venue refused the connection, if it did.
         status: Option<u16>,
+        /// How long it asks to be left alone, if it says.
+        pause: Option<Nanos>,
     },
     /// The venue said this.
     Message(&'a str),
@@ -264,10 +266,10 @@ impl Canceller {
                 self.logged_on = false;
                 self.clock = VenueClock::default();
             }
-            Input::Down { why, status } => {
+            Input::Down { why, status, pause } => {
                 let quiet = match status {
-                    Some(418) => BANNED_QUIET,
-                    Some(429) => RATE_LIMITED_QUIET,
+                    Some(418) => pause.unwrap_or(BANNED_QUIET),
+                    Some(429) => pause.unwrap_or(RATE_LIMITED_QUIET),
                     Some(_) | None => Nanos::ZERO,
                 };
                 self.quiet_until = self.quiet_until.max(now.plus(quiet));

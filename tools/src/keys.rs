@@ -1,6 +1,6 @@
 //! The key of the trading account: where it comes from, and whether one is needed.
 //!
-//! Owns: [`credentials`], and [`Account`], which says what a configuration trades with. Does not: sign
+//! Owns: [`credentials`], [`credentials_at_venue`], and [`Account`], which says what a configuration trades with. Does not: sign
 //! (`veloz_core::wire::sign`), or keep anything. Invariant: no text that this module makes shows a secret.
 
 use crate::config::private_file::{self, PrivateFileFault};
@@ -78,6 +78,17 @@ fn written_key(config: &Config) -> Result<Option<Credentials>, KeyFault> {
     }))
 }
 
+/// The key that orders go to the venue with: the configured one, else the one that was written over the API.
+///
+/// # Errors
+/// [`KeyFault`]: as [`credentials`], or the written one cannot be used.
+pub fn credentials_at_venue(config: &Config) -> Result<Option<Credentials>, KeyFault> {
+    match credentials(&config.venue)? {
+        Some(credentials) => Ok(Some(credentials)),
+        None => written_key(config),
+    }
+}
+
 /// The signer of an Ed25519 key in a PEM file.
 fn signer_of_file(path: &Path) -> Result<Signer, KeyFault> {
     let text = private_file::read(path)?;
@@ -108,12 +119,7 @@ impl Account {
             ExecutionMode::SimEngine => return Ok(Self::Simulated),
             ExecutionMode::BinanceTestnetSpot | ExecutionMode::BinanceSpot => {}
         }
-        let configured = credentials(&config.venue)?;
-        let known = match configured {
-            Some(credentials) => Some(credentials),
-            None => written_key(config)?,
-        };
-        if let Some(credentials) = known {
+        if let Some(credentials) = credentials_at_venue(config)? {
             return Ok(Self::Of(credentials));
         }
         match config.strategy() {

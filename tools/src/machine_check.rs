@@ -1,17 +1,19 @@
 //! `veloz check`: what this machine and this configuration lack, and what to do about it.
 //!
 //! Owns: [`Finding`], the measurement of the worst pause, and how findings are printed. Facts of the
-//! machine are read in `facts.rs`, judged in `rules.rs`; keys, state and the venue's clock are looked at in
+//! machine are read in `facts.rs`, judged in `rules.rs`, `sysctl.rs` and `kernel.rs`; keys, state and the venue's clock are looked at in
 //! `trading.rs`. Does not: change anything on the machine.
 
 pub mod facts;
+mod kernel;
 pub mod parse;
 pub mod rules;
+mod sysctl;
 mod trading;
 
 use crate::cli::{EXIT_FAILURE, EXIT_OK};
 use crate::config::Loaded;
-use facts::Facts;
+use facts::{Facts, KernelClock};
 use serde::Serialize;
 use std::fmt::Write as _;
 use std::path::Path;
@@ -94,7 +96,10 @@ impl Finding {
 
 /// Checks this machine and prints the result; the exit code is 0 when nothing is an error.
 pub fn check(loaded: &Loaded, json: bool) -> u8 {
-    let facts = Facts::read(Path::new("/"));
+    let facts = Facts {
+        kernel_clock: KernelClock::ask(),
+        ..Facts::read(Path::new("/"))
+    };
     let mut findings = vec![Finding::ok(
         "configuration",
         "valid".to_owned(),

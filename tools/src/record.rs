@@ -9,8 +9,8 @@ use crate::capture::tap::tap;
 use crate::capture::writer::CaptureWriter;
 use crate::cli::{EXIT_FAILURE, RecordArgs};
 use crate::config::Loaded;
-use crate::run::ends::Signals;
-use crate::run::{Boot, capture_thread, fail, finish, install_logging, observe, reopen_on_hangup};
+use crate::run::ends::{Signals, Wish};
+use crate::run::{Boot, capture_thread, fail, finish, install_logging, observe, reopen_log};
 use std::fs::File;
 use std::io;
 use std::path::Path;
@@ -99,10 +99,22 @@ pub fn record(loaded: &Loaded, arguments: &RecordArgs) -> u8 {
         Ok(session) => session,
         Err(sentence) => return fail(&sentence),
     };
-    let end = observe(&session, &screen, &title, arguments.seconds, true, || {
-        reopen_on_hangup(&signals, &logging);
-        signals.asked() || writer.is_finished()
-    });
+    let wish = || {
+        if writer.is_finished() {
+            Wish::End
+        } else {
+            signals.wish()
+        }
+    };
+    let end = observe(
+        &session,
+        &screen,
+        &title,
+        arguments.seconds,
+        true,
+        wish,
+        || reopen_log(&logging),
+    );
     // With the tap the last block goes to the writer, which then ends.
     drop(session.stop());
     match writer.join() {

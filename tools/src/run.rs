@@ -25,6 +25,7 @@
 //! code 1 and a sentence.
 
 mod account;
+mod agreement;
 mod api;
 mod boot;
 mod dead_man;
@@ -44,7 +45,7 @@ use crate::cli::{EXIT_FAILURE, EXIT_OK, EXIT_ORDERS_LEFT, RunArgs};
 use crate::config::{ConfigError, Loaded};
 use crate::logging::{self, Logging};
 use crate::status::{self, Screen};
-use ends::Signals;
+use ends::{Signals, Wish};
 use notify::Notifier;
 use reload::reload_limits;
 use std::fs::File;
@@ -94,19 +95,17 @@ pub fn run(
         Ok(session) => session,
         Err(sentence) => return fail(&sentence),
     };
-    let asked = || {
-        if reopen_on_hangup(&signals, &logging) {
-            reload_limits(&session, &instruments, loaded, &reload);
-        }
-        signals.asked()
-    };
     let end = observe(
         &session,
         &screen,
         &title,
         arguments.seconds,
         !arguments.no_status,
-        asked,
+        || signals.wish(),
+        || {
+            reopen_log(&logging);
+            reload_limits(&session, &instruments, loaded, &reload);
+        },
     );
     let (_, left) = session.stop();
     finish_trading(&end, &left)
@@ -125,29 +124,26 @@ pub fn install_logging(loaded: &Loaded) -> Result<(Logging, Arc<Screen>), String
     Ok((logging, screen))
 }
 
-/// Opens the log's files anew when SIGHUP came; tells whether it did.
-pub fn reopen_on_hangup(signals: &Signals, logging: &Logging) -> bool {
-    let hung_up = !signals.asked() && signals.take_hangup();
-    if hung_up {
-        logging.reopen();
-        tracing::info!(
-            component = "core",
-            event_type = "log_reopened",
-            "SIGHUP: log files are opened anew"
-        );
-    }
-    hung_up
+/// Opens the log's files anew.
+pub fn reopen_log(logging: &Logging) {
+    logging.reopen();
+    tracing::info!(
+        component = "core",
+        event_type = "log_reopened",
+        "SIGHUP: log files are opened anew"
+    );
 }
 
-/// Stays with a session until its time is over, `asked` says so or something breaks; shows the live
-/// status when that is wished and standard output is a terminal.
+/// Stays with a session until its time is over, `wish` says so or something breaks; does `reload` when that is wished;
+/// shows the live status when that is wished and standard output is a terminal.
 pub fn observe<T>(
     session: &Session<T>,
     screen: &Screen,
     title: &str,
     seconds: Option<u64>,
     live: bool,
-    asked: impl Fn() -> bool,
+    wish: impl Fn() -> Wish,
+    reload: impl Fn(),
 ) -> End {
     let url = session.sidecar().url();
     tracing::info!(
@@ -162,10 +158,20 @@ pub fn observe<T>(
         first_steps(url, session.sidecar().asks_who())
     );
     let live = live && std::io::stdout().is_terminal();
-    let mut notifier = Notifier::from_environment();
+    let notifier = Notifier::from_environment();
     let until = seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds));
     let end = session.watch(
-        || asked() || until.is_some_and(|until| Instant::now() >= until),
+        || {
+            let ends = match wish() {
+                Wish::Nothing => false,
+                Wish::Reload => {
+                    notifier.around_reload(&reload);
+                    false
+                }
+                Wish::End => true,
+            };
+            ends || until.is_some_and(|until| Instant::now() >= until)
+        },
         |session| {
             if !live && !notifier.listens() {
                 return;

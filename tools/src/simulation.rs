@@ -20,7 +20,7 @@ use checks::{Checks, Ledger};
 use network::Network;
 use rand::rngs::SmallRng;
 use rand::{RngExt as _, SeedableRng as _};
-use setup::{read_instruments, start_engine, venue_config};
+use setup::{Left, read_instruments, start_engine, venue_config};
 use std::fmt;
 use veloz_core::engine::{Engine, EngineError, NoStopwatch};
 use veloz_core::event::{Command, Event, Token};
@@ -172,8 +172,7 @@ pub fn simulate(config: SimulationConfig, trace: bool) -> Result<Report, Simulat
     let mut random = SmallRng::seed_from_u64(config.seed);
     let mut venue = VenueInProcess::new(venue_config(&config, &mut random), BEGINS_AT)?;
     let instruments = read_instruments(&mut venue)?;
-    let (engine, telemetry) =
-        start_engine(&venue, &instruments, &config, 1, Vec::new(), Vec::new())?;
+    let (engine, telemetry) = start_engine(&venue, &instruments, &config, 1, Left::default())?;
     let mut world = World {
         network: Network::new(SmallRng::seed_from_u64(random.random()), config.faults),
         chaos: Chaos::new(SmallRng::seed_from_u64(random.random()), config),
@@ -302,8 +301,13 @@ impl World {
         self.venue.advance(venue_time(self.now));
         self.network.collect(self.now, &mut self.venue);
         while let Some(text) = self.network.for_venue(self.now) {
-            if self.trace && text.orders {
-                println!("{:>12} -> {}", self.now.0, text.text);
+            if text.orders {
+                if self.trace {
+                    println!("{:>12} -> {}", self.now.0, text.text);
+                }
+                self.checks
+                    .asked(self.now, &text.text)
+                    .map_err(|what| self.violation(what))?;
             }
             self.venue
                 .text(venue_time(self.now), text.connection, &text.text);
@@ -348,6 +352,10 @@ impl World {
     /// Performs what the engine wants, and looks at what it says.
     fn after_event(&mut self) -> Result<(), SimulationError> {
         self.perform();
+        if let Some(link) = self.network.prolonged() {
+            let what = format!("{link:?} is asked for although the address is banned");
+            return Err(self.violation(what).into());
+        }
         checks::state(&self.engine, &self.instruments).map_err(|what| self.violation(what))?;
         let parked = self.config.parked;
         if parked.is_some_and(|(from, until)| (from..until).contains(&self.now)) {
@@ -401,20 +409,15 @@ impl World {
     /// The engine dies where it stands, and another starts in its place.
     fn restart(&mut self) -> Result<(), SimulationError> {
         // What was known when it died is what the state file keeps.
-        let baselines = checks::baselines(&self.engine);
+        let mut left = checks::left(&self.engine);
         // Two runs are compared by all that they recorded, the last words of an engine included.
         self.take_records()?;
         self.network.cut_all(&mut self.venue);
+        left.trades_known = self.checks.trades_known();
         self.run += 1;
         self.restarts += 1;
-        let (engine, telemetry) = start_engine(
-            &self.venue,
-            &self.instruments,
-            &self.config,
-            self.run,
-            baselines,
-            self.checks.trades_known(),
-        )?;
+        let (engine, telemetry) =
+            start_engine(&self.venue, &self.instruments, &self.config, self.run, left)?;
         self.engine = engine;
         self.telemetry = telemetry;
         self.checks.restarted();

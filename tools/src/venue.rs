@@ -52,7 +52,7 @@ pub use faults::{Fault, FaultRule, Trigger};
 pub use fed::{FeedError, FeedUpdate};
 pub use foreground::{VenueArgs, run_foreground};
 pub use hub::{Holdings, Traded, VenueStats};
-pub use in_process::{ConnectionNumber, Sent, VenueInProcess};
+pub use in_process::{ConnectionNumber, Refused, Sent, VenueInProcess};
 pub use key_files::KeyFileError;
 pub use market::{MarketConfig, MarketError};
 pub use recorded::{RecordedError, Recording, Speed, SpeedError};
@@ -134,6 +134,11 @@ impl Venue {
         clock: VenueClock,
         market: Market,
     ) -> Result<VenueHandle, VenueStartError> {
+        let first_account = config
+            .exchange
+            .accounts
+            .first()
+            .map(|account| account.name.clone());
         let client_keys = give_keys(&mut config)?;
         let identity = tls::Identity::generate()?;
         let (secure, address) = listen(config.port)?;
@@ -163,6 +168,7 @@ impl Venue {
             plain_address,
             ca_pem: identity.ca_pem,
             client_keys,
+            first_account,
             thread: Some(thread),
         })
     }
@@ -223,6 +229,7 @@ pub struct VenueHandle {
     plain_address: Option<SocketAddr>,
     ca_pem: String,
     client_keys: Option<ClientKeys>,
+    first_account: Option<String>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -304,6 +311,11 @@ impl VenueHandle {
             .deposit_by_name(now, account, asset, delta);
         self.shared.wake.notify_one();
         known
+    }
+
+    /// What the first account holds, as the exchange itself has it; `None` when there is no account.
+    pub fn first_account_holdings(&self) -> Option<Holdings> {
+        self.shared.hub().holdings(self.first_account.as_deref()?)
     }
 
     /// Counters since the start.

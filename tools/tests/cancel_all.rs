@@ -4,15 +4,22 @@
 mod trader;
 
 use serde_json::Value;
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
 use std::process::{Command, Output};
 use trader::{Exchange, Trader};
 use veloz::venue::{Fault, Surface};
+use veloz_exporter::api::EXCHANGE_KEYS_ENDING;
 
 /// Who signs.
 #[derive(Clone, Copy)]
 enum Key {
     Ed25519,
     Hmac,
+    /// The same as [`Key::Hmac`], in the file of a key that was written over the API.
+    WrittenOverTheApi,
 }
 
 fn cancel_all(exchange: &Exchange, key: Key, arguments: &[&str]) -> Output {
@@ -22,6 +29,7 @@ fn cancel_all(exchange: &Exchange, key: Key, arguments: &[&str]) -> Output {
             command.env_remove(name);
         }
     }
+    let state = tempfile::tempdir().expect("a temporary directory");
     let mut set = |name: &str, value: &str| {
         command.args(["--set", &format!("{name}={value}")]);
     };
@@ -30,6 +38,7 @@ fn cancel_all(exchange: &Exchange, key: Key, arguments: &[&str]) -> Output {
     set("venue.api_url", &exchange.api_url());
     let ca_file = exchange.key("../ca.pem");
     set("venue.ca_file", ca_file.to_str().expect("UTF-8"));
+    set("state.dir", state.path().to_str().expect("UTF-8"));
     // How long it waits for orders that may be on their way.
     set("account.recv_window_ms", "500");
     match key {
@@ -43,6 +52,7 @@ fn cancel_all(exchange: &Exchange, key: Key, arguments: &[&str]) -> Output {
                 .env("VELOZ_BINANCE_API_KEY_FILE", exchange.key("hmac_api_key"))
                 .env("VELOZ_BINANCE_API_SECRET_FILE", exchange.key("hmac_secret"));
         }
+        Key::WrittenOverTheApi => write_key(exchange, state.path()),
     }
     let output = command
         .arg("cancel-all")
@@ -59,6 +69,27 @@ fn cancel_all(exchange: &Exchange, key: Key, arguments: &[&str]) -> Output {
         }
     }
     output
+}
+
+/// What the API leaves in the state directory when a key is written over it.
+fn write_key(exchange: &Exchange, state: &Path) {
+    let half = |name| {
+        let text = std::fs::read_to_string(exchange.key(name)).expect("a key file");
+        text.trim().to_owned()
+    };
+    let text = serde_json::json!({
+        "exchange": "binance",
+        "api_key": half("hmac_api_key"),
+        "api_secret": half("hmac_secret"),
+    });
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(state.join(format!("veloz.{EXCHANGE_KEYS_ENDING}")))
+        .expect("a new file");
+    file.write_all(text.to_string().as_bytes())
+        .expect("room for a key");
 }
 
 fn words(output: &Output) -> String {
@@ -81,7 +112,7 @@ const OTHERS: [&str; 2] = ["vz-veloz2_1_1", "web-1"];
 
 #[test]
 fn the_instances_orders_go_and_nobody_elses() {
-    for key in [Key::Ed25519, Key::Hmac] {
+    for key in [Key::Ed25519, Key::Hmac, Key::WrittenOverTheApi] {
         let exchange = Exchange::start();
         let mut trader = Trader::new(&exchange);
         place(&mut trader);

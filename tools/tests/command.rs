@@ -147,6 +147,20 @@ fn the_embedded_system_becomes_ready_serves_and_ends_on_sigterm() {
 }
 
 #[test]
+fn after_trading_our_books_are_the_venues_account_to_the_last_unit() {
+    let mut running = Running::start(&["--set", "log.level=debug"]);
+    running.wait_for("a fill", |entry| entry["event_type"] == "fill");
+    running.signal(libc::SIGTERM);
+    let told = running.wait_for("the comparison", |entry| {
+        let event = &entry["event_type"];
+        event == "account_agrees" || event == "account_disagrees"
+    });
+    assert_eq!(told["event_type"], "account_agrees", "{told}");
+    assert!(told["trades"].as_u64() >= Some(1), "{told}");
+    assert_eq!(running.child.wait().expect("ended").code(), Some(0));
+}
+
+#[test]
 fn a_server_out_of_file_descriptors_serves_again_when_it_has_some() {
     let mut command = without_settings("sh");
     command

@@ -8,14 +8,16 @@ mod book;
 mod decode;
 mod measure;
 mod ring;
+mod scrape;
 mod websocket;
 
 type Group = (&'static str, fn() -> bool);
 
-const GROUPS: [Group; 4] = [
+const GROUPS: [Group; 5] = [
     ("decode", decode::run),
     ("book", book::run),
     ("ring", ring::run),
+    ("scrape", scrape::run),
     ("websocket", websocket::run),
 ];
 

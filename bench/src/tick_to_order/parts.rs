@@ -170,7 +170,7 @@ fn conditions(view: &View<'_>) -> Conditions {
         gross_exposure: E8(0),
         instrument_exposure: E8(0),
         quote_to_account: Ratio::ONE,
-        day_change: E8(0),
-        drawdown_bps: 0,
+        day_change: Some(E8(0)),
+        drawdown_bps: Some(0),
     }
 }

@@ -8,7 +8,9 @@
 use libfuzzer_sys::fuzz_target;
 use std::cell::RefCell;
 use veloz_core::event::Payload;
-use veloz_core::instrument::{Bounds, Instrument, InstrumentIndex, Instruments, OrderRules, Symbol};
+use veloz_core::instrument::{
+    Bounds, Instrument, InstrumentIndex, Instruments, OrderRules, Symbol,
+};
 use veloz_core::limits::{PAYLOAD_SLACK_AFTER, PAYLOAD_SLACK_BEFORE};
 use veloz_core::units::{E8, Grid};
 use veloz_core::venue::binance::codec::Decoder;

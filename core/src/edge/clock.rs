@@ -13,7 +13,7 @@
     reason = "the clock is read here, and only here"
 )]
 
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use crate::engine::Stopwatch;
 use crate::units::Nanos;
@@ -252,6 +252,13 @@ fn read_tsc() -> u64 {
 #[cfg(not(target_arch = "x86_64"))]
 fn tsc_is_invariant() -> bool {
     false
+}
+
+/// Wall time in whole Unix seconds; zero before 1970.
+pub(super) fn unix_seconds() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ mod budget;
 mod conversation;
 mod endpoint;
 mod request;
+mod retry_after;
 mod upgrade;
 
 pub use conversation::Conversation;
@@ -55,6 +56,8 @@ pub enum FromConnector {
     Ready(Box<Link>),
     /// The attempt failed.
     Failed(LinkId, LinkDown),
+    /// The venue refused it with this status, 418 or 429, and asks for this pause.
+    Refused(LinkId, u16, Option<Nanos>),
 }
 
 /// The core's ends of the two rings.
@@ -332,8 +335,10 @@ impl Connector {
         match outcome {
             Ok(ready) => self.answers.push_back(FromConnector::Ready(ready)),
             Err(fault) => {
-                self.answers
-                    .push_back(FromConnector::Failed(link, fault.cause));
+                self.answers.push_back(match fault.asked_too_much() {
+                    Some(status) => FromConnector::Refused(link, status, fault.pause),
+                    None => FromConnector::Failed(link, fault.cause),
+                });
                 let url = self.config.endpoint(link.role).url().to_owned();
                 let _ = self
                     .shared

@@ -420,6 +420,18 @@ impl<E: EventHandler, S: Stopwatch, T: Tap> CoreLoop<E, S, T> {
                     self.handle(now, Event::LinkDown { link, cause });
                 }
             }
+            Ok(FromConnector::Refused(link, status, pause)) => {
+                // Also of a wish that was given up: it is about the address.
+                self.links.forget_wish(link);
+                self.handle(
+                    now,
+                    Event::LinkRefused {
+                        link,
+                        status,
+                        pause,
+                    },
+                );
+            }
         }
         true
     }

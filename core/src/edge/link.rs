@@ -4,8 +4,8 @@
 //! what a message says. Pings are answered and close frames returned here; the engine sees messages
 //! and the end.
 //!
-//! The road in: socket → `TlsSession` (ciphertext, decrypted into rustls' one buffer a record) →
-//! [`Reader`] (the one copy) → message, in place. Without TLS the socket is read into the reader.
+//! The road in: socket → `TlsSession` (ciphertext, decrypted where it lies) → [`Reader`] (the one copy) →
+//! message, in place. Without TLS the socket is read into the reader.
 //! [`Link::poll`] yields one thing at a time, so that the loop handles each message, and sends what
 //! it caused, before the next is even decrypted.
 
@@ -292,7 +292,12 @@ impl Link {
                     Err(cause) => Refill::Down(cause),
                 }
             }
-            Ok(Progress::PeerClosed) => Refill::Down(LinkDown::Closed),
+            Ok(Progress::PeerClosed) => {
+                // RFC 8446 section 6.1: our goodbye before our side closes, if the kernel takes it.
+                tls.close();
+                let _ = self.socket.write(tls.outgoing());
+                Refill::Down(LinkDown::Closed)
+            }
             Err(fault) => {
                 // The alert that says why, if the kernel takes it.
                 let _ = self.socket.write(tls.outgoing());
@@ -307,7 +312,7 @@ pub(super) fn cause_of(fault: &TlsFault) -> LinkDown {
     match fault {
         TlsFault::Certificate(_) => LinkDown::Certificate,
         TlsFault::OutgoingFull => LinkDown::SendBufferFull,
-        TlsFault::Protocol(_) | TlsFault::State => LinkDown::Tls,
+        TlsFault::Protocol(_) | TlsFault::Record(_) | TlsFault::State => LinkDown::Tls,
     }
 }
 

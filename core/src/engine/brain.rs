@@ -228,6 +228,7 @@ impl<T: Strategy> Brain<T> {
             session: &mut self.session,
             session_notices: &mut self.notices,
             budget: &mut self.budget,
+            venue_clock: &mut self.venue_clock,
             telemetry: &mut self.telemetry,
             deadlines: &mut self.deadlines,
             clocks,
@@ -550,6 +551,7 @@ const fn resync_cause(kind: VenueFault) -> ResyncCause {
         | VenueFault::CredentialsRefused
         | VenueFault::SessionRevoked
         | VenueFault::StreamTerminated
-        | VenueFault::LinkUnusable => ResyncCause::Unreadable,
+        | VenueFault::LinkUnusable
+        | VenueFault::PositionDiffers => ResyncCause::Unreadable,
     }
 }

@@ -18,6 +18,9 @@ use super::brain::Brain;
 use super::requests::Question;
 use crate::strategy::Strategy;
 
+/// The status of a ban.
+const STATUS_BANNED: u16 = 418;
+
 impl<T: Strategy> Brain<T> {
     /// Handles everything that the session has told.
     pub(super) fn serve_notices(&mut self, now: Nanos, decoder: &mut Decoder) {
@@ -98,6 +101,33 @@ impl<T: Strategy> Brain<T> {
             }
             Notice::OutboxFull => self.telemetry.counters.increment(Counter::OutboxFull),
         }
+    }
+
+    /// The venue refused a connection because we asked too much (429), or has banned our address (418): whatever we ask
+    /// or connect before its time prolongs that.
+    #[cold]
+    pub(super) fn link_refused(
+        &mut self,
+        now: Nanos,
+        link: LinkId,
+        status: u16,
+        pause: Option<Nanos>,
+        out: &mut Outbox,
+    ) {
+        self.session
+            .link_down(now, link, LinkDown::Upgrade, &mut self.notices);
+        let kind = if status == STATUS_BANNED {
+            self.budget.pause_banned(now, pause);
+            VenueFault::Banned
+        } else {
+            self.budget.pause_rate_limited(now, pause);
+            VenueFault::RateLimited
+        };
+        for role in LinkRole::ALL {
+            self.session.hold(role, self.budget.blocked_until());
+        }
+        self.fault(now, link, Fault::new(kind), out);
+        self.deadlines.set(Timer::Links, self.session.due());
     }
 
     fn link_gone(&mut self, now: Nanos, link: LinkId, cause: LinkDown) {

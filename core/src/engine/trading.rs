@@ -49,6 +49,7 @@ use crate::telemetry::Telemetry;
 use crate::telemetry::records::{HaltCause, RecordBody, TradingPhase};
 use crate::units::{E8, Nanos, VenueMillis};
 use crate::venue::binance;
+use crate::venue::binance::clock::VenueClock;
 use crate::venue::binance::order_entry::{ClientOrderIds, Credentials, OrderEntry, RequestKind};
 use crate::venue::binance::rate::{MessagePace, OrderBudget, Purpose, RequestBudget};
 use crate::venue::binance::session::{Notice, Session};
@@ -79,14 +80,18 @@ struct News {
     update: OrderUpdate,
 }
 
-/// An order whose cancel the venue refused for its rate or for our clock.
+/// An order whose cancel the venue refused.
 #[derive(Clone, Copy)]
 struct CancelAgain {
     order: OrderId,
-    /// How often it was sent again, or is about to be.
+    /// How often it was sent again by itself, or is about to be.
     tries: u8,
     /// Whether the clock is measured first.
     awaits_clock: bool,
+    /// How often it was refused.
+    refusals: u8,
+    /// Only an operator sends another before this.
+    not_before: Nanos,
 }
 
 /// See the module's text.
@@ -115,7 +120,7 @@ pub(super) struct Trading<T> {
     cancels: VecDeque<OrderId>,
     /// Orders to be sent again when the clock is right.
     awaiting_clock: Vec<OrderId>,
-    /// Orders whose cancel the venue refused though it could be carried out.
+    /// Orders whose cancel the venue refused; an order stands in it once, until it is over.
     cancelled_again: Vec<CancelAgain>,
     /// The venue's clock was measured since those were last looked at.
     pub(super) clock_is_fresh: bool,
@@ -287,6 +292,11 @@ impl<T: Strategy> Trading<T> {
         self.phase
     }
 
+    /// Whether no order of ours may stay.
+    fn takes_everything_back(&self) -> bool {
+        self.phase == TradingPhase::Stopping || self.risk.is_killed()
+    }
+
     /// Whether the strategy is called.
     #[inline]
     pub(super) fn strategy_acts(&self) -> bool {
@@ -325,6 +335,7 @@ pub(super) struct Desk<'a, T, S> {
     pub(super) session: &'a mut Session,
     pub(super) session_notices: &'a mut Vec<Notice>,
     pub(super) budget: &'a mut RequestBudget,
+    pub(super) venue_clock: &'a mut VenueClock,
     pub(super) telemetry: &'a mut Telemetry,
     pub(super) deadlines: &'a mut Deadlines,
     pub(super) clocks: Clocks,

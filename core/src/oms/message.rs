@@ -8,9 +8,14 @@ use crate::units::{Nanos, VenueMillis};
 /// What can happen to one order.
 #[derive(Clone, Copy, Debug)]
 pub enum Input<'a> {
-    /// The kernel took the last byte of its placement.
+    /// Its placement is in the outbox, with the time that its receive window counts from: the edge performs that before the
+    /// next event. Bytes that the kernel does not take at once leave later or, when their link goes, never; but they are
+    /// as old as this then, and the venue refuses what is older than its window. So every horizon counts from here, and
+    /// the order counts against every limit since it was admitted.
     Sent,
-    /// Not a byte of its placement left, and none will.
+    /// Its placement was refused for our clock, and sent once more with the right time.
+    SentAgain,
+    /// Its placement found no room in the outbox: not a byte of it left, and none will.
     NotSent,
     /// The placement was accepted.
     Acknowledged {
@@ -46,7 +51,7 @@ pub enum Input<'a> {
     Trade(&'a OwnTrade),
     /// The list of the order's trades has been told to its end.
     TradesComplete,
-    /// A cancel was handed to the kernel.
+    /// A cancel is in the outbox.
     CancelSent,
     /// The cancel had no effect, or never left.
     CancelRefused {
@@ -55,7 +60,7 @@ pub enum Input<'a> {
     },
     /// The cancel's outcome cannot be known from its answer.
     CancelUnknown,
-    /// An amend, or a replacement whose cancelled half this order is, was handed to the kernel.
+    /// An amend, or a replacement whose cancelled half this order is, is in the outbox.
     ReplaceSent,
     /// The amend or the cancelling half had no effect, or never left.
     ReplaceRefused {

@@ -9,7 +9,7 @@
 //! | an end is known, no told fill is missing | `Done` |
 //! | an end is known, told fills are missing | `Unresolved` |
 //! | there is a doubt | `Unresolved` |
-//! | the venue never showed it; the kernel took it, or not | `Sent`, `Admitted` |
+//! | the venue never showed it; its bytes are in the outbox, or not | `Sent`, `Admitted` |
 //! | a cancel of ours is under way | `CancelSent` |
 //! | an amend or a replacement of ours is under way | `ReplaceSent` |
 //! | something of it traded, or nothing | `PartiallyFilled`, `Live` |
@@ -279,7 +279,7 @@ impl Order {
         self.admitted_at
     }
 
-    /// When the kernel took its last byte; `None` while that is not told, and for an adopted order.
+    /// When it was last sent; `None` while that is not told, and for an adopted order.
     #[inline]
     pub fn sent_at(&self) -> Option<Nanos> {
         self.sent_at

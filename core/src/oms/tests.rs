@@ -330,6 +330,7 @@ const STATES: [(&str, Make); 14] = [
 const TABLE: &str = "
     input                     | A     | S     | L          | P          | C          | R          | U plac | U canc    | U fills   | Df       | Dc         | Dr           | De         | Dm
     sent                      | S     | !ill  | !ill       | !ill       | !ill       | !ill       | !ill   | !ill      | !ill      | !ill     | !ill       | !ill         | !ill       | !ill
+    sent again                | !ill  | -     | !ill       | !ill       | !ill       | !ill       | !ill   | !ill      | !ill      | !ill     | !ill       | !ill         | !ill       | !ill
     not sent                  | Dr    | !ill  | !ill       | !ill       | !ill       | !ill       | !ill   | !ill      | !ill      | !ill     | !ill       | !ill         | !ill       | !ill
     acknowledged              | L     | L     | -          | -          | -          | -          | L      | -         | -         | -        | -          | L!reopen     | -          | -
     refused                   | Dr    | Dr    | U!contra?s | U!contra?s | U!contra?s | U!contra?s | Dr     | !contra   | !contra   | !contra  | !contra    | -            | !contra    | !contra
@@ -366,6 +367,7 @@ fn apply_named(case: &mut Case, name: &str) -> Applied {
     let known = case.order().told.0;
     match name {
         "sent" => case.apply(Input::Sent),
+        "sent again" => case.apply(Input::SentAgain),
         "not sent" => case.apply(Input::NotSent),
         "acknowledged" => case.apply(ACKNOWLEDGED),
         "refused" => case.apply(Input::Refused { code: -2010 }),
@@ -481,7 +483,7 @@ fn every_pair_of_state_and_input_does_what_the_table_says() {
             count += 1;
         }
     }
-    assert_eq!(count, 29 * 14, "rows went missing");
+    assert_eq!(count, 30 * 14, "rows went missing");
 }
 
 /// The states of the table are all states that there are.

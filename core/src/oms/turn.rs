@@ -41,6 +41,7 @@ impl<'a> Turn<'a> {
     pub(super) fn apply(mut self, input: Input<'_>) -> Applied {
         match input {
             Input::Sent => self.sent(),
+            Input::SentAgain => self.sent_again(),
             Input::NotSent => self.not_sent(),
             Input::Acknowledged { venue_order_id, at } => self.acknowledged(venue_order_id, at),
             Input::Refused { code } => self.refused(code),
@@ -91,6 +92,15 @@ impl<'a> Turn<'a> {
             return self.fault(OmsFault::Illegal);
         }
         self.order.sent_at = Some(self.now);
+    }
+
+    fn sent_again(&mut self) {
+        if self.order.state != OrderState::Sent {
+            return self.fault(OmsFault::Illegal);
+        }
+        // It can arrive as long after this as after its first sending, and is answered as late.
+        self.order.sent_at = Some(self.now);
+        self.order.state_due = self.now.plus(self.config.answer_max);
     }
 
     fn not_sent(&mut self) {

@@ -46,8 +46,11 @@ pub(super) struct Holding {
     newest: VenueMillis,
     /// Time of the last absolute amount.
     absolute_at: Option<VenueMillis>,
-    /// Time of the first, and what it said.
+    /// Time of the first that counts, and what it said: the last before the account was listed. An event may tell less
+    /// than all that happened in its millisecond.
     first: Option<(VenueMillis, E8)>,
+    /// Whether the account was listed since: the first stays.
+    is_listed: bool,
     /// Fills since then that were no whole number of 1e-8 units: the venue rounds each its own way.
     inexact_fills: i64,
     /// What was taken for contained though it happened in the millisecond of the last absolute amount.
@@ -76,6 +79,16 @@ impl Holding {
 
     pub(super) fn free(&self) -> E8 {
         E8(self.total.0 - self.locked.0)
+    }
+
+    /// Whether the account was listed.
+    pub(super) fn is_listed(&self) -> bool {
+        self.is_listed
+    }
+
+    /// Time of the last absolute amount; `None` while nothing was told.
+    pub(super) fn absolute_at(&self) -> Option<VenueMillis> {
+        self.absolute_at
     }
 
     /// Up to when the first absolute amount holds everything; `None` while nothing was told.
@@ -109,18 +122,32 @@ impl Holding {
             locked: balance.locked,
             newest: as_of,
             absolute_at: Some(as_of),
-            first: self.first.or(Some((as_of, told))),
+            first: self
+                .first
+                .filter(|_| self.is_listed)
+                .or(Some((as_of, told))),
+            is_listed: self.is_listed,
             ..Self::default()
         };
         change
     }
 
-    /// Nothing of it is held as of `as_of`, unless something is known.
-    pub(super) fn set_nothing_unless_known(&mut self, as_of: VenueMillis) {
+    /// The account is listed: what was told of it is the first amount, and where nothing was, nothing is held as of
+    /// `as_of`.
+    pub(super) fn listed(&mut self, as_of: VenueMillis) {
+        self.is_listed = true;
         if self.absolute_at.is_none() {
             self.newest = self.newest.max(as_of);
             self.absolute_at = Some(as_of);
             self.first = Some((as_of, self.total));
+        }
+    }
+
+    /// So much more was locked at `at`, or less.
+    pub(super) fn lock(&mut self, delta: E8, at: VenueMillis) {
+        if self.absolute_at.is_none_or(|absolute_at| at > absolute_at) {
+            self.newest = self.newest.max(at);
+            self.locked.0 = self.locked.0.saturating_add(delta.0).max(0);
         }
     }
 
@@ -175,6 +202,7 @@ mod tests {
             holding.set(&told(100, 20), VenueMillis(10)),
             BalanceChange::First
         );
+        holding.listed(VenueMillis(10));
         assert_eq!(
             holding.set(&told(0, 0), VenueMillis(9)),
             BalanceChange::Older
@@ -267,12 +295,12 @@ mod tests {
     #[test]
     fn what_an_account_does_not_list_is_nothing() {
         let mut holding = Holding::default();
-        holding.set_nothing_unless_known(VenueMillis(10));
+        holding.listed(VenueMillis(10));
         assert_eq!(
             holding.set(&told(7, 0), VenueMillis(11)),
             BalanceChange::Differed { by: E8(7) }
         );
-        holding.set_nothing_unless_known(VenueMillis(12));
+        holding.listed(VenueMillis(12));
         assert_eq!(holding.total(), E8(7));
     }
 }

@@ -417,7 +417,7 @@ fn deposits_and_what_nobody_explains_are_flows() {
     account.mark("BTCUSDT", 4_900_000, 4_900_000);
     assert_eq!(account.portfolio.day_change(), Some(E8(-1_500 * ONE)));
     // 1,500 of 176,500.
-    assert_eq!(account.portfolio.drawdown_bps(), 84);
+    assert_eq!(account.portfolio.drawdown_bps(), Some(84));
     let saved = account.portfolio.to_save().expect("known");
     assert_eq!(saved.day_start_equity, E8(150_500 * ONE));
     assert_eq!(saved.flows, E8(26_000 * ONE));
@@ -428,7 +428,7 @@ fn deposits_and_what_nobody_explains_are_flows() {
     assert_eq!(next.portfolio.day_change(), Some(E8(-26_000 * ONE)));
     assert_eq!(
         next.portfolio.drawdown_bps(),
-        next.portfolio.drawdown_max_bps()
+        Some(next.portfolio.drawdown_max_bps())
     );
     assert!(next.portfolio.observe(2 * 86_400_000));
     assert_eq!(next.portfolio.day_change(), Some(E8(0)));

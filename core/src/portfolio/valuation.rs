@@ -61,10 +61,11 @@ impl Portfolio {
         delta: Exact,
         is_from_locked: bool,
         at: VenueMillis,
-    ) {
+    ) -> Moved {
         let from_locked = if is_from_locked { -delta } else { Exact::ZERO };
         let holding = &mut self.assets[asset.as_usize()].holding;
-        match holding.add(delta, from_locked, at) {
+        let moved = holding.add(delta, from_locked, at);
+        match moved {
             Moved::Total => self.revalue_asset(asset),
             Moved::Explained => {
                 // What looked like a flow was this fill.
@@ -78,6 +79,22 @@ impl Portfolio {
             }
             Moved::Contained => {}
         }
+        moved
+    }
+
+    /// The same for an asset of which the fill makes no position: its quote, or that of a third fee.
+    pub(super) fn moved_beside(
+        &mut self,
+        asset: AssetIndex,
+        delta: Exact,
+        is_from_locked: bool,
+        at: VenueMillis,
+    ) {
+        let before = self.assets[asset.as_usize()].holding.total();
+        self.moved(asset, delta, is_from_locked, at);
+        let asset = &mut self.assets[asset.as_usize()];
+        let by = asset.holding.total().0.saturating_sub(before.0);
+        asset.outside.0 = asset.outside.0.saturating_add(by);
     }
 
     /// An absolute amount differs from ours: a flow, until something explains it.

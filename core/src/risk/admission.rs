@@ -319,7 +319,7 @@ pub(super) fn open_count(conditions: &Conditions) -> u32 {
 }
 
 /// Leverage and concentration, which an order can only break by making the worst position larger; and
-/// the losses, after which only orders that make the position smaller pass.
+/// the losses, after which only orders that make the position smaller pass; so too while they are not known.
 #[inline]
 fn check_exposure(
     limits: &GlobalLimits,
@@ -352,13 +352,15 @@ fn check_exposure(
         }
     }
     if let Some(limit) = limits.daily_loss_max
-        && conditions.day_change.0 <= -limit.0
+        && conditions
+            .day_change
+            .is_none_or(|change| change.0 <= -limit.0)
         && !reduces(intent.side, instrument, conditions, priced)
     {
         return Err(Rejection::DailyLoss);
     }
     if let Some(limit) = limits.drawdown_max_bps
-        && conditions.drawdown_bps >= limit
+        && conditions.drawdown_bps.is_none_or(|bps| bps >= limit)
         && !reduces(intent.side, instrument, conditions, priced)
     {
         return Err(Rejection::MaxDrawdown);

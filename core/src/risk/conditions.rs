@@ -128,10 +128,10 @@ pub struct Conditions {
     pub instrument_exposure: E8,
     /// What the quote asset is worth.
     pub quote_to_account: Ratio,
-    /// Equity minus equity at the venue's midnight (UTC), deposits and withdrawals taken out.
-    pub day_change: E8,
-    /// Fall of equity from its peak, in basis points of the peak.
-    pub drawdown_bps: u32,
+    /// Equity minus equity at the venue's midnight (UTC), deposits and withdrawals taken out; `None` while it is not known.
+    pub day_change: Option<E8>,
+    /// Fall of equity from its peak, in basis points of the peak; `None` while it is not known.
+    pub drawdown_bps: Option<u32>,
 }
 
 /// The largest position, either way and without its sign, that an instrument can come to when any of its

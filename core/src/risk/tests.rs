@@ -100,8 +100,8 @@ fn conditions() -> Conditions {
         gross_exposure: E8(0),
         instrument_exposure: E8(0),
         quote_to_account: Ratio::ONE,
-        day_change: E8(0),
-        drawdown_bps: 0,
+        day_change: Some(E8(0)),
+        drawdown_bps: Some(0),
     }
 }
 
@@ -154,11 +154,11 @@ fn spoil(case: &mut Case, reason: Rejection) {
         }
         Rejection::DailyLoss => {
             case.global.daily_loss_max = Some(E8(50 * E8_ONE));
-            conditions.day_change = E8(-50 * E8_ONE);
+            conditions.day_change = Some(E8(-50 * E8_ONE));
         }
         Rejection::MaxDrawdown => {
             case.global.drawdown_max_bps = Some(1_000);
-            conditions.drawdown_bps = 1_000;
+            conditions.drawdown_bps = Some(1_000);
         }
         Rejection::SelfTrade => conditions.open_sells.best_price = Some(Ticks(10_000)),
         Rejection::DuplicateClientOrderId => conditions.duplicate_client_id = true,
@@ -181,6 +181,34 @@ fn every_reason_is_produced() {
             "an operator obeys {}",
             reason.label()
         );
+    }
+}
+
+#[test]
+fn losses_that_are_not_known_let_reductions_alone_pass() {
+    let forget: [(fn(&mut Case), _); 2] = [
+        (
+            |case| {
+                case.global.daily_loss_max = Some(E8(50 * E8_ONE));
+                case.conditions.day_change = None;
+            },
+            Rejection::DailyLoss,
+        ),
+        (
+            |case| {
+                case.global.drawdown_max_bps = Some(1_000);
+                case.conditions.drawdown_bps = None;
+            },
+            Rejection::MaxDrawdown,
+        ),
+    ];
+    for (forget, reason) in forget {
+        let mut case = Case::clean();
+        forget(&mut case);
+        assert_eq!(case.admit(), Err(reason));
+        // The same buy makes a short position smaller.
+        case.conditions.position = E8(-10 * E8_ONE);
+        assert!(case.admit().is_ok(), "{:?}", case.admit());
     }
 }
 
@@ -231,7 +259,7 @@ fn each_rule_ends_exactly_at_its_limit() {
     });
     admits(|case| {
         case.global.daily_loss_max = Some(E8(50 * E8_ONE));
-        case.conditions.day_change = E8(-50 * E8_ONE + 1);
+        case.conditions.day_change = Some(E8(-50 * E8_ONE + 1));
     });
     admits(|case| case.conditions.available_quote = E8(200 * E8_ONE));
 }
@@ -824,8 +852,8 @@ fn every_use_can_be_read() {
     conditions.gross_exposure = E8(500 * E8_ONE);
     conditions.instrument_exposure = E8(300 * E8_ONE);
     conditions.equity = E8(1_500 * E8_ONE);
-    conditions.day_change = E8(-25 * E8_ONE);
-    conditions.drawdown_bps = 700;
+    conditions.day_change = Some(E8(-25 * E8_ONE));
+    conditions.drawdown_bps = Some(700);
     conditions.clock_offset_ns = Some(-1_000_000);
     conditions.touch.as_mut().expect("live").updated_at = Nanos(NOW.0 - 100_000_000);
     let used = read(&risk, &conditions);
@@ -1206,8 +1234,8 @@ fn any_conditions() -> impl Strategy<Value = Conditions> {
                 gross_exposure: E8(numbers[4]),
                 instrument_exposure: E8(numbers[5]),
                 quote_to_account: ratio.unwrap_or(Ratio::ONE),
-                day_change: E8(numbers[6]),
-                drawdown_bps: numbers[7] as u32,
+                day_change: Some(E8(numbers[6])),
+                drawdown_bps: Some(numbers[7] as u32),
                 ..conditions()
             },
         )

@@ -213,11 +213,13 @@ impl Risk {
                     self.global.concentration_max_percent.map(i64::from),
                 ),
                 Limit::DailyLoss => (
-                    Some(conditions.day_change.0.saturating_neg().max(0)),
+                    conditions
+                        .day_change
+                        .map(|change| change.0.saturating_neg().max(0)),
                     self.global.daily_loss_max.map(|e8| e8.0),
                 ),
                 Limit::Drawdown => (
-                    Some(conditions.drawdown_bps.into()),
+                    conditions.drawdown_bps.map(i64::from),
                     self.global.drawdown_max_bps.map(i64::from),
                 ),
                 Limit::MarketDataAge => (

@@ -4,17 +4,16 @@
 //! Invariants: no text that this module makes shows a secret; HMAC signs without allocation (Ed25519
 //! allocates inside its library, which is why a session logs on with it once and then signs no more).
 
+mod hmac_sha256;
+
+use self::hmac_sha256::{HmacKey, SIGNATURE_BYTES as HMAC_BYTES};
 use aws_lc_rs::signature::{ED25519_PUBLIC_KEY_LEN, Ed25519KeyPair, KeyPair as _};
-use hmac::{Hmac, KeyInit as _, Mac as _};
 use rustls_pki_types::pem::{self, SectionKind};
-use sha2::Sha256;
 use std::fmt;
 use zeroize::Zeroizing;
 
 /// Bytes of an Ed25519 signature.
 const ED25519_BYTES: usize = 64;
-/// Bytes of an HMAC-SHA256 signature.
-const HMAC_BYTES: usize = 32;
 /// Longest text of a signature: 64 bytes in base64.
 const TEXT_BYTES_MAX: usize = ED25519_BYTES.div_ceil(3) * 4;
 
@@ -83,14 +82,6 @@ enum Key {
     Hmac(Box<HmacKey>),
 }
 
-/// An HMAC key as states of its hash, so that what is the same in every request is hashed once.
-struct HmacKey {
-    /// After the key's block.
-    state: Hmac<Sha256>,
-    /// What payloads begin with, and the state after that.
-    begun: (Vec<u8>, Hmac<Sha256>),
-}
-
 /// Room for the text of one signature.
 #[derive(Clone, Copy, Debug)]
 pub struct SignatureText {
@@ -155,12 +146,8 @@ impl Signer {
         if secret.is_empty() {
             return Err(KeyError::Empty);
         }
-        let state = Hmac::new_from_slice(secret).expect("HMAC takes a key of any length");
         Ok(Self {
-            key: Key::Hmac(Box::new(HmacKey {
-                begun: (Vec::new(), Hmac::clone(&state)),
-                state,
-            })),
+            key: Key::Hmac(Box::new(HmacKey::new(secret))),
         })
     }
 
@@ -168,11 +155,7 @@ impl Signer {
     pub fn begin_with(&mut self, beginning: &[u8]) {
         match &mut self.key {
             Key::Ed25519(_) => {}
-            Key::Hmac(key) => {
-                let mut begun = key.state.clone();
-                begun.update(beginning);
-                key.begun = (beginning.to_vec(), begun);
-            }
+            Key::Hmac(key) => key.begin_with(beginning),
         }
     }
 
@@ -205,15 +188,7 @@ impl Signer {
         let bytes = self.text_bytes();
         match &self.key {
             Key::Ed25519(pair) => base64(pair.sign(payload).as_ref(), &mut out.bytes),
-            Key::Hmac(key) => {
-                let HmacKey { state, begun } = &**key;
-                let (mut state, rest) = match payload.strip_prefix(&begun.0[..]) {
-                    Some(rest) => (begun.1.clone(), rest),
-                    None => (state.clone(), payload),
-                };
-                state.update(rest);
-                hexadecimal(&state.finalize().into_bytes(), &mut out.bytes);
-            }
+            Key::Hmac(key) => hexadecimal(key.sign(payload), &mut out.bytes),
         }
         &out.bytes[..bytes]
     }
@@ -290,11 +265,15 @@ fn base64(bytes: &[u8], text: &mut [u8; TEXT_BYTES_MAX]) {
     }
 }
 
-fn hexadecimal(bytes: &[u8], text: &mut [u8; TEXT_BYTES_MAX]) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    for (byte, two) in bytes.iter().zip(text.chunks_exact_mut(2)) {
-        two[0] = DIGITS[usize::from(byte >> 4)];
-        two[1] = DIGITS[usize::from(byte & 15)];
+/// Two lower-case digits for each byte; without a table, so that the compiler can do many at a time.
+#[inline]
+fn hexadecimal(bytes: [u8; HMAC_BYTES], text: &mut [u8; TEXT_BYTES_MAX]) {
+    let digit = |four_bits: u8| {
+        let letter = if four_bits > 9 { b'a' - b'0' - 10 } else { 0 };
+        b'0' + four_bits + letter
+    };
+    for (byte, two) in bytes.iter().zip(text.as_chunks_mut::<2>().0) {
+        *two = [digit(byte >> 4), digit(byte & 15)];
     }
 }
 

@@ -11,6 +11,7 @@ use veloz_core::telemetry::gauges::DepthGauges;
 use veloz_core::telemetry::histograms::Stage as Latency;
 use veloz_core::telemetry::records::{CommandResult, HaltCause, OrderRequest, RecordBody};
 use veloz_core::units::{Level, Lots, Nanos, Ticks};
+use veloz_core::venue::binance::fault::VenueFault;
 
 use crate::desk::{BTC, Desk, Held, Setup, WHOLE, limit, lots, ticks};
 
@@ -294,6 +295,56 @@ fn a_refused_clock_is_measured_and_the_order_sent_once_more() {
 }
 
 #[test]
+fn a_clock_that_stepped_is_measured_anew_before_the_order_goes_again() {
+    let mut desk = ready();
+    // Several answers on the old clock are remembered.
+    desk.advance(60_000);
+    desk.clock_ahead_ms = 7_000;
+    let id = desk.place(Side::Buy, 9_990, WHOLE);
+    let first = desk.take("order.place");
+    assert_eq!(first.params["timestamp"], desk.unix_ms() - 7_000);
+    desk.refuse(&first, 400, CLOCK);
+    desk.advance(1);
+    let again = desk.take("order.place");
+    let at = again.params["timestamp"].as_u64().expect("a number");
+    assert!(at.abs_diff(desk.unix_ms()) <= 2, "{at}");
+    let held = Held::of(&again, 41);
+    desk.answer(&again, &held.placed(desk.unix_ms()));
+    assert_eq!(desk.state(id), OrderState::Live);
+}
+
+#[test]
+fn an_order_that_waits_for_the_clock_is_not_sent_when_it_may_not_be_any_more() {
+    type Change = fn(&mut Desk, OrderId);
+    let changes: [Change; 5] = [
+        |desk, _| {
+            desk.command(|token| Command::TripKillSwitch { token });
+        },
+        |desk, _| {
+            let state = TradingState::Halted;
+            desk.command(|token| Command::SetTradingState { token, state });
+        },
+        |desk, _| {
+            let state = TradingState::ReduceOnly;
+            desk.command(|token| Command::SetTradingState { token, state });
+        },
+        |desk, _| desk.handle(veloz_core::event::Event::Command(Command::Stop)),
+        |desk, id| assert_eq!(desk.cancel(id).0, CommandResult::Done),
+    ];
+    for change in changes {
+        let mut desk = ready();
+        let id = desk.place(Side::Buy, 9_990, WHOLE);
+        let first = desk.take("order.place");
+        desk.refuse(&first, 400, CLOCK);
+        assert_eq!(desk.state(id), OrderState::Sent);
+        change(&mut desk, id);
+        desk.advance(1);
+        assert_eq!(desk.state(id), done(DoneReason::Rejected));
+        desk.expect_quiet();
+    }
+}
+
+#[test]
 fn an_order_that_waits_for_the_clock_when_its_link_goes_was_refused() {
     let mut desk = ready();
     let id = desk.place(Side::Buy, 9_990, WHOLE);
@@ -331,6 +382,49 @@ fn a_rate_limit_is_waited_out() {
     let asked = desk.take("order.cancel");
     desk.answer(&asked, &held.cancelled(desk.unix_ms()));
     assert_eq!(desk.state(resting), done(DoneReason::Cancelled));
+}
+
+#[test]
+fn a_refused_connection_is_not_tried_again_before_the_venue_allows_it() {
+    // Status, the pause that it names, and how long nothing is asked or connected: two seconds of guard behind it.
+    let cases = [
+        (418, Some(300), 302),
+        (418, None, 122),
+        (429, Some(45), 47),
+        (429, None, 62),
+    ];
+    for (status, pause, seconds) in cases {
+        let mut desk = ready();
+        desk.feed = false;
+        desk.refusal = Some((status, pause.map(veloz_core::units::Nanos::from_secs)));
+        desk.link_down(veloz_core::event::LinkDown::Closed);
+        let connects = desk.connects;
+        for _ in 0..600 {
+            desk.advance(100);
+            if desk.connects > connects {
+                break;
+            }
+        }
+        assert_eq!(desk.connects, connects + 1, "{status}");
+        let kind = match status {
+            418 => VenueFault::Banned,
+            _ => VenueFault::RateLimited,
+        };
+        assert_eq!(desk.reader.counters.faults(kind as u8), 1);
+        let times = desk.times_asked;
+        desk.advance((seconds - 1) * 1_000);
+        assert_eq!(desk.connects, connects + 1, "{status}");
+        assert_eq!(desk.times_asked, times, "{status}");
+        if status == 418 {
+            assert_eq!(desk.closed.len(), 2, "the links that were up");
+        }
+        desk.refusal = None;
+        desk.feed = true;
+        desk.advance_to_log_on();
+        desk.introduce("[]");
+        desk.advance(2_000);
+        desk.expect_phase(veloz_core::telemetry::records::TradingPhase::Ready);
+    }
 }
 
 #[test]

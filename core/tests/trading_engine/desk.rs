@@ -279,6 +279,7 @@ impl Default for Setup {
 
 enum Due {
     Up(LinkId),
+    Refused(LinkId, u16, Option<Nanos>),
     Text(LinkId, String),
 }
 
@@ -306,6 +307,14 @@ pub(crate) struct Desk {
     next_beat: Nanos,
     /// How far the venue's clock is ahead.
     pub(crate) clock_ahead_ms: i64,
+    /// With what the venue refuses connections, and what pause it asks for.
+    pub(crate) refusal: Option<(u16, Option<Nanos>)>,
+    /// Connections asked for.
+    pub(crate) connects: usize,
+    /// Orders that the venue has counted in the shortest window when it is asked, and how often it was.
+    pub(crate) orders_counted: u32,
+    pub(crate) counts_asked: usize,
+    order_limit: u32,
     /// Questions for the venue's time.
     pub(crate) times_asked: usize,
     pub(crate) script: Rc<RefCell<Script>>,
@@ -411,6 +420,11 @@ impl Desk {
             feed: true,
             next_beat: Nanos::ZERO,
             clock_ahead_ms: 0,
+            refusal: None,
+            connects: 0,
+            orders_counted: 0,
+            counts_asked: 0,
+            order_limit: setup.order_limit,
             times_asked: 0,
             script,
             measure: setup.measure,
@@ -486,6 +500,11 @@ impl Desk {
         while let Some(due) = self.due.pop_front() {
             match due {
                 Due::Up(link) => self.handle_one(Event::LinkUp { link }),
+                Due::Refused(link, status, pause) => self.handle_one(Event::LinkRefused {
+                    link,
+                    status,
+                    pause,
+                }),
                 Due::Text(link, text) => self.text(link, &text),
             }
         }
@@ -508,7 +527,11 @@ impl Desk {
             match action {
                 Out::Connect { link } => {
                     self.links[link.role as usize] = Some(link);
-                    self.due.push_back(Due::Up(link));
+                    self.connects += 1;
+                    self.due.push_back(match self.refusal {
+                        None => Due::Up(link),
+                        Some((status, pause)) => Due::Refused(link, status, pause),
+                    });
                 }
                 Out::Close { link, cause } => self.closed.push((link.role, cause)),
                 Out::Send { link, message } => {
@@ -536,6 +559,15 @@ impl Desk {
         let id = json["id"].as_i64().expect("a number");
         let method = json["method"].as_str().expect("a method");
         match (link.role, method) {
+            // Nothing was counted yet, or what the test says.
+            (LinkRole::Orders, "account.rateLimits.orders") => {
+                self.counts_asked += 1;
+                let text = format!(
+                    r#"{{"id":{id},"status":200,"result":[{{"rateLimitType":"ORDERS","interval":"SECOND","intervalNum":10,"limit":{},"count":{}}}]}}"#,
+                    self.order_limit, self.orders_counted
+                );
+                self.due.push_back(Due::Text(link, text));
+            }
             (LinkRole::Orders, _) => self.asked.push_back(Asked {
                 link,
                 id,

@@ -6,8 +6,9 @@ use veloz_core::instrument::Symbol;
 use veloz_core::limits::{MISSED_PAGES_MAX, MISSED_TRIES_MAX, OWN_TRADES_MAX};
 use veloz_core::order::{DoneReason, OrderId, OrderState};
 use veloz_core::telemetry::counters::Counter;
-use veloz_core::telemetry::records::{RecordBody, TradesKnown, TradingPhase};
+use veloz_core::telemetry::records::{HaltCause, RecordBody, TradesKnown, TradingPhase};
 use veloz_core::units::E8;
+use veloz_core::venue::binance::fault::VenueFault;
 
 use crate::desk::{BTC, Desk, Held, Setup, WHOLE, lots, ticks};
 
@@ -240,6 +241,104 @@ fn a_fill_between_two_words_of_the_venue_is_recorded_once() {
     // One after the balances moves the position from there, told before the portfolio starts or after it.
     let funnel = desk.engine.funnel().expect("an account");
     assert_eq!(funnel.stage(veloz_core::strategy::Stage::Fills), 1);
+}
+
+/// What the account holds of BTC and USDT, in lots of the first, as of one millisecond.
+fn amounts(btc: i64, at: u64) -> String {
+    format!(
+        r#"{{"subscriptionId":0,"event":{{"e":"outboundAccountPosition","E":{at},"u":{at},"B":[{{"a":"BTC","f":"{}","l":"0.00000000"}}]}}}}"#,
+        lots(btc)
+    )
+}
+
+/// Two orders of the last run that are still open, asked for and told.
+fn two_open(desk: &mut Desk) -> [Held; 2] {
+    desk.begin();
+    let ask = desk.take("session.logon");
+    desk.answer(&ask, &crate::desk::logged_on());
+    let ask = desk.take("userDataStream.subscribe");
+    desk.answer(&ask, r#"{"subscriptionId":0}"#);
+    desk.advance(1);
+    let mut open = [("vz-mm1_6_3k", 41), ("vz-mm1_6_3l", 42)]
+        .map(|(name, venue_id)| order(name, venue_id, "SELL", 11_000));
+    let rows = open.each_mut().map(|open| {
+        open.executed = 0;
+        open.status("NEW", desk.unix_ms() - 5)
+    });
+    let ask = desk.take("openOrders.status");
+    desk.answer(&ask, &format!("[{}]", rows.join(",")));
+    desk.advance(1);
+    open
+}
+
+#[test]
+fn an_amount_that_lacks_a_fill_of_its_millisecond_is_not_what_the_start_counts_from() {
+    // One taker fills two of our orders, and the first amount lacks the second fill; then the account is told.
+    let mut desk = Desk::new(&setup());
+    let [mut first, mut second] = two_open(&mut desk);
+    let at = desk.unix_ms();
+    desk.tell(&amounts(9 * WHOLE, at));
+    desk.fill(&mut first, 101, WHOLE);
+    desk.tell(&amounts(8 * WHOLE, at));
+    desk.fill(&mut second, 102, WHOLE);
+    let ask = desk.take("account.status");
+    desk.free = [8, 100, 100_000];
+    let account = desk.account();
+    desk.answer(&ask, &account);
+    desk.advance(1);
+    list(
+        &mut desk,
+        "BTCUSDT",
+        101,
+        &[trade(101, &first, at), trade(102, &second, at)],
+    );
+    list(&mut desk, "ETHUSDT", 1, &[]);
+    desk.advance(1);
+    desk.expect_phase(TradingPhase::Ready);
+    let ids: Vec<u64> = desk.fills().iter().map(|(_, id, _)| *id).collect();
+    assert_eq!(ids, [101, 102]);
+    assert_eq!(desk.position(BTC), -2 * WHOLE);
+}
+
+#[test]
+fn positions_that_the_balances_contradict_are_asked_about_and_then_halt() {
+    // The account is listed between two fills of one millisecond: nobody can tell that it lacks the second.
+    let mut desk = Desk::new(&setup());
+    let [mut first, mut second] = two_open(&mut desk);
+    let at = desk.unix_ms();
+    desk.fill(&mut first, 101, WHOLE);
+    let ask = desk.take("account.status");
+    desk.free = [9, 100, 100_000];
+    let account = desk.account();
+    desk.answer(&ask, &account);
+    desk.fill(&mut second, 102, WHOLE);
+    desk.tell(&amounts(8 * WHOLE, at));
+    desk.advance(1);
+    list(
+        &mut desk,
+        "BTCUSDT",
+        101,
+        &[trade(101, &first, at), trade(102, &second, at)],
+    );
+    list(&mut desk, "ETHUSDT", 1, &[]);
+    desk.advance(1);
+    let faults = |desk: &Desk| {
+        let kind = VenueFault::PositionDiffers as u8;
+        desk.reader.counters.faults(kind)
+    };
+    assert_eq!(faults(&desk), 1);
+    desk.expect_phase(TradingPhase::Reconciling);
+    desk.free = [8, 100, 100_000];
+    desk.reconcile("[]");
+    desk.advance(1);
+    assert_eq!(faults(&desk), 2);
+    assert!(desk.recorded(|record| matches!(
+        record,
+        RecordBody::KillSwitch {
+            latched: true,
+            cause: HaltCause::Books
+        }
+    )));
 }
 
 #[test]

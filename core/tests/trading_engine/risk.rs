@@ -300,6 +300,53 @@ fn a_trading_state_says_what_may_be_sent() {
 }
 
 #[test]
+fn a_cancel_that_the_venue_refuses_is_not_sent_again_at_once() {
+    const CLOSED: &str = r#"{"code":-2011,"msg":"Market is closed."}"#;
+    for stops in [false, true] {
+        let mut desk = Desk::ready(&Setup::default());
+        let (id, held) = desk.rest(Side::Buy, 9_900, WHOLE);
+        if stops {
+            desk.handle(Event::Command(Command::Stop));
+        } else {
+            desk.command(|token| Command::TripKillSwitch { token });
+        }
+        let (mut sent, mut waits, mut last) = (0, Vec::new(), desk.now);
+        for _ in 0..60_000 {
+            desk.advance(1);
+            if desk
+                .asked
+                .iter()
+                .any(|asked| asked.method == "order.cancel")
+            {
+                let asked = desk.take("order.cancel");
+                desk.refuse(&asked, 400, CLOSED);
+                assert_eq!(desk.state(id), OrderState::Live);
+                waits.push(desk.now.since(last).as_ms());
+                last = desk.now;
+                sent += 1;
+            }
+        }
+        assert_eq!(
+            waits[1..9],
+            [100, 200, 400, 800, 1_600, 3_200, 6_400, 10_000]
+        );
+        assert!((12..=14).contains(&sent), "{sent}");
+        // When the market opens again the order goes.
+        while desk
+            .asked
+            .iter()
+            .all(|asked| asked.method != "order.cancel")
+        {
+            assert!(desk.now.since(last) <= Nanos::from_secs(10));
+            desk.advance(1);
+        }
+        let asked = desk.take("order.cancel");
+        desk.answer(&asked, &held.cancelled(desk.unix_ms()));
+        assert_eq!(desk.state(id), OrderState::Done(DoneReason::Cancelled));
+    }
+}
+
+#[test]
 fn the_kill_switch_takes_everything_back_and_stays() {
     let mut desk = Desk::ready(&Setup::default());
     let (first, held) = desk.rest(Side::Buy, MID - 100, WHOLE);

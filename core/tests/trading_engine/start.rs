@@ -179,3 +179,47 @@ fn an_account_that_may_not_trade_halts() {
     assert_eq!((result, reason), NOT_READY);
     assert!(desk.recorded(|record| matches!(record, RecordBody::TradingState { .. })));
 }
+
+#[test]
+fn orders_that_an_earlier_run_sent_count() {
+    let mut desk = Desk::new(&Setup::default());
+    desk.orders_counted = 100;
+    desk.begin();
+    desk.introduce("[]");
+    desk.advance(100);
+    desk.expect_phase(TradingPhase::Ready);
+    assert_eq!(desk.counts_asked, 1);
+    let (_, reason, _) = desk.place_intent(limit(Side::Buy, 9_000, WHOLE), None);
+    assert_eq!(reason, Some(Rejection::VenueRateBudget));
+    // Once in a run: the counts of every answer follow.
+    desk.link_down(veloz_core::event::LinkDown::Closed);
+    desk.advance_to_log_on();
+    desk.introduce("[]");
+    desk.advance(100);
+    assert_eq!(desk.counts_asked, 1);
+}
+
+#[test]
+fn what_is_locked_outside_cannot_be_used() {
+    let mut desk = Desk::ready(&Setup::default());
+    let at = desk.unix_ms() + 1;
+    let lock = |delta: &str, at: u64| {
+        format!(
+            r#"{{"subscriptionId":0,"event":{{"e":"externalLockUpdate","E":{at},"a":"USDT","d":"{delta}","T":{at}}}}}"#
+        )
+    };
+    let assets = desk.engine.assets().expect("an account");
+    let usdt = assets.find(b"USDT").expect("a quote");
+    let portfolio = desk.engine.portfolio().expect("an account");
+    let before = portfolio.free(usdt);
+    desk.tell(&lock("99950.00000000", at));
+    let portfolio = desk.engine.portfolio().expect("an account");
+    assert_eq!(before.0 - portfolio.free(usdt).0, 99_950 * 100_000_000);
+    let (_, reason, _) = desk.place_intent(limit(Side::Buy, 9_000, WHOLE), None);
+    assert_eq!(reason, Some(Rejection::InsufficientBalance));
+    desk.tell(&lock("-99950.00000000", at + 1));
+    desk.place(Side::Buy, 9_000, WHOLE);
+    // What the venue's amounts contain already changes nothing.
+    desk.tell(&lock("99950.00000000", at - 10_000));
+    desk.place(Side::Buy, 9_000, WHOLE);
+}

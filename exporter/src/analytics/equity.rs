@@ -130,6 +130,11 @@ impl EquityRecorder {
         self.track.as_ref().map(|track| track.equity)
     }
 
+    /// Length of a period in seconds.
+    pub fn period_s(&self) -> u64 {
+        self.period_s
+    }
+
     /// Closed periods from the second on, as returns.
     pub fn returns(&self) -> Vec<f64> {
         let Some(track) = &self.track else {

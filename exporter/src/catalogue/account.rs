@@ -34,6 +34,12 @@ pub(super) static ACCOUNT: &[Metric] = &[
         |from, samples| of_account(from, samples, |of| of.figures.shortfall_95 * of.equity),
     ),
     gauge(
+        "veloz_risk_period_seconds",
+        &[],
+        "Length of the periods whose returns value at risk, shortfall and the ratios are made of.",
+        |from, samples| of_account(from, samples, |of| of.period_s as f64),
+    ),
+    gauge(
         "veloz_risk_max_drawdown",
         &[],
         "Largest fall of the equity from a peak, in percent of the peak.",

@@ -81,12 +81,7 @@ impl Sources<'_> {
 
     pub(super) fn latency(&self, samples: &mut Samples<'_>, labels: &[&str], stage: Stage) {
         let buckets = &self.published.latencies[stage.index()];
-        samples.histogram(
-            labels,
-            |bound| buckets.cumulative(bound),
-            buckets.count(),
-            buckets.sum_ns,
-        );
+        samples.histogram(labels, buckets.rising(), buckets.count(), buckets.sum_ns);
     }
 
     /// The same with exemplars of orders.
@@ -99,7 +94,7 @@ impl Sources<'_> {
         let buckets = &self.published.latencies[stage.index()];
         samples.histogram_with(
             labels,
-            |bound| buckets.cumulative(bound),
+            buckets.rising(),
             buckets.count(),
             buckets.sum_ns,
             |bound| self.published.order_exemplars.of(bound),

@@ -19,8 +19,24 @@ use veloz_core::units::Nanos;
 pub(super) async fn metrics(State(state): State<Arc<HttpState>>, headers: HeaderMap) -> Response {
     let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok());
     let format = Format::negotiate(accept);
+    let text = metrics_text(&state, format);
+    (
+        [
+            (
+                CONTENT_TYPE,
+                HeaderValue::from_static(format.content_type()),
+            ),
+            (VARY, HeaderValue::from_static("accept")),
+        ],
+        text,
+    )
+        .into_response()
+}
+
+/// The metrics page as of now.
+pub(super) fn metrics_text(state: &HttpState, format: Format) -> String {
     let published = state.shared.read();
-    let text = state.page.render(
+    state.page.render(
         &Sources {
             now: (state.now)(),
             started_at: state.started_at,
@@ -40,18 +56,7 @@ pub(super) async fn metrics(State(state): State<Arc<HttpState>>, headers: Header
             process: &(state.process)(),
         },
         format,
-    );
-    (
-        [
-            (
-                CONTENT_TYPE,
-                HeaderValue::from_static(format.content_type()),
-            ),
-            (VARY, HeaderValue::from_static("accept")),
-        ],
-        text,
     )
-        .into_response()
 }
 
 pub(super) async fn health() -> Response {

@@ -12,8 +12,8 @@ use axum::body::Body;
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use std::borrow::Cow;
 use veloz_core::labelled;
@@ -226,7 +226,7 @@ pub(crate) struct KeptProblem {
     message: String,
     field: Option<String>,
     retry_after_seconds: Option<u64>,
-    /// Names, and values as JSON, in their order.
+    /// Names and their values, as JSON.
     more: Vec<(String, String)>,
 }
 
@@ -282,20 +282,20 @@ impl Problem {
             more: self
                 .more
                 .iter()
-                .map(|(name, text)| (name.to_string(), text.clone()))
+                .map(|(name, value)| (name.to_string(), value.clone()))
                 .collect(),
         }
     }
 
-    /// One from the disk; `None` when its code is none, or what else it says is no JSON.
+    /// One from the disk; `None` when its code is none, or a value no JSON.
     pub(crate) fn kept(kept: KeptProblem) -> Option<Self> {
-        let is_json = |text: &str| serde_json::from_str::<&RawValue>(text).is_ok();
-        if !kept.more.iter().all(|(_, text)| is_json(text)) {
-            return None;
-        }
         let code = Code::ALL
             .into_iter()
             .find(|code| code.label() == kept.code)?;
+        let is_json = |text: &str| serde_json::from_str::<IgnoredAny>(text).is_ok();
+        if !kept.more.iter().all(|(_, value)| is_json(value)) {
+            return None;
+        }
         Some(Self {
             code,
             message: Cow::Owned(kept.message),
@@ -304,7 +304,7 @@ impl Problem {
             more: kept
                 .more
                 .into_iter()
-                .map(|(name, text)| (Cow::Owned(name), text))
+                .map(|(name, value)| (Cow::Owned(name), value))
                 .collect(),
         })
     }

@@ -10,14 +10,15 @@ repository. In the copies that they read only addresses and files differ, and ev
 - every query of every dashboard has data, but for those;
 - the commands of the runbooks run; each alert's runbook is served where its runbook_url says; log lines fit the pipelines;
 - the commands and queries of the monitoring guide work (conformance.tsv has them), and its scripts, where the guide is there;
-- that it was started reaches Slack, the watchdog its heartbeat; a killed venue, a parked core thread and a stopped process
-  each page as the alert that is theirs, and their end resolves it.
+- that it was started reaches Slack, the watchdog its heartbeat;
+- a killed venue, a parked core thread, a stopped process, a limit that is used up and orders beyond it, an exhausted rate
+  budget, a full ring of records, an audit log that is gone and answers with 5xx each reach their receiver as the alert that is
+  theirs, and their end resolves it (faults.py).
 
 Owns: main. Does not: test routes one by one (routing.py) or thresholds (promtool).
 Usage: python -m stack.chain PATH_OF_VELOZ (in tools/checks)
 """
 
-import ctypes
 import json
 import os
 import re
@@ -32,7 +33,7 @@ import urllib.parse
 import urllib.request
 from pathlib import Path
 
-from . import catalogue, conformance, dashboards, delivery, logs, promql, rules, runbooks
+from . import catalogue, conformance, dashboards, delivery, faults, logs, promql, rules, runbooks
 from .located import ROOT, Problem
 
 # Every duration in rules is divided by it: 5 minutes become 10 seconds.
@@ -41,8 +42,8 @@ DURATION = re.compile(r"(?<=\[)(\d+)([smhd])(?=\])|(?<=\bfor: )(\d+)([smhd])|(?<
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 # Of a dashboard's queries: those that show faults have no data while there is none.
 SILENT = re.compile(r"> 0$|ALERTS")
-# The name of the core thread.
-CORE = re.compile(r"core")
+# Where a query of the guide asks whether an objective is met.
+OBJECTIVE = re.compile(r"(>=|<=) (\d)")
 # Nothing that is waited for takes this long.
 STACK_WAIT_S = 90
 
@@ -275,41 +276,52 @@ def chain(case, running, veloz, folder):
     guide_commands(case, ports)
     guide_queries(case, series, ask)
     guide_scripts(case, ports)
+    guide_gateway(case, running, veloz, folder)
 
     # What fires, and faults.
     slack = lambda path, _, body: path == "/slack" and "VeloZRestarted" in body
     heartbeat = lambda path, _, __: path == "/heartbeats/veloz/ping"
     case("the start of the engine reaches Slack", sink.arrived("start", slack, STACK_WAIT_S))
     case("the watchdog reaches its heartbeat", sink.arrived("watchdog", heartbeat, STACK_WAIT_S))
-    def resolved(page):
-        key = json.loads(page[2])["dedup_key"]
-        end = lambda path, _, body: path == "/pagerduty" and key in body and '"event_action":"resolve"' in body
-        return sink.arrived("end", end, STACK_WAIT_S)
-
-    page_of = lambda name: delivery.pagerduty("key-critical", name)
     for name in ("VeloZGatewayDown", "VeloZEngineDown", "NoBookLive"):
-        case(f"a running engine does not page {name}", sink.arrived("nothing", page_of(name), 0) is None)
+        case(f"a running engine does not page {name}", sink.arrived("nothing", delivery.pagerduty("key-critical", name), 0) is None)
 
-    venue.kill()
-    venue.wait()
-    paged = sink.arrived("books", page_of("NoBookLive"), STACK_WAIT_S)
-    case("a killed venue pages as NoBookLive", paged)
-    warned = lambda path, _, body: path == "/opsgenie/v2/alerts" and "VeloZWebSocketDisconnected" in body
-    case("and warns as VeloZWebSocketDisconnected", sink.arrived("websocket", warned, STACK_WAIT_S))
-    start_venue()
-    case("a venue that is back resolves it", paged and resolved(paged))
+    # More engines for more faults at a time; Prometheus goes on, and reads of them.
+    spoilt = faults.engines(running, veloz, folder)
+    one = f"'127.0.0.1:{engine_port}'"
+    assert config.read_text().count(f"[{one}]") == 1
+    all_of_them = ", ".join([one, *(f"'{more.address}'" for more in spoilt.values())])
+    config.write_text(config.read_text().replace(f"[{one}]", f"[{all_of_them}]"))
+    urllib.request.urlopen(urllib.request.Request(f"{prometheus}/-/reload", method="POST"), timeout=10).read()
+    end = time.monotonic() + STACK_WAIT_S
+    up = lambda: len(ask('up{job="veloz-gateway"} == 1'))
+    while up() != 1 + len(spoilt) and time.monotonic() < end:
+        time.sleep(0.2)
+    case(f"Prometheus scrapes {len(spoilt)} more engines", up() == 1 + len(spoilt))
 
-    parked = Parked(core.pid)
-    paged = sink.arrived("core", page_of("VeloZEngineDown"), STACK_WAIT_S)
-    parked.release()
-    case("a parked core pages as VeloZEngineDown", paged)
-    case("a core that turns again resolves it", paged and resolved(paged))
+    def main_engine(receivers):
+        address = f"127.0.0.1:{engine_port}"
+        venue.kill()
+        venue.wait()
+        paged = receivers.page("NoBookLive", address)
+        case("a killed venue pages as NoBookLive", paged)
+        case("and warns as VeloZWebSocketDisconnected", receivers.warning("VeloZWebSocketDisconnected", address))
+        start_venue()
+        case("a venue that is back resolves it", receivers.resolved(paged))
 
-    core.send_signal(signal.SIGSTOP)
-    paged = sink.arrived("down", page_of("VeloZGatewayDown"), STACK_WAIT_S)
-    core.send_signal(signal.SIGCONT)
-    case("a stopped engine pages as VeloZGatewayDown", paged)
-    case("an engine that goes on resolves it", paged and resolved(paged))
+        parked = faults.Parked(core.pid, "veloz-core")
+        paged = receivers.page("VeloZEngineDown", address)
+        parked.release()
+        case("a parked core pages as VeloZEngineDown", paged)
+        case("a core that turns again resolves it", receivers.resolved(paged))
+
+        core.send_signal(signal.SIGSTOP)
+        paged = receivers.page("VeloZGatewayDown", address)
+        core.send_signal(signal.SIGCONT)
+        case("a stopped engine pages as VeloZGatewayDown", paged)
+        case("an engine that goes on resolves it", receivers.resolved(paged))
+
+    faults.run(case, sink, spoilt, main_engine)
 
 
 def _here(text, ports):
@@ -337,7 +349,7 @@ def guide_commands(case, ports):
 
 
 def guide_queries(case, series, ask):
-    """Asks the guide's PromQL as it stands; those of what the engine shows have data, but for a rate of server errors."""
+    """Asks the guide's PromQL, comparisons for their truth; those of what the engine shows have data, but for a rate of server errors."""
     waiting = _waiting(series)
     failed, asked, left_out = [], 0, 0
     for _, row in conformance.answers():
@@ -350,7 +362,8 @@ def guide_queries(case, series, ask):
             continue
         asked += 1
         try:
-            found = ask(query)
+            # What a busy machine does not meet is still data: 0 instead of nothing.
+            found = ask(OBJECTIVE.sub(r"\1 bool \2", query))
         except urllib.error.HTTPError as fault:
             failed.append(f"{query}: {fault.read().decode()}")
             continue
@@ -377,26 +390,43 @@ def guide_scripts(case, ports):
         case(f"the guide's script {name} works", re.fullmatch(f"(?:{wanted})+", output), output)
 
 
-class Parked:
-    """The core thread, held by ptrace while every other thread of the process goes on."""
-
-    SEIZE, INTERRUPT, DETACH, WALL = 0x4206, 0x4207, 17, 0x40000000
-
-    def __init__(self, process):
-        tasks = Path(f"/proc/{process}/task")
-        (self.thread,) = [int(task.name) for task in tasks.iterdir() if CORE.search((task / "comm").read_text().strip())]
-        self.libc = ctypes.CDLL(None, use_errno=True)
-        self._ptrace(self.SEIZE)
-        self._ptrace(self.INTERRUPT)
-        os.waitpid(self.thread, self.WALL)
-
-    def _ptrace(self, request):
-        if self.libc.ptrace(request, self.thread, None, None) != 0:
-            raise OSError(ctypes.get_errno(), "ptrace")
-
-    def release(self):
-        """Lets it go on."""
-        self._ptrace(self.DETACH)
+def guide_gateway(case, running, veloz, folder):
+    """Runs the guide's block that turns the audit log on and starts the gateway, with this program and files here."""
+    port = delivery.free_port()
+    (folder / "gateway").mkdir()
+    (folder / "password").write_text("correct horse battery staple")
+    (folder / "password").chmod(0o600)
+    variables = {
+        "VELOZ_AUTH_ENABLED": "true",
+        "VELOZ_AUDIT_LOG_ENABLED": "true",
+        "VELOZ_AUDIT_LOG_FILE": f"{folder}/gateway/audit.log",
+        "VELOZ_ADMIN_PASSWORD_FILE": f"{folder}/password",
+        "VELOZ_STATE__DIR": f"{folder}/gateway",
+        "VELOZ_HTTP__PORT": str(port),
+        "PROGRAM": str(veloz),
+    }
+    log = folder / "gateway.log"
+    with log.open("w") as out:
+        gateway = running.start(
+            [ROOT / "scripts" / "run_gateway.sh", "dev", "--no-status"],
+            env=dict(os.environ, **variables), stdout=out, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+    waited(f"http://127.0.0.1:{port}/health", log)
+    login = json.dumps({"user_id": "admin", "password": "not this one"}).encode()
+    try:
+        request = urllib.request.Request(f"http://127.0.0.1:{port}/api/auth/login", login, {"Content-Type": "application/json"})
+        urllib.request.urlopen(request, timeout=10)
+        status = 200
+    except urllib.error.HTTPError as refused:
+        status = refused.code
+    audit = Path(variables["VELOZ_AUDIT_LOG_FILE"])
+    end = time.monotonic() + 20
+    while not (audit.exists() and '"log_type":"auth"' in audit.read_text()) and time.monotonic() < end:
+        time.sleep(0.2)
+    good = status == 401 and audit.exists() and '"log_type":"auth"' in audit.read_text()
+    case("the guide's run_gateway.sh starts an engine with logins, which are in its audit log", good, log.read_text()[-800:])
+    gateway.terminate()
+    gateway.wait(timeout=20)
 
 
 def _coming(series, use):

@@ -14,6 +14,7 @@ from collections import Counter
 from functools import lru_cache
 from pathlib import Path
 
+from . import guide_tables
 from .located import ROOT, Problem
 
 TABLE = ROOT / "docker" / "conformance.tsv"
@@ -156,6 +157,7 @@ def check():
     text = guide()
     if text is not None:
         problems += _against(text, rows)
+        problems += guide_tables.check(text)
     return problems
 
 

@@ -4,8 +4,8 @@ Starts it on loopback with docker/alertmanager/alertmanager.yml and its template
 secrets and the waits are replaced, and a receiver that records what arrives. Then: a critical alert pages, a warning
 reaches Opsgenie, trading and risk alerts reach both their receivers, information reaches Slack, the watchdog its
 heartbeat, mail goes out; a page is resolved; critical inhibits warning, by name and by topic; a dead gateway and a dead
-engine inhibit what they explain, and only on their instance. And: a missing secret ends the start with a sentence, and
-an operator who rehearses with `veloz alert-sink` sees the same deliveries, and no key.
+engine inhibit what they explain, and only on their instance. And: a missing secret ends the start of each service that
+has one with a sentence, the engine's too, and an operator who rehearses with `veloz alert-sink` sees the same deliveries, and no key.
 
 Owns: main. Prints one line a case.
 Usage: python -m stack.delivery [PATH_OF_VELOZ] (in tools/checks); without the program nothing is rehearsed with it
@@ -28,7 +28,7 @@ from datetime import datetime, timedelta, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from .located import ROOT
+from .located import ROOT, load
 
 FOLDER = ROOT / "docker" / "alertmanager"
 # Nothing that is waited for takes this long; silence is believed after the second.
@@ -232,6 +232,7 @@ def main():
             refused.returncode == 78 and said.count("\n") == 1 and str(hidden) in said,
         )
         hidden.write_text(kept)
+        entry_points(case, folder / "secrets")
 
         running = start(folder, config, port)
         try:
@@ -242,11 +243,53 @@ def main():
             running.wait(timeout=20)
     if len(sys.argv) > 1:
         with tempfile.TemporaryDirectory() as temporary:
+            engine_secrets(case, Path(sys.argv[1]).resolve(), Path(temporary))
             rehearsal(case, Path(sys.argv[1]).resolve(), Path(temporary))
     else:
         print("not rehearsed with veloz alert-sink: no PATH_OF_VELOZ")
     print(f"{passed} passed, {failed} failed")
     return 1 if failed else 0
+
+
+def entry_points(case, secrets):
+    """What docker-compose.yml starts of its services that have secrets, with each of them missing and empty in turn."""
+    for name, service in load(ROOT / "docker" / "docker-compose.yml")["services"].items():
+        entry = service.get("entrypoint", [])
+        if "--" not in entry:
+            continue
+        asked = entry[2 : entry.index("--")]
+        # The script of this repository, as it is mounted; what it starts is another test's.
+        command = ["sh", str(ROOT / "docker" / "require-secrets.sh"), *asked, "--", "echo", "started"]
+        run = lambda command=command: subprocess.run(
+            command, env=dict(os.environ, SECRETS_DIR=str(secrets)), capture_output=True, text=True, check=False
+        )
+        good = run().stdout == "started\n"
+        for secret in asked:
+            path, moved = secrets / secret, secrets / "moved"
+            path.rename(moved)
+            missing = run()
+            path.touch()
+            empty = run()
+            path.unlink()
+            moved.rename(path)
+            for refused in (missing, empty):
+                said = refused.stderr
+                good = good and refused.returncode == 78 and not refused.stdout and said.count("\n") == 1 and str(path) in said
+        case(f"{name} starts with its {len(asked)} secrets, and without one says which", good)
+
+
+def engine_secrets(case, veloz, folder):
+    """The engine names the variable and the file of a secret that is not there, before anything starts."""
+    for variable in ("VELOZ_ADMIN_PASSWORD_FILE", "VELOZ_AUTH__SCRAPE_TOKEN_FILE", "VELOZ_BINANCE_API_KEY_FILE"):
+        path = folder / "no-such-secret"
+        quiet = {key: value for key, value in os.environ.items() if not key.startswith("VELOZ_")}
+        refused = subprocess.run(
+            [str(veloz), "run", "--no-status", "--set=http.port=0", "--for=5"],
+            env=dict(quiet, **{variable: str(path)}), capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        said = refused.stderr + refused.stdout
+        good = refused.returncode == 2 and said.count("\n") == 1 and variable in said and str(path) in said
+        case(f"the engine without the file of {variable} says so", good)
 
 
 def rehearsal(case, veloz, folder):

@@ -51,8 +51,9 @@ def yamls():
 def scripts():
     """Problems of every shell script."""
     return _all(
-        sorted([*DOCKER.rglob("*.sh"), *SYSTEMD.glob("*.sh"), *(ROOT / "tools" / "checks").glob("*.sh")]), "shellcheck", "-f", "gcc"
-    )
+        sorted(path for folder in (DOCKER, SYSTEMD, ROOT / "scripts", ROOT / "tools" / "checks") for path in folder.rglob("*.sh")),
+        "shellcheck", "-f", "gcc",
+    )  # fmt: skip
 
 
 def image():
@@ -92,6 +93,12 @@ def compose():
                 problems.append(Problem(path, line, f"{name}: {source} does not exist"))
             if source and not source.startswith((".", "/")) and source not in stack["volumes"]:
                 problems.append(Problem(path, line, f"{name}: no volume {source}"))
+    # A service that has secrets starts only when they are there: by our script, or, of the engine, by itself.
+    for name, service in stack["services"].items():
+        entry = service.get("entrypoint", [])
+        asked = entry[2 : entry.index("--")] if "--" in entry else []
+        if sorted(asked) != sorted(service.get("secrets", [])) and name != "veloz-gateway":
+            problems.append(Problem(path, service.line, f"{name}: it has secrets {service.get('secrets', [])} and waits for {asked}"))
     # Every secret that a service insists on, or that a configuration names, is one that make-secrets.sh writes.
     with tempfile.TemporaryDirectory() as folder:
         made = _run(DOCKER / "make-secrets.sh", "sh", DOCKER / "make-secrets.sh", folder)

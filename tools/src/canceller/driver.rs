@@ -43,6 +43,7 @@ enum Wire {
 struct Lost {
     why: String,
     status: Option<u16>,
+    pause: Option<Nanos>,
 }
 
 impl Lost {
@@ -50,22 +51,34 @@ impl Lost {
         Self {
             why: why.into(),
             status: None,
+            pause: None,
+        }
+    }
+}
+
+impl Lost {
+    fn input(&self) -> Input<'_> {
+        Input::Down {
+            why: &self.why,
+            status: self.status,
+            pause: self.pause,
         }
     }
 }
 
 impl From<RequestError> for Lost {
     fn from(error: RequestError) -> Self {
-        let status = match &error {
-            RequestError::Connect { fault, .. } => fault.status,
+        let (status, pause) = match &error {
+            RequestError::Connect { fault, .. } => (fault.status, fault.pause),
             RequestError::Io { .. }
             | RequestError::Frame { .. }
             | RequestError::Closed { .. }
-            | RequestError::NotText { .. } => None,
+            | RequestError::NotText { .. } => (None, None),
         };
         Self {
             why: error.to_string(),
             status,
+            pause,
         }
     }
 }
@@ -119,9 +132,7 @@ impl Driver {
             .map_or(until, |deadline| deadline.min(until));
         match self.listen(deadline) {
             Heard::Up => self.handle(Input::Up, tell),
-            Heard::Down(Lost { why, status }) => {
-                self.handle(Input::Down { why: &why, status }, tell);
-            }
+            Heard::Down(lost) => self.handle(lost.input(), tell),
             Heard::Message(text) => self.handle(Input::Message(&text), tell),
             Heard::Nothing => self.handle(Input::Tick, tell),
         }
@@ -138,9 +149,9 @@ impl Driver {
         let mut out = Vec::new();
         self.canceller.handle(self.clock.now(), input, &mut out);
         // A message that cannot be sent ends the connection, which may want something more.
-        while let Some(Lost { why, status }) = self.perform(std::mem::take(&mut out), tell) {
-            let down = Input::Down { why: &why, status };
-            self.canceller.handle(self.clock.now(), down, &mut out);
+        while let Some(lost) = self.perform(std::mem::take(&mut out), tell) {
+            let now = self.clock.now();
+            self.canceller.handle(now, lost.input(), &mut out);
         }
     }
 

@@ -189,6 +189,7 @@ impl Venue {
 pub(crate) const CUT: Input<'static> = Input::Down {
     why: "cut",
     status: None,
+    pause: None,
 };
 
 pub(crate) struct World {
@@ -577,11 +578,18 @@ fn an_idle_connection_is_kept_alive_replaced_in_time_and_restored_with_back_off(
     assert!(world.canceller.is_ready());
     assert_eq!(world.connects.len(), 4);
 
-    for (status, quiet) in [(418, BANNED_QUIET), (429, RATE_LIMITED_QUIET)] {
+    let named = Some(Nanos::from_secs(190));
+    for (status, pause, quiet) in [
+        (418, None, BANNED_QUIET),
+        (429, None, RATE_LIMITED_QUIET),
+        (418, named, Nanos::from_secs(190)),
+        (429, named, Nanos::from_secs(190)),
+    ] {
         let refused_at = world.now;
         world.handle(Input::Down {
             why: "refused",
             status: Some(status),
+            pause,
         });
         world.run_for(Nanos::from_secs(200));
         let next = world.connects.iter().find(|at| **at > refused_at);

@@ -23,6 +23,7 @@ const TICK: u8 = 4;
 const BACKLOG: u8 = 5;
 const WALL_CLOCK: u8 = 6;
 const LINK_BLOCKED: u8 = 7;
+const LINK_REFUSED: u8 = 8;
 const LOST: u8 = 255;
 
 /// What a block holds.
@@ -81,6 +82,17 @@ impl EventBlock {
                 self.start(LINK_DOWN, now);
                 self.link(link);
                 self.raw.push(cause as u8);
+            }
+            Event::LinkRefused {
+                link,
+                status,
+                pause,
+            } => {
+                self.start(LINK_REFUSED, now);
+                self.link(link);
+                self.raw.extend(status.to_le_bytes());
+                self.raw.push(u8::from(pause.is_some()));
+                self.raw.extend(pause.unwrap_or_default().0.to_le_bytes());
             }
             Event::Message { link, payload } => {
                 let bytes = payload.bytes();
@@ -198,6 +210,19 @@ pub fn decode(buffer: &[u8], at: usize, end: usize) -> Result<(Entry<'_>, usize)
                 .get(usize::from(cursor.u8()?))
                 .copied()
                 .ok_or("unknown cause of a lost link")?,
+        },
+        LINK_REFUSED => Event::LinkRefused {
+            link: cursor.link()?,
+            status: u16::from_le_bytes(cursor.take()?),
+            pause: {
+                let is_named = cursor.u8()?;
+                let pause = Nanos(cursor.u64()?);
+                match is_named {
+                    0 => None,
+                    1 => Some(pause),
+                    _ => return Err("a pause that is neither named nor not"),
+                }
+            },
         },
         MESSAGE => {
             let link = cursor.link()?;

@@ -94,6 +94,7 @@ impl<H: Handler, W: Write> Handler for Exporter<H, W> {
             }
             Event::LinkUp { .. }
             | Event::LinkDown { .. }
+            | Event::LinkRefused { .. }
             | Event::LinkBlocked { .. }
             | Event::Command(_)
             | Event::Tick

@@ -452,6 +452,7 @@ mod tests {
                 }
                 Event::Command(_) => self.heard.push((now.0, "shutdown".to_owned())),
                 Event::LinkDown { .. }
+                | Event::LinkRefused { .. }
                 | Event::LinkBlocked { .. }
                 | Event::Backlog(_)
                 | Event::WallClock { .. } => {}

@@ -64,6 +64,7 @@ pub(super) fn header() -> CaptureHeader {
 enum Owned {
     LinkUp(LinkId),
     LinkDown(LinkId, LinkDown),
+    LinkRefused(LinkId, u16, Option<Nanos>),
     Message(LinkId, Vec<u8>),
     LinkBlocked(LinkId, bool),
     Command(Command),
@@ -80,6 +81,11 @@ impl Owned {
             Self::LinkDown(link, cause) => Event::LinkDown {
                 link: *link,
                 cause: *cause,
+            },
+            Self::LinkRefused(link, status, pause) => Event::LinkRefused {
+                link: *link,
+                status: *status,
+                pause: *pause,
             },
             Self::Message(link, message) => {
                 buffer = PayloadBuf::new(message);
@@ -106,6 +112,11 @@ impl Owned {
         match *event {
             Event::LinkUp { link } => Self::LinkUp(link),
             Event::LinkDown { link, cause } => Self::LinkDown(link, cause),
+            Event::LinkRefused {
+                link,
+                status,
+                pause,
+            } => Self::LinkRefused(link, status, pause),
             Event::Message { link, payload } => Self::Message(link, payload.bytes().to_vec()),
             Event::LinkBlocked { link, blocked } => Self::LinkBlocked(link, blocked),
             Event::Command(command) => Self::Command(command),
@@ -260,6 +271,9 @@ fn any_event() -> impl Strategy<Value = Owned> {
         any_link().prop_map(Owned::LinkUp),
         (any_link(), 0..LinkDown::ALL.len())
             .prop_map(|(link, cause)| Owned::LinkDown(link, LinkDown::ALL[cause])),
+        (any_link(), any::<u16>(), any::<Option<u64>>()).prop_map(|(link, status, pause)| {
+            Owned::LinkRefused(link, status, pause.map(Nanos))
+        }),
         (any_link(), proptest::collection::vec(any::<u8>(), 0..300))
             .prop_map(|(link, message)| Owned::Message(link, message)),
         (any_link(), any::<bool>()).prop_map(|(link, blocked)| Owned::LinkBlocked(link, blocked)),

@@ -3,7 +3,9 @@
 //! Owns: [`Facts`] and where each of them is read. Does not: judge (`rules.rs`). A file that is
 //! missing or not as expected gives `None`, which the rules report as unknown.
 
-use super::parse::{self, Limit};
+use super::parse::{self, CommandLine, Limit};
+use super::sysctl;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Entries of `/proc` and `/sys/class/net` that are looked at; a machine with more is not typical.
@@ -16,6 +18,37 @@ pub struct Interface {
     pub name: String,
     /// Receive queues.
     pub receive_queues: usize,
+}
+
+/// What the kernel knows of its own clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KernelClock {
+    /// Nobody sets it.
+    NotSet,
+    /// It is set, and by its own account at most this far off.
+    Within {
+        /// In microseconds.
+        error_us: u64,
+    },
+}
+
+impl KernelClock {
+    /// Asks the kernel, which needs no privilege; `None` when it refuses.
+    pub fn ask() -> Option<Self> {
+        // SAFETY: all zero is a valid request, one that changes nothing (`modes`), and the call writes into it only.
+        let mut clock: libc::timex = unsafe { std::mem::zeroed() };
+        // SAFETY: as above; the place is ours.
+        if unsafe { libc::adjtimex(&raw mut clock) } < 0 {
+            return None;
+        }
+        Some(if clock.status & libc::STA_UNSYNC == 0 {
+            Self::Within {
+                error_us: u64::try_from(clock.maxerror).ok()?,
+            }
+        } else {
+            Self::NotSet
+        })
+    }
 }
 
 /// What the kernel says.
@@ -55,6 +88,20 @@ pub struct Facts {
     pub irqbalance: bool,
     /// Network interfaces with hardware behind them.
     pub interfaces: Vec<Interface>,
+    /// Settings by their keys: those of `systemd/veloz.sysctl` that this kernel has.
+    pub sysctls: BTreeMap<&'static str, String>,
+    /// What the kernel was started with.
+    pub command_line: Option<CommandLine>,
+    /// CPUs that interrupts go to unless something else is said.
+    pub interrupt_cpus: Option<Vec<usize>>,
+    /// Interrupts by number, with the CPUs that each may come to.
+    pub interrupts: Vec<(u32, Vec<usize>)>,
+    /// CPUs that share a core, by CPU.
+    pub siblings: BTreeMap<usize, Vec<usize>>,
+    /// Whether something is there that sets the clock.
+    pub clock_service: bool,
+    /// What the kernel knows of its clock; not in a file, so it is asked apart.
+    pub kernel_clock: Option<KernelClock>,
 }
 
 impl Facts {
@@ -103,6 +150,32 @@ impl Facts {
                         .is_some_and(|name| name.trim() == "irqbalance")
                 }),
             interfaces: interfaces(root),
+            sysctls: sysctl::keys()
+                .filter_map(|key| {
+                    let value = text(&format!("proc/sys/{}", key.replace('.', "/")))?;
+                    Some((key, value.trim().to_owned()))
+                })
+                .collect(),
+            command_line: text("proc/cmdline").map(|line| CommandLine::read(&line)),
+            interrupt_cpus: text("proc/irq/default_smp_affinity")
+                .and_then(|mask| parse::cpu_mask(&mask)),
+            interrupts: interrupts(root),
+            siblings: online
+                .iter()
+                .flatten()
+                .filter_map(|cpu| {
+                    let path = "topology/thread_siblings_list";
+                    let siblings = cpus(&format!("sys/devices/system/cpu/cpu{cpu}/{path}"))?;
+                    Some((*cpu, siblings))
+                })
+                .collect(),
+            clock_service: [
+                "run/systemd/timesync/synchronized",
+                "run/chrony/chronyd.sock",
+            ]
+            .iter()
+            .any(|path| root.join(path).exists()),
+            kernel_clock: None,
             online,
         }
     }
@@ -120,6 +193,20 @@ fn interfaces(root: &Path) -> Vec<Interface> {
         })
         .collect();
     found.sort_by(|left, right| left.name.cmp(&right.name));
+    found
+}
+
+fn interrupts(root: &Path) -> Vec<(u32, Vec<usize>)> {
+    let directory = root.join("proc/irq");
+    let mut found: Vec<(u32, Vec<usize>)> = entries(&directory)
+        .filter_map(|name| {
+            let number = name.parse().ok()?;
+            let path = directory.join(name).join("smp_affinity_list");
+            let cpus = std::fs::read_to_string(path).ok()?;
+            Some((number, parse::cpu_list(&cpus)?))
+        })
+        .collect();
+    found.sort_unstable();
     found
 }
 
@@ -172,6 +259,18 @@ mod tests {
         put("proc/cpuinfo", "flags : constant_tsc nonstop_tsc\n");
         put("proc/meminfo", "SwapTotal:  1024 kB\n");
         put("proc/77/comm", "irqbalance\n");
+        put("proc/cmdline", "ro isolcpus=2,3\n");
+        put("proc/sys/vm/swappiness", "60\n");
+        put("proc/sys/net/ipv4/tcp_rmem", "4096\t131072\t6291456\n");
+        put("proc/sys/vm/overcommit_memory", "0\n");
+        put("proc/irq/default_smp_affinity", "00000000,00000003\n");
+        put("proc/irq/24/smp_affinity_list", "0-1\n");
+        put("proc/irq/9/smp_affinity_list", "3\n");
+        put(
+            "sys/devices/system/cpu/cpu3/topology/thread_siblings_list",
+            "1,3\n",
+        );
+        put("run/chrony/chronyd.sock", "");
         put(
             "proc/self/status",
             "CapEff:\t0000000000004000\nCpus_allowed_list:\t1-3\n",
@@ -204,6 +303,16 @@ mod tests {
                     name: "eth0".into(),
                     receive_queues: 2
                 }],
+                sysctls: BTreeMap::from([
+                    ("net.ipv4.tcp_rmem", "4096\t131072\t6291456".into()),
+                    ("vm.swappiness", "60".into()),
+                ]),
+                command_line: Some(CommandLine::read("ro isolcpus=2,3")),
+                interrupt_cpus: Some(vec![0, 1]),
+                interrupts: vec![(9, vec![3]), (24, vec![0, 1])],
+                siblings: BTreeMap::from([(3, vec![1, 3])]),
+                clock_service: true,
+                kernel_clock: None,
             }
         );
     }

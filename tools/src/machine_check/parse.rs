@@ -23,6 +23,88 @@ pub fn cpu_list(text: &str) -> Option<Vec<usize>> {
 /// No machine numbers its CPUs higher; a list that does is not believed.
 const CPU_NUMBER_MAX: usize = 65_535;
 
+/// CPUs of a hexadecimal mask with a comma every 32 bits, the lowest last: `1,0000000f`.
+pub fn cpu_mask(text: &str) -> Option<Vec<usize>> {
+    let mut cpus = Vec::new();
+    let groups = text.trim().split(',').rev();
+    for (group, first) in groups.zip((0..=CPU_NUMBER_MAX).step_by(32)) {
+        let bits = u32::from_str_radix(group, 16).ok()?;
+        cpus.extend(
+            (0..32)
+                .filter(|bit| bits >> bit & 1 == 1)
+                .map(|bit| first + bit),
+        );
+    }
+    Some(cpus)
+}
+
+/// What the kernel was started with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CommandLine(Vec<(String, Option<String>)>);
+
+/// Some CPUs, or all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SomeCpus {
+    /// Whatever there is.
+    All,
+    /// These.
+    Listed(Vec<usize>),
+}
+
+impl SomeCpus {
+    /// Whether one is among them.
+    pub fn contains(&self, cpu: usize) -> bool {
+        match self {
+            Self::All => true,
+            Self::Listed(cpus) => cpus.contains(&cpu),
+        }
+    }
+}
+
+impl CommandLine {
+    /// Reads `key` and `key=value`, values perhaps in quotes, up to a lone `--`: after it come words for init.
+    pub fn read(text: &str) -> Self {
+        let mut in_quotes = false;
+        let words = text.trim().split(|symbol: char| {
+            in_quotes ^= symbol == '"';
+            symbol.is_whitespace() && !in_quotes
+        });
+        Self(
+            words
+                .filter(|word| !word.is_empty())
+                .take_while(|word| *word != "--")
+                .map(|word| {
+                    let (key, value) = match word.split_once('=') {
+                        Some((key, value)) => (key, Some(value)),
+                        None => (word, None),
+                    };
+                    let plain = |text: &str| text.trim_matches('"').to_owned();
+                    (plain(key), value.map(plain))
+                })
+                .collect(),
+        )
+    }
+
+    /// Whether a key is there, with a value or without.
+    pub fn has(&self, key: &str) -> bool {
+        self.0.iter().any(|(found, _)| found == key)
+    }
+
+    /// The value of a key; of several the last.
+    pub fn value(&self, key: &str) -> Option<&str> {
+        let last = self.0.iter().rfind(|(found, _)| found == key)?;
+        last.1.as_deref()
+    }
+
+    /// CPUs whose deferred work runs elsewhere; `None` where none is chosen.
+    pub fn rcu_nocbs(&self) -> Option<SomeCpus> {
+        match self.value("rcu_nocbs")? {
+            "all" => Some(SomeCpus::All),
+            list => cpu_list(list).map(SomeCpus::Listed),
+        }
+    }
+}
+
 /// The word in brackets of a choice file: `always [madvise] never` is `madvise`.
 pub fn chosen(text: &str) -> Option<&str> {
     let (_, rest) = text.split_once('[')?;
@@ -105,6 +187,37 @@ mod tests {
         for (text, expected) in cases {
             assert_eq!(cpu_list(text).as_deref(), *expected, "{text:?}");
         }
+    }
+
+    #[test]
+    fn cpu_masks() {
+        let cases: &[(&str, Option<&[usize]>)] = &[
+            ("f\n", Some(&[0, 1, 2, 3])),
+            ("00000001,00000008\n", Some(&[3, 32])),
+            ("0", Some(&[])),
+            ("", None),
+            ("xyz", None),
+            ("100000000", None),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(cpu_mask(text).as_deref(), *expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn command_lines() {
+        let line = CommandLine::read(
+            "BOOT_IMAGE=/vmlinuz ro rcu_nocbs=1 dyndbg=\"file a.c +p\" idle=poll rcu_nocbs=2-3 -- nopti\n",
+        );
+        assert_eq!(line.value("rcu_nocbs"), Some("2-3"));
+        assert_eq!(line.rcu_nocbs(), Some(SomeCpus::Listed(vec![2, 3])));
+        assert_eq!(line.value("dyndbg"), Some("file a.c +p"));
+        assert!(line.has("ro") && line.has("idle"));
+        assert_eq!(line.value("ro"), None);
+        assert!(!line.has("nopti"), "a word for init");
+        assert_eq!(CommandLine::read("rcu_nocbs").rcu_nocbs(), None);
+        let all = CommandLine::read("rcu_nocbs=all").rcu_nocbs();
+        assert!(all.is_some_and(|cpus| cpus.contains(77)));
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use super::facts::Facts;
 use super::parse::Limit;
-use super::{Finding, State};
+use super::{Finding, State, kernel, sysctl};
 use crate::config::{Config, Idle, Source};
 use crate::placement::{CpuNotAllowed, Cpus, Placement, place};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use std::time::Duration;
 /// Descriptors that the process opens: four links and their successors, the server, its clients.
 const OPEN_FILES_MIN: u64 = 1_024;
 /// Bytes that the process locks: books, rings and buffers of 256 instruments, with room.
-const LOCKED_BYTES_MIN: u64 = 1 << 30;
+pub(super) const LOCKED_BYTES_MIN: u64 = 1 << 30;
 /// A pause of the spinning loop that an untuned but idle machine stays below.
 const PAUSE_MAX: Duration = Duration::from_millis(1);
 /// A pause that a tuned machine stays below.
@@ -64,13 +64,16 @@ pub fn judge(facts: &Facts, config: &Config, worst_pause: Option<Duration>) -> V
     findings.push(tickless(facts, core_cpu));
     findings.push(governor(facts, core_cpu));
     findings.push(clock(facts));
-    findings.push(smt(facts));
+    findings.push(smt(facts, core_cpu));
     findings.push(huge_pages(facts));
     findings.push(swap(facts));
     findings.push(locked_memory(facts, config));
     findings.push(realtime(facts, config));
     findings.push(open_files(facts));
     findings.extend(network(facts, config, core_cpu));
+    findings.extend(sysctl::judge(facts, config, core_cpu));
+    let idle = placed.ok().map(|placed| placed.idle);
+    findings.extend(kernel::judge(facts, config, core_cpu, idle, worst_pause));
     findings.extend(worst_pause.map(pause));
     findings
 }
@@ -232,18 +235,38 @@ fn clock(facts: &Facts) -> Finding {
     }
 }
 
-fn smt(facts: &Facts) -> Finding {
+fn smt(facts: &Facts, core_cpu: Option<usize>) -> Finding {
     const WHY: &str = "a busy sibling takes up to half of the core thread's speed";
     let subject = "smt";
-    match facts.smt_active {
-        Some(false) => Finding::ok(subject, "off".to_owned(), WHY),
-        Some(true) => Finding::warning(
+    let isolated = facts.isolated.as_deref().unwrap_or_default();
+    let siblings = core_cpu.and_then(|cpu| facts.siblings.get(&cpu));
+    let others: Option<Vec<usize>> = siblings.map(|siblings| {
+        let others = siblings.iter().filter(|other| core_cpu != Some(**other));
+        others.copied().collect()
+    });
+    match (facts.smt_active, others) {
+        (Some(false), _) => Finding::ok(subject, "off".to_owned(), WHY),
+        (Some(true), Some(others)) if others.is_empty() => Finding::ok(
+            subject,
+            "on, but the core's CPU has no sibling".to_owned(),
+            WHY,
+        ),
+        (Some(true), Some(others)) if others.iter().all(|cpu| isolated.contains(cpu)) => {
+            Finding::ok(
+                subject,
+                format!(
+                    "on, and the siblings {others:?} are isolated: idle unless another core.cpu is among them"
+                ),
+                WHY,
+            )
+        }
+        (Some(true), Some(_) | None) => Finding::warning(
             subject,
             "on".to_owned(),
             WHY,
             "nosmt on the kernel's command line, or keep the sibling of core.cpu idle".to_owned(),
         ),
-        None => Finding::unknown(subject, WHY),
+        (None, _) => Finding::unknown(subject, WHY),
     }
 }
 
@@ -407,6 +430,7 @@ fn pause(worst: Duration) -> Finding {
 
 #[cfg(test)]
 mod tests {
+    use super::super::parse::CommandLine;
     use super::*;
     use crate::config::load_text;
 
@@ -425,6 +449,9 @@ mod tests {
             memlock: Some(Limit::Unlimited),
             realtime_priority: Some(Limit::At(0)),
             open_files: Some(Limit::At(65_536)),
+            sysctls: sysctl::tests::as_the_file_says(),
+            command_line: Some(CommandLine::read("isolcpus=3 nohz_full=3 irqaffinity=0-2")),
+            interrupt_cpus: Some(vec![0, 1, 2]),
             ..Facts::default()
         }
     }
@@ -462,8 +489,14 @@ mod tests {
                 f.isolated = Some(vec![]);
             }),
             ("isolated cpus", State::Unknown, |f| f.isolated = None),
-            ("nohz_full", State::Warning, |f| f.tickless = Some(vec![1])),
-            ("nohz_full", State::Note, |f| f.tickless = None),
+            ("nohz_full", State::Warning, |f| {
+                f.tickless = Some(vec![1]);
+                f.command_line = Some(CommandLine::read("rcu_nocbs=3"));
+            }),
+            ("nohz_full", State::Note, |f| {
+                f.tickless = None;
+                f.command_line = Some(CommandLine::read("rcu_nocbs=all"));
+            }),
             ("governor", State::Warning, |f| {
                 f.governors[1].1 = "schedutil".into();
             }),
@@ -473,6 +506,26 @@ mod tests {
                 f.clocksource = Some("hpet".into());
             }),
             ("smt", State::Warning, |f| f.smt_active = Some(true)),
+            ("smt", State::Warning, |f| {
+                f.smt_active = Some(true);
+                f.siblings.insert(3, vec![1, 3]);
+            }),
+            ("smt", State::Ok, |f| {
+                f.smt_active = Some(true);
+                f.siblings.insert(3, vec![3]);
+            }),
+            ("smt", State::Ok, |f| {
+                f.smt_active = Some(true);
+                f.isolated = Some(vec![1, 3]);
+                f.siblings.insert(3, vec![1, 3]);
+            }),
+            ("rcu_nocbs", State::Warning, |f| {
+                // Offered by the kernel and not used: nohz_full is a note then.
+                f.tickless = None;
+            }),
+            ("swappiness", State::Ok, |f| {
+                f.sysctls.insert("vm.swappiness", "60".into());
+            }),
             ("huge pages", State::Warning, |f| {
                 f.huge_pages = Some("always".into());
             }),

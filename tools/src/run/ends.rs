@@ -5,6 +5,17 @@ use std::io::{self, IsTerminal as _};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
+/// What somebody outside wants of a running process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// That it goes on.
+    Nothing,
+    /// That it opens its log files and reads its limits anew.
+    Reload,
+    /// That it ends.
+    End,
+}
+
 /// SIGINT and SIGTERM, which end the process, and SIGHUP, which makes it open its log files and read its limits anew.
 pub struct Signals {
     end: Arc<AtomicBool>,
@@ -50,9 +61,15 @@ impl Signals {
         self.end.load(Ordering::Relaxed) || left_alone()
     }
 
-    /// Whether SIGHUP came since the last call.
-    pub fn take_hangup(&self) -> bool {
-        self.hangup.swap(false, Ordering::Relaxed)
+    /// What was wished since the last call. Who wants an end does not want anything else.
+    pub fn wish(&self) -> Wish {
+        if self.asked() {
+            Wish::End
+        } else if self.hangup.swap(false, Ordering::Relaxed) {
+            Wish::Reload
+        } else {
+            Wish::Nothing
+        }
     }
 }
 

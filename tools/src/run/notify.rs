@@ -1,10 +1,12 @@
-//! What a service manager is told: that the engine is ready, that its core turns, and that it ends.
+//! What a service manager is told: that the engine is ready, that its core turns, that it reads its limits anew, and
+//! that it ends.
 //!
-//! Owns: [`Notifier`]. Does not: decide whether the core turns. Invariant: the watchdog is fed only while the core's
-//! heartbeat is young, so a process whose core stands still is ended by the service manager. The protocol is
-//! sd_notify(3); without `NOTIFY_SOCKET` nothing is sent.
+//! Owns: [`Notifier`]. Does not: decide whether the core turns. Invariants: the watchdog is fed only while the core's
+//! heartbeat is young, so a process whose core stands still is ended by the service manager; a reload says that it is
+//! ready again only if it was. The protocol is sd_notify(3); without `NOTIFY_SOCKET` nothing is sent.
 
 use sd_notify::NotifyState;
+use std::cell::Cell;
 use std::time::{Duration, Instant};
 use veloz_core::event::LinkRole;
 use veloz_exporter::status::Status;
@@ -16,6 +18,8 @@ enum Word {
     Ready,
     /// Its core turns.
     Alive,
+    /// It reads its limits anew; ready says that it has.
+    Reloading,
     /// It ends.
     Stopping,
 }
@@ -25,8 +29,8 @@ pub(super) struct Notifier {
     listens: bool,
     /// How often the watchdog is fed: half of what it allows, so that one late turn is forgiven.
     feed_every: Option<Duration>,
-    fed: Option<Instant>,
-    ready: bool,
+    fed: Cell<Option<Instant>>,
+    ready: Cell<bool>,
 }
 
 impl Notifier {
@@ -41,8 +45,8 @@ impl Notifier {
         Self {
             listens,
             feed_every: watchdog.map(|allowed| allowed / 2),
-            fed: None,
-            ready: false,
+            fed: Cell::default(),
+            ready: Cell::default(),
         }
     }
 
@@ -52,11 +56,16 @@ impl Notifier {
     }
 
     /// Tells what is due.
-    pub(super) fn look(&mut self, now: Instant, status: &Status) {
+    pub(super) fn look(&self, now: Instant, status: &Status) {
         let follows = status.links_up[LinkRole::Market as usize] > 0;
         for word in self.due(now, status.running, follows) {
             say(word);
         }
+    }
+
+    /// Tells of a reload before and after it. Of one before readiness nothing is told: that it is over would say more.
+    pub(super) fn around_reload(&self, reload: impl FnOnce()) {
+        self.around(reload, say);
     }
 
     /// Tells that the end has begun.
@@ -66,16 +75,27 @@ impl Notifier {
         }
     }
 
-    fn due(&mut self, now: Instant, turns: bool, follows: bool) -> impl Iterator<Item = Word> {
-        let ready = self.listens && !self.ready && turns && follows;
-        self.ready |= ready;
+    fn around(&self, reload: impl FnOnce(), mut say: impl FnMut(Word)) {
+        if self.ready.get() {
+            say(Word::Reloading);
+            reload();
+            say(Word::Ready);
+        } else {
+            reload();
+        }
+    }
+
+    fn due(&self, now: Instant, turns: bool, follows: bool) -> impl Iterator<Item = Word> {
+        let ready = self.listens && !self.ready.get() && turns && follows;
+        self.ready.set(self.ready.get() || ready);
         let hungry = self.feed_every.is_some_and(|every| {
             self.fed
+                .get()
                 .is_none_or(|fed| now.saturating_duration_since(fed) >= every)
         });
         let feed = hungry && turns;
         if feed {
-            self.fed = Some(now);
+            self.fed.set(Some(now));
         }
         let ready = ready.then_some(Word::Ready);
         ready.into_iter().chain(feed.then_some(Word::Alive))
@@ -83,12 +103,15 @@ impl Notifier {
 }
 
 fn say(word: Word) {
-    let state = match word {
-        Word::Ready => NotifyState::Ready,
-        Word::Alive => NotifyState::Watchdog,
-        Word::Stopping => NotifyState::Stopping,
+    let told = match word {
+        Word::Ready => sd_notify::notify(&[NotifyState::Ready]),
+        Word::Alive => sd_notify::notify(&[NotifyState::Watchdog]),
+        // The time tells the service manager that this answers its signal and not an earlier one.
+        Word::Reloading => NotifyState::monotonic_usec_now()
+            .and_then(|now| sd_notify::notify(&[NotifyState::Reloading, now])),
+        Word::Stopping => sd_notify::notify(&[NotifyState::Stopping]),
     };
-    if let Err(error) = sd_notify::notify(&[state]) {
+    if let Err(error) = told {
         tracing::warn!(
             component = "core",
             event_type = "notify_failed",
@@ -101,38 +124,54 @@ fn say(word: Word) {
 mod tests {
     use super::*;
 
-    fn words(notifier: &mut Notifier, at: Instant, turns: bool, follows: bool) -> Vec<Word> {
+    fn words(notifier: &Notifier, at: Instant, turns: bool, follows: bool) -> Vec<Word> {
         notifier.due(at, turns, follows).collect()
     }
 
     #[test]
     fn readiness_is_told_once_when_the_core_turns_and_follows_the_market() {
-        let mut notifier = Notifier::new(true, None);
+        let notifier = Notifier::new(true, None);
         let start = Instant::now();
-        assert_eq!(words(&mut notifier, start, false, true), []);
-        assert_eq!(words(&mut notifier, start, true, false), []);
-        assert_eq!(words(&mut notifier, start, true, true), [Word::Ready]);
-        assert_eq!(words(&mut notifier, start, true, true), []);
+        assert_eq!(words(&notifier, start, false, true), []);
+        assert_eq!(words(&notifier, start, true, false), []);
+        assert_eq!(words(&notifier, start, true, true), [Word::Ready]);
+        assert_eq!(words(&notifier, start, true, true), []);
     }
 
     #[test]
     fn the_watchdog_starves_while_the_core_stands_still() {
-        let mut notifier = Notifier::new(true, Some(Duration::from_secs(10)));
+        let notifier = Notifier::new(true, Some(Duration::from_secs(10)));
         let start = Instant::now();
         let after = |seconds| start + Duration::from_secs(seconds);
         assert_eq!(
-            words(&mut notifier, start, true, true),
+            words(&notifier, start, true, true),
             [Word::Ready, Word::Alive]
         );
-        assert_eq!(words(&mut notifier, after(4), true, true), []);
-        assert_eq!(words(&mut notifier, after(5), true, true), [Word::Alive]);
-        assert_eq!(words(&mut notifier, after(60), false, true), []);
-        assert_eq!(words(&mut notifier, after(61), true, true), [Word::Alive]);
+        assert_eq!(words(&notifier, after(4), true, true), []);
+        assert_eq!(words(&notifier, after(5), true, true), [Word::Alive]);
+        assert_eq!(words(&notifier, after(60), false, true), []);
+        assert_eq!(words(&notifier, after(61), true, true), [Word::Alive]);
+    }
+
+    #[test]
+    fn a_reload_is_told_once_it_is_ready_and_ends_ready() {
+        let notifier = Notifier::new(true, None);
+        let told = std::cell::RefCell::new(Vec::new());
+        let reload = || {
+            notifier.around(
+                || told.borrow_mut().push(None),
+                |word| told.borrow_mut().push(Some(word)),
+            );
+            told.take()
+        };
+        assert_eq!(reload(), [None]);
+        assert_eq!(words(&notifier, Instant::now(), true, true), [Word::Ready]);
+        assert_eq!(reload(), [Some(Word::Reloading), None, Some(Word::Ready)]);
     }
 
     #[test]
     fn nobody_is_told_anything_when_nobody_listens() {
-        let mut notifier = Notifier::new(false, None);
-        assert_eq!(words(&mut notifier, Instant::now(), true, true), []);
+        let notifier = Notifier::new(false, None);
+        assert_eq!(words(&notifier, Instant::now(), true, true), []);
     }
 }

@@ -4,6 +4,7 @@
 //! orders, ours cancelled, the core, the dead-man, the sidecar, the state file, the venue.
 
 use super::PATROL;
+use super::agreement;
 use super::boot::Boot;
 use super::ends::{Panics, note_panic, watch_panics};
 use super::keeper::{Keeper, equity_feed};
@@ -294,6 +295,12 @@ impl<T> Session<T> {
             tracing::error!(component = "state", "the state thread panicked");
         }
         drop(self.paper);
+        if left.orders.is_empty()
+            && left.is_all
+            && let Some(venue) = &self.venue
+        {
+            agreement::tell(&engine, venue);
+        }
         drop(self.venue);
         (tap, left)
     }

@@ -24,51 +24,70 @@ const PAUSE_MAX_MS: u64 = 120;
 /// Largest error of the machine's wall clock.
 const CLOCK_ERROR_MAX_NS: i64 = 300_000_000;
 
-/// What goes wrong with what the market is followed by.
-const MARKET_FAULTS: [Fault; 14] = [
-    Fault::Gap,
-    Fault::Duplicate,
-    Fault::Reorder,
-    Fault::HugeEvent,
-    Fault::CrossedBook,
-    Fault::EmptyEvent,
-    Fault::UnknownKeys,
-    Fault::UnknownEvent,
-    Fault::MalformedJson,
-    Fault::TruncatedFrame,
-    Fault::Silence { ms: 4_000 },
-    Fault::Stall { ms: 1_500 },
-    Fault::Reset,
-    Fault::ServerShutdown,
-];
-/// What goes wrong with orders. A lock from outside is left out: it never ends, and nothing could be compared.
-const TRADING_FAULTS: [Fault; 25] = [
-    Fault::StaleSnapshot,
-    Fault::UnknownKeys,
-    Fault::MalformedJson,
-    Fault::TruncatedFrame,
-    Fault::Silence { ms: 6_000 },
-    Fault::Stall { ms: 2_500 },
-    Fault::Reset,
-    Fault::DailyCut,
-    Fault::ServerShutdown,
-    Fault::ResponseLost,
-    Fault::EventFirst,
-    Fault::ResponseFirst,
-    Fault::TimeoutAccepted,
-    Fault::TimeoutRefused,
-    Fault::DropAfterAccept,
-    Fault::Unavailable,
-    Fault::CancelDelayed { ms: 400 },
-    Fault::EventLost,
-    Fault::EventDuplicate,
-    Fault::SessionRevoked,
-    Fault::StreamTerminated,
-    Fault::UnsolicitedCancel,
-    Fault::Halt { ms: 1_500 },
-    Fault::CancelOnly { ms: 1_500 },
-    Fault::Deposit { units: 10 },
-];
+/// One seed in so many has its address banned, once: a ban lasts two minutes, and nothing else happens in them.
+const BANNED_SEEDS: u64 = 8;
+
+/// Whether a fault can go wrong in a simulation, how badly there, and with what the market is followed by (`Streams`), with
+/// orders (`Api`), or with both.
+fn simulated(fault: Fault) -> Option<(Fault, &'static [Surface])> {
+    const MARKET: &[Surface] = &[Surface::Streams];
+    const ORDERS: &[Surface] = &[Surface::Api];
+    const BOTH: &[Surface] = &[Surface::Streams, Surface::Api];
+    Some(match fault {
+        Fault::Gap
+        | Fault::Duplicate
+        | Fault::Reorder
+        | Fault::HugeEvent
+        | Fault::CrossedBook
+        | Fault::EmptyEvent
+        | Fault::UnknownEvent => (fault, MARKET),
+        Fault::UnknownKeys
+        | Fault::MalformedJson
+        | Fault::TruncatedFrame
+        | Fault::Reset
+        | Fault::DailyCut
+        | Fault::ServerShutdown => (fault, BOTH),
+        Fault::Silence { .. } => (Fault::Silence { ms: 5_000 }, BOTH),
+        Fault::Stall { .. } => (Fault::Stall { ms: 2_000 }, BOTH),
+        Fault::StaleSnapshot
+        | Fault::ResponseLost
+        | Fault::EventFirst
+        | Fault::ResponseFirst
+        | Fault::TimeoutAccepted
+        | Fault::TimeoutRefused
+        | Fault::DropAfterAccept
+        | Fault::Unavailable
+        | Fault::Ban
+        | Fault::EventLost
+        | Fault::EventDuplicate
+        | Fault::SessionRevoked
+        | Fault::StreamTerminated
+        | Fault::UnsolicitedCancel => (fault, ORDERS),
+        Fault::CancelDelayed { .. } => (Fault::CancelDelayed { ms: 400 }, ORDERS),
+        Fault::Halt { .. } => (Fault::Halt { ms: 1_500 }, ORDERS),
+        Fault::CancelOnly { .. } => (Fault::CancelOnly { ms: 1_500 }, ORDERS),
+        Fault::Deposit { .. } => (Fault::Deposit { units: 10 }, ORDERS),
+        // It never ends, and nothing could be compared.
+        Fault::ExternalLock { .. } => return None,
+        // Of sockets, which there are none here.
+        Fault::InvalidUtf8
+        | Fault::SplitSegments { .. }
+        | Fault::MergeSegments { .. }
+        | Fault::Fragment
+        | Fault::WrongPong
+        | Fault::UnsolicitedPong
+        | Fault::PingFlood { .. } => return None,
+    })
+}
+
+/// What can go wrong on one surface.
+fn faults_on(surface: Surface, bans: bool) -> Vec<Fault> {
+    Fault::all()
+        .filter_map(simulated)
+        .filter(|(fault, surfaces)| surfaces.contains(&surface) && (bans || *fault != Fault::Ban))
+        .map(|(fault, _)| fault)
+        .collect()
+}
 
 /// One thing to do.
 pub(super) enum Act {
@@ -91,6 +110,8 @@ pub(super) struct Chaos {
     with_faults: bool,
     token: u64,
     faults: u64,
+    market_faults: Vec<Fault>,
+    trading_faults: Vec<Fault>,
 }
 
 impl Chaos {
@@ -101,6 +122,8 @@ impl Chaos {
             with_faults: config.faults,
             token: 0,
             faults: 0,
+            market_faults: faults_on(Surface::Streams, false),
+            trading_faults: faults_on(Surface::Api, config.seed % BANNED_SEEDS == 5),
         }
     }
 
@@ -282,12 +305,15 @@ impl Chaos {
 
     fn fault(&mut self) -> Act {
         self.faults += 1;
-        let (surface, among): (_, &[Fault]) = if self.random.random_range(0..4) == 0 {
-            (Surface::Streams, &MARKET_FAULTS)
+        let (surface, among) = if self.random.random_range(0..4) == 0 {
+            (Surface::Streams, &self.market_faults)
         } else {
-            (Surface::Api, &TRADING_FAULTS)
+            (Surface::Api, &self.trading_faults)
         };
-        let position = self.random.random_range(0..among.len());
-        Act::Fault(among[position], surface)
+        let fault = among[self.random.random_range(0..among.len())];
+        if fault == Fault::Ban {
+            self.trading_faults.retain(|fault| *fault != Fault::Ban);
+        }
+        Act::Fault(fault, surface)
     }
 }

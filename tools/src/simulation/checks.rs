@@ -8,24 +8,34 @@
 //! | no trade is booked twice, over restarts too | the venue's trades are the recorded fills, each once, over restarts too |
 //! | with everything open filled, no position is above its limit | nothing is locked, nothing is open; the sums of the funnel hold |
 //! | the orders' totals are the sums over the orders | positions are what is held above the baselines, and realized what the venue's trades since the start make |
-//! | nothing halts because books disagree | |
+//! | nothing halts because books disagree, and no position from its balance | |
+//! | nothing is asked over and over, and no connection while a ban is known | |
 
 use crate::state::State;
 use crate::venue::Holdings;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use veloz_core::config::KnownTrades;
 use veloz_core::engine::{Engine, NoStopwatch};
-use veloz_core::instrument::{AssetIndex, Instruments, Symbol};
+use veloz_core::instrument::{AssetIndex, Instruments};
 use veloz_core::order::{OrderState, Side};
 use veloz_core::strategy::{Configured, Standing};
 use veloz_core::telemetry::records::{HaltCause, Record, RecordBody};
-use veloz_core::units::E8;
+use veloz_core::units::{E8, Nanos};
+use veloz_core::venue::binance::fault::VenueFault;
 
 use super::Report;
+use super::setup::Left;
 
 /// Largest position of any instrument either way.
 pub(super) const POSITION_MAX: E8 = E8(50_000_000);
+
+/// How often the same request may be on order links within [`REPEATS_IN`]: an operator and a strategy each once or twice,
+/// and what their refusals make of it.
+const REPEATS_MAX: usize = 8;
+const REPEATS_IN: Nanos = Nanos::from_secs(1);
+/// Requests after which the old ones are forgotten.
+const ASKED_MAX: usize = 1_024;
 
 type Brain = Engine<NoStopwatch, Configured>;
 
@@ -116,6 +126,8 @@ pub(super) struct Checks {
     state: State,
     /// This run's, by instrument.
     lines: Vec<Line>,
+    /// What was asked on order links lately, and when.
+    asked: BTreeMap<String, VecDeque<Nanos>>,
 }
 
 impl Checks {
@@ -126,6 +138,7 @@ impl Checks {
             report: Report::default(),
             state: State::default(),
             lines: vec![Line::default(); instruments.count()],
+            asked: BTreeMap::new(),
             instruments: instruments.clone(),
         }
     }
@@ -138,6 +151,33 @@ impl Checks {
     pub(super) fn restarted(&mut self) {
         self.next_sequence = 0;
         self.lines.fill(Line::default());
+    }
+
+    /// One request on an order link: the same may be repeated, but not over and over.
+    pub(super) fn asked(&mut self, now: Nanos, text: &str) -> Result<(), String> {
+        let mut request: serde_json::Value =
+            serde_json::from_str(text).map_err(|error| format!("{text}: {error}"))?;
+        // What differs between a request and its repetition.
+        request["id"] = serde_json::Value::Null;
+        request["params"]["timestamp"] = serde_json::Value::Null;
+        request["params"]["signature"] = serde_json::Value::Null;
+        if self.asked.len() == ASKED_MAX {
+            self.asked
+                .retain(|_, times| times.back().is_some_and(|at| now.since(*at) < REPEATS_IN));
+        }
+        let times = self.asked.entry(request.to_string()).or_default();
+        while times.front().is_some_and(|at| now.since(*at) >= REPEATS_IN) {
+            times.pop_front();
+        }
+        times.push_back(now);
+        if times.len() > REPEATS_MAX {
+            return Err(format!(
+                "asked {} times within {} ms: {text}",
+                times.len(),
+                REPEATS_IN.as_ms()
+            ));
+        }
+        Ok(())
     }
 
     /// Notes what positions began with.
@@ -214,6 +254,9 @@ impl Checks {
                         described.symbol
                     ));
                 }
+            }
+            RecordBody::Fault { kind, detail, .. } if kind == VenueFault::PositionDiffers as u8 => {
+                return Err(format!("a position is not what is held: {}", detail as i64));
             }
             RecordBody::KillSwitch {
                 latched: true,
@@ -302,15 +345,22 @@ impl Checks {
     }
 }
 
-/// What the state file would have kept.
-pub(super) fn baselines(engine: &Brain) -> Vec<(Symbol, E8)> {
-    let (Some(assets), Some(portfolio)) = (engine.assets(), engine.portfolio()) else {
-        return Vec::new();
+/// What the state file would have kept of an engine, beside what its records say.
+pub(super) fn left(engine: &Brain) -> Left {
+    let (Some(assets), Some(portfolio), Some(risk)) =
+        (engine.assets(), engine.portfolio(), engine.risk())
+    else {
+        return Left::default();
     };
-    assets
-        .iter()
-        .filter_map(|(index, name)| Some((name, portfolio.baseline(index)?)))
-        .collect()
+    Left {
+        baselines: assets
+            .iter()
+            .filter_map(|(index, name)| Some((name, portfolio.baseline(index)?)))
+            .collect(),
+        trades_known: Vec::new(),
+        kill_switch: risk.is_killed(),
+        restored: portfolio.to_save(),
+    }
 }
 
 /// What must hold between two events.
@@ -320,7 +370,7 @@ pub(super) fn state(engine: &Brain, instruments: &Instruments) -> Result<(), Str
     };
     for (index, instrument) in instruments.iter() {
         let totals = oms.totals(index);
-        let (mut buys, mut sells, mut replaced) = (0i128, 0i128, [0i128; 2]);
+        let (mut buys, mut sells, mut instead) = (0i128, 0i128, [0i128; 2]);
         let mut count = 0u32;
         for order in oms.open(index) {
             count += 1;
@@ -335,8 +385,18 @@ pub(super) fn state(engine: &Brain, instruments: &Instruments) -> Result<(), Str
                     1
                 }
             };
+            // The venue takes one only when the other is gone untouched, so the larger of the two counts. An order that
+            // is made smaller has no other.
             if order.state() == OrderState::ReplaceSent {
-                replaced[side] += lots;
+                let mut others = oms.open(index);
+                let replacement = others.find(|other| {
+                    other.side() == order.side()
+                        && other.id() != order.id()
+                        && other.admitted_at() == order.since()
+                });
+                if let Some(replacement) = replacement {
+                    instead[side] += lots.min(i128::from(replacement.remaining().0));
+                }
             }
         }
         if (count, buys, sells)
@@ -354,11 +414,10 @@ pub(super) fn state(engine: &Brain, instruments: &Instruments) -> Result<(), Str
                 totals.sell_remaining_lots
             ));
         }
-        // An order that is being replaced counts beside its replacement until the venue has answered.
         let lot = i128::from(instrument.lot.unit().0);
         let position = i128::from(portfolio.position(index).qty().0);
-        let long = position + (buys - replaced[0]) * lot;
-        let short = position - (sells - replaced[1]) * lot;
+        let long = position + (buys - instead[0]) * lot;
+        let short = position - (sells - instead[1]) * lot;
         let most = i128::from(POSITION_MAX.0);
         if long.max(-short) > most {
             return Err(format!(

@@ -4,7 +4,7 @@
 //! Does not: change a message. Invariant: a message never overtakes another of the same link and direction; what is
 //! under way on a link that is cut is lost in both directions, except for what the venue had received.
 
-use crate::venue::{ConnectionNumber, Sent, VenueInProcess, VenueMicros};
+use crate::venue::{ConnectionNumber, Refused, Sent, VenueInProcess, VenueMicros};
 use bytes::Bytes;
 use rand::RngExt as _;
 use rand::rngs::SmallRng;
@@ -14,7 +14,7 @@ use veloz_core::event::{Event, LinkDown, LinkId, LinkRole, PayloadBuf};
 use veloz_core::outbox::{Action, Outbox};
 use veloz_core::units::Nanos;
 
-use super::venue_time;
+use super::{engine_time, venue_time};
 
 /// Longest way of one message on a calm day.
 const WAY_MAX_US: u64 = 2_000;
@@ -32,6 +32,7 @@ pub(super) struct Arrival {
 enum What {
     Up,
     Down(LinkDown),
+    Refused(u16, Option<Nanos>),
     Text(Bytes),
 }
 
@@ -47,6 +48,11 @@ impl Arrival {
             What::Down(cause) => handle(Event::LinkDown {
                 link: self.link,
                 cause: *cause,
+            }),
+            What::Refused(status, pause) => handle(Event::LinkRefused {
+                link: self.link,
+                status: *status,
+                pause: *pause,
             }),
             What::Text(text) => {
                 let buffer = PayloadBuf::new(text);
@@ -64,6 +70,9 @@ impl fmt::Display for Arrival {
         match &self.what {
             What::Up => write!(f, "up {:?}", self.link),
             What::Down(cause) => write!(f, "down {:?} {}", self.link, cause.label()),
+            What::Refused(status, pause) => {
+                write!(f, "refused {:?} {status} {pause:?}", self.link)
+            }
             What::Text(text) => f.write_str(&String::from_utf8_lossy(text)),
         }
     }
@@ -91,7 +100,11 @@ struct Link {
 pub(super) struct Network {
     links: Vec<Link>,
     /// Ends of links that are no more, and attempts that failed.
-    ends: VecDeque<(Nanos, LinkId, LinkDown)>,
+    ends: VecDeque<(Nanos, LinkId, What)>,
+    /// From when the engine knows that its address is banned, and until when.
+    banned: Option<(Nanos, Nanos)>,
+    /// A connection that it asked for all the same.
+    prolonged: Option<LinkId>,
     random: SmallRng,
     jams: bool,
     order_links_lost: u64,
@@ -102,6 +115,8 @@ impl Network {
         Self {
             links: Vec::new(),
             ends: VecDeque::new(),
+            banned: None,
+            prolonged: None,
             random,
             jams,
             order_links_lost: 0,
@@ -111,6 +126,11 @@ impl Network {
     /// From now on messages only take their usual time.
     pub(super) fn heal(&mut self) {
         self.jams = false;
+    }
+
+    /// A connection that was asked for during a ban that the engine knew of.
+    pub(super) fn prolonged(&self) -> Option<LinkId> {
+        self.prolonged
     }
 
     pub(super) fn order_links_lost(&self) -> u64 {
@@ -162,6 +182,12 @@ impl Network {
     }
 
     fn connect(&mut self, now: Nanos, link: LinkId, venue: &mut VenueInProcess) {
+        if self
+            .banned
+            .is_some_and(|(from, until)| (from..until).contains(&now))
+        {
+            self.prolonged = Some(link);
+        }
         let opened = match link.role {
             LinkRole::Market => venue.open_streams(venue_time(now), Vec::new()),
             LinkRole::Api | LinkRole::Orders => venue.open_api(venue_time(now)),
@@ -175,7 +201,19 @@ impl Network {
                 to_venue: VecDeque::new(),
                 last: [at; 2],
             }),
-            None => self.ends.push_back((at, link, LinkDown::Upgrade)),
+            None => {
+                let end = match venue.refusal() {
+                    Some(Refused { status, until }) if matches!(status, 418 | 429) => {
+                        let until = until.map(engine_time);
+                        if let (418, Some(until)) = (status, until) {
+                            self.banned = Some((at, until));
+                        }
+                        What::Refused(status, until.map(|until| until.since(now)))
+                    }
+                    Some(_) | None => What::Down(LinkDown::Upgrade),
+                };
+                self.ends.push_back((at, link, end));
+            }
         }
     }
 
@@ -237,11 +275,8 @@ impl Network {
     /// The next thing that reaches the engine now.
     pub(super) fn for_engine(&mut self, now: Nanos) -> Option<Arrival> {
         if self.ends.front().is_some_and(|(at, ..)| *at <= now) {
-            let (_, link, cause) = self.ends.pop_front()?;
-            return Some(Arrival {
-                link,
-                what: What::Down(cause),
-            });
+            let (_, link, what) = self.ends.pop_front()?;
+            return Some(Arrival { link, what });
         }
         let position = self
             .links
@@ -273,7 +308,8 @@ impl Network {
         if link.id.role == LinkRole::Orders {
             self.order_links_lost += 1;
         }
-        self.ends.push_back((now, link.id, LinkDown::Closed));
+        self.ends
+            .push_back((now, link.id, What::Down(LinkDown::Closed)));
     }
 
     /// Cuts everything, and tells nobody: the engine is no more.
@@ -282,6 +318,7 @@ impl Network {
             venue.close(link.connection);
         }
         self.ends.clear();
+        self.banned = None;
     }
 
     fn way(&mut self) -> Nanos {

@@ -7,13 +7,17 @@ use super::network;
 use super::{
     BEGINS_AT, Brain, RECONCILE_EVERY, SYMBOLS, SimulationConfig, SimulationError, checks,
 };
-use crate::venue::{AnswerOrder, ClientKeys, Latency, MarketConfig, VenueConfig, VenueInProcess};
+use crate::venue::{
+    AccountConfig, AnswerOrder, ClientKeys, ExchangeConfig, Latency, MarketConfig, VenueConfig,
+    VenueInProcess,
+};
 use rand::RngExt as _;
 use rand::rngs::SmallRng;
 use veloz_core::config::{EngineConfig, KnownTrades, TradingConfig};
 use veloz_core::engine::{Account, Engine, NoStopwatch};
 use veloz_core::instrument::{Instruments, Symbol};
 use veloz_core::oms::OmsConfig;
+use veloz_core::portfolio::Restored;
 use veloz_core::risk::{GlobalLimits, InstrumentLimits};
 use veloz_core::strategy::{Configured, MarketMakerConfig, StrategyConfig};
 use veloz_core::telemetry::{Sizes, TelemetryReader, telemetry};
@@ -43,6 +47,14 @@ pub(super) fn venue_config(config: &SimulationConfig, random: &mut SmallRng) -> 
         },
         backend_timeout_ms: 1_000,
         ping_interval_ms: 20_000,
+        // One account in four pays its fees in an asset that it does not trade.
+        exchange: ExchangeConfig {
+            accounts: vec![AccountConfig {
+                fees_in_bnb: config.seed % 4 == 1,
+                ..AccountConfig::default()
+            }],
+            ..ExchangeConfig::default()
+        },
         connects_per_five_minutes: if config.faults { 300 } else { 100_000 },
         ..VenueConfig::default()
     }
@@ -61,14 +73,22 @@ pub(super) fn read_instruments(venue: &mut VenueInProcess) -> Result<Instruments
     Instruments::new(info.instruments).map_err(|error| SimulationError::Setup(error.to_string()))
 }
 
+/// What one process leaves to the next in the state file.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Left {
+    pub(super) baselines: Vec<(Symbol, E8)>,
+    pub(super) trades_known: Vec<KnownTrades>,
+    pub(super) kill_switch: bool,
+    pub(super) restored: Option<Restored>,
+}
+
 /// An engine that trades there, as the run's `run`-th process.
 pub(super) fn start_engine(
     venue: &VenueInProcess,
     instruments: &Instruments,
     config: &SimulationConfig,
     run: u32,
-    baselines: Vec<(Symbol, E8)>,
-    trades_known: Vec<KnownTrades>,
+    left: Left,
 ) -> Result<(Brain, TelemetryReader), SimulationError> {
     let keys = venue
         .client_keys()
@@ -79,7 +99,7 @@ pub(super) fn start_engine(
         ..MarketMakerConfig::default()
     });
     let account = Account {
-        config: trading_config(run, instruments, baselines, trades_known),
+        config: trading_config(run, instruments, left),
         credentials: credentials(keys, config.seed.is_multiple_of(3))?,
         strategy: Configured::new(&strategy, instruments.count())
             .map_err(|error| SimulationError::Setup(error.to_string()))?,
@@ -114,12 +134,13 @@ fn credentials(keys: &ClientKeys, signs_each: bool) -> Result<Credentials, Simul
     })
 }
 
-fn trading_config(
-    run: u32,
-    instruments: &Instruments,
-    baselines: Vec<(Symbol, E8)>,
-    trades_known: Vec<KnownTrades>,
-) -> TradingConfig {
+fn trading_config(run: u32, instruments: &Instruments, left: Left) -> TradingConfig {
+    let Left {
+        baselines,
+        trades_known,
+        kill_switch,
+        restored,
+    } = left;
     TradingConfig {
         prefix: "sim".to_owned(),
         run,
@@ -162,8 +183,8 @@ fn trading_config(
             },
         ],
         reconcile_every: RECONCILE_EVERY,
-        kill_switch: false,
-        restored: None,
+        kill_switch,
+        restored,
         strategy_runs: true,
     }
 }

@@ -144,7 +144,7 @@ impl ApiLimits {
 }
 
 /// A limit that a change moved is set from now on.
-fn moved<T: PartialEq>(bound: &mut T, before: T, after: T) {
+fn moved<T: PartialEq + Copy>(bound: &mut T, before: T, after: T) {
     if before != after {
         *bound = after;
     }

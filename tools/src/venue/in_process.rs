@@ -15,6 +15,7 @@ use super::faulty_io::IoControl;
 use super::fed::{FeedError, FeedUpdate};
 use super::hub::{ClientFrame, Holdings, Hub};
 use super::market::Market;
+use super::methods::Detail;
 use super::render::TimeUnit;
 use super::source::{Snapshot, SymbolIndex, VenueMicros};
 use super::trading::keys::ClientKeys;
@@ -41,6 +42,16 @@ pub enum Sent {
 pub struct VenueInProcess {
     hub: Hub,
     client_keys: Option<ClientKeys>,
+    refusal: Option<Refused>,
+}
+
+/// With what a connection was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// The HTTP status.
+    pub status: u16,
+    /// When the venue listens again, if it says.
+    pub until: Option<VenueMicros>,
 }
 
 /// Whose connections these are: the limits know one client.
@@ -55,6 +66,7 @@ impl VenueInProcess {
         Ok(Self {
             hub: Hub::new(config, market)?,
             client_keys,
+            refusal: None,
         })
     }
 
@@ -68,6 +80,7 @@ impl VenueInProcess {
         Ok(Self {
             hub: Hub::new(config, Market::Source(market))?,
             client_keys,
+            refusal: None,
         })
     }
 
@@ -104,12 +117,29 @@ impl VenueInProcess {
             return_rate_limits: true,
             streams,
         };
+        self.refusal = None;
         if !self.hub.admit(now, CLIENT) {
             return None;
         }
         let (signals, io) = (Arc::new(Signals::default()), Arc::new(IoControl::default()));
-        let opened = self.hub.open(now, &opening, signals, io);
-        opened.ok().map(ConnectionNumber)
+        match self.hub.open(now, &opening, signals, io) {
+            Ok(connection) => Some(ConnectionNumber(connection)),
+            Err(error) => {
+                self.refusal = Some(Refused {
+                    status: error.status,
+                    until: match error.detail {
+                        Detail::Retry(until) => Some(until),
+                        Detail::None | Detail::Data(_) => None,
+                    },
+                });
+                None
+            }
+        }
+    }
+
+    /// With what the last connection was refused; `None` when the socket was not even accepted.
+    pub fn refusal(&self) -> Option<Refused> {
+        self.refusal
     }
 
     /// A text frame of the client.

@@ -13,7 +13,8 @@ use tungstenite::handshake::derive_accept_key;
 use tungstenite::handshake::machine::{HandshakeMachine, RoundResult, StageResult};
 
 use super::endpoint::Endpoint;
-use crate::edge::clock::Clock;
+use super::retry_after;
+use crate::edge::clock::{Clock, unix_seconds};
 use crate::edge::link::cause_of;
 use crate::edge::tcp;
 use crate::edge::tls::{Progress, TlsSession};
@@ -30,6 +31,8 @@ pub struct ConnectFault {
     pub detail: String,
     /// The HTTP status with which the peer refused the upgrade: 418 and 429 ask for a pause.
     pub status: Option<u16>,
+    /// How long the refusal asks to be left alone.
+    pub pause: Option<Nanos>,
 }
 
 impl ConnectFault {
@@ -39,7 +42,14 @@ impl ConnectFault {
             cause,
             detail: detail.into(),
             status: None,
+            pause: None,
         }
+    }
+
+    /// The status with which the peer refused because it was asked too much (429) or has banned the address (418).
+    pub(super) fn asked_too_much(&self) -> Option<u16> {
+        self.status
+            .filter(|status| matches!(*status, TOO_MANY_REQUESTS | BANNED))
     }
 }
 
@@ -139,10 +149,17 @@ fn upgrade(url: &str, stream: BlockingStream) -> Result<Upgraded, ConnectFault> 
         let body = String::from_utf8_lossy(&tail[..tail.len().min(BODY_BYTES_SHOWN)]);
         ConnectFault {
             status: Some(response.status().as_u16()),
+            pause: pause_of(&response),
             ..refused(format!("{why} (status {}) {body}", response.status()))
         }
     })?;
     Ok(Upgraded { stream, tail })
+}
+
+/// The pause that a refusal asks for.
+fn pause_of(response: &Response) -> Option<Nanos> {
+    let header = |name: &str| response.headers().get(name)?.to_str().ok();
+    retry_after::pause(header("retry-after")?, header("date"), unix_seconds())
 }
 
 /// RFC 6455 section 4.1, what the client must verify. We offer no extension and no subprotocol.
@@ -236,10 +253,11 @@ impl Read for BlockingStream {
         while self.plaintext.is_empty() {
             let tls = self.tls.as_mut().expect("it was there above");
             let plaintext = &mut self.plaintext;
-            let progress = tls
-                .advance(|bytes| plaintext.extend_from_slice(bytes))
-                .map_err(io::Error::other)?;
-            self.send_ciphertext()?;
+            let progress = tls.advance(|bytes| plaintext.extend_from_slice(bytes));
+            // First: after a fault it is the alert that says why.
+            let sent = self.send_ciphertext();
+            let progress = progress.map_err(io::Error::other)?;
+            sent?;
             match progress {
                 Progress::Plaintext => {}
                 Progress::PeerClosed => return Ok(0),
@@ -292,5 +310,9 @@ fn timed_out(error: io::Error) -> io::Error {
     }
 }
 
+/// What Binance answers to an address that asks too much.
+const TOO_MANY_REQUESTS: u16 = 429;
+/// What it answers to an address that went on.
+const BANNED: u16 = 418;
 /// How much of a refusal's body the operator sees; venues explain themselves there.
 const BODY_BYTES_SHOWN: usize = 200;

@@ -1,19 +1,24 @@
 //! One TLS client session, without a socket: ciphertext in and out of two fixed buffers.
 //!
-//! rustls' unbuffered connection decrypts inside our receive buffer and leaves the rest to us, so a
-//! backlog of records is walked with an offset and moved once, not once a record. Its one allocation
-//! a record, in each direction, is all that happens here after the handshake.
+//! The handshake is rustls' (its unbuffered connection). With TLS 1.3 the records after it are our own
+//! [`RecordLayer`]'s: decrypted where they were received, sealed where they are sent from, without
+//! allocation. With TLS 1.2 they stay rustls', which allocates a buffer for each: no venue needs it, and
+//! its records are another format. So they do when the configuration does not hand out secrets.
+//!
+//! A backlog of records is walked with an offset and moved once, not once a record.
 //!
 //! The caller: `space` + `filled` when bytes came, `advance` until [`Progress::NeedsBytes`],
 //! `encrypt` for what goes out, and sends `outgoing` after each of these.
 
 use std::sync::Arc;
 
-use rustls::ClientConfig;
 use rustls::client::UnbufferedClientConnection;
 use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus};
+use rustls::{ClientConfig, ProtocolVersion};
 use rustls_pki_types::ServerName;
 
+use super::record::{Opened, PLAINTEXT_BYTES_MAX, RecordFault, RecordLayer};
+use super::takeover::{Kernel, take_over};
 use crate::limits::{TLS_INCOMING_BYTES, TLS_OUTGOING_BYTES};
 
 /// Why a session ended.
@@ -25,6 +30,9 @@ pub enum TlsFault {
     /// Anything else that the TLS library refuses.
     #[error(transparent)]
     Protocol(rustls::Error),
+    /// A record after the handshake that ends the session.
+    #[error(transparent)]
+    Record(#[from] RecordFault),
     /// The peer makes us answer (key updates, alerts) and does not read the answers.
     #[error("the peer does not read what TLS must answer")]
     OutgoingFull,
@@ -53,9 +61,21 @@ pub enum Progress {
     PeerClosed,
 }
 
+/// Who reads and writes the records.
+enum Records {
+    /// The TLS library: in the handshake, and after it where we do not.
+    Library(Box<UnbufferedClientConnection>),
+    /// We: after a handshake of TLS 1.3.
+    Ours(Box<RecordLayer<Kernel>>),
+    /// Nobody: the one did not become the other.
+    Lost,
+}
+
 /// A TLS client session.
 pub struct TlsSession {
-    connection: UnbufferedClientConnection,
+    records: Records,
+    /// Whether the library hands out its secrets.
+    takes_over: bool,
     incoming: Box<[u8]>,
     in_head: usize,
     in_tail: usize,
@@ -81,7 +101,8 @@ impl TlsSession {
         incoming.fill(1);
         outgoing.fill(1);
         Ok(Self {
-            connection: UnbufferedClientConnection::new(config, server)?,
+            takes_over: config.enable_secret_extraction,
+            records: Records::Library(Box::new(UnbufferedClientConnection::new(config, server)?)),
             incoming,
             in_head: 0,
             in_tail: 0,
@@ -128,85 +149,188 @@ impl TlsSession {
     ///
     /// # Errors
     /// [`TlsFault`]; the session is over, an alert may wait in [`TlsSession::outgoing`].
+    #[inline]
     pub fn advance(&mut self, mut take: impl FnMut(&[u8])) -> Result<Progress, TlsFault> {
         loop {
-            let UnbufferedStatus { mut discard, state } = self
-                .connection
-                .process_tls_records(&mut self.incoming[self.in_head..self.in_tail]);
-            let mut progress = None;
-            let mut failed = None;
-            match state {
-                Ok(ConnectionState::ReadTraffic(mut traffic)) => {
-                    while let Some(record) = traffic.next_record() {
-                        let record = record?;
-                        discard += record.discard;
-                        take(record.payload);
-                    }
-                    progress = Some(Progress::Plaintext);
-                }
-                Ok(ConnectionState::EncodeTlsData(mut data)) => {
-                    self.out_tail += encode(&mut data, &mut self.outgoing[self.out_tail..])?;
-                }
-                Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
-                Ok(ConnectionState::BlockedHandshake) => progress = Some(Progress::NeedsBytes),
-                Ok(ConnectionState::WriteTraffic(_)) => {
-                    self.ready = true;
-                    progress = Some(Progress::NeedsBytes);
-                }
-                Ok(ConnectionState::PeerClosed | ConnectionState::Closed) => {
-                    progress = Some(Progress::PeerClosed);
-                }
-                Ok(_) => return Err(TlsFault::State),
-                Err(error) => failed = Some(error),
-            }
-            self.in_head += discard;
-            self.in_settled = self.in_settled.saturating_sub(discard);
-            if let Some(error) = failed {
-                self.encode_alert();
-                return Err(error.into());
-            }
-            match progress {
-                None => {}
-                Some(Progress::NeedsBytes) => {
-                    if self.in_tail - self.in_head >= self.incoming.len() {
-                        // A handshake message that no sane peer sends.
-                        return Err(TlsFault::State);
-                    }
-                    self.in_settled = self.in_tail - self.in_head;
-                    return Ok(Progress::NeedsBytes);
-                }
-                Some(progress) => {
-                    self.in_settled = 0;
+            let Records::Ours(records) = &mut self.records else {
+                if let Some(progress) = self.advance_library(&mut take)? {
                     return Ok(progress);
+                }
+                continue;
+            };
+            let received = &mut self.incoming[self.in_head..self.in_tail];
+            match records.open(received) {
+                Ok(Opened::Data { bytes, data }) => {
+                    take(&received[data]);
+                    self.in_head += bytes;
+                    return Ok(Progress::Plaintext);
+                }
+                Ok(Opened::Partial) => return Ok(Progress::NeedsBytes),
+                Ok(Opened::Control { bytes }) => {
+                    self.in_head += bytes;
+                    self.out_tail += records.answer(&mut self.outgoing[self.out_tail..])?;
+                }
+                Ok(Opened::Closed) => return Ok(Progress::PeerClosed),
+                Err(fault) => {
+                    self.out_tail += records.alert(fault, &mut self.outgoing[self.out_tail..]);
+                    return Err(fault.into());
                 }
             }
         }
     }
 
     /// Encrypts the beginning of `plaintext` as one record; returns how much of it that was, zero
-    /// when the unsent records leave no room.
+    /// when the unsent records leave no room, or after our goodbye.
     ///
     /// # Errors
     /// [`TlsFault`]; the session is over.
+    #[inline]
     pub fn encrypt(&mut self, plaintext: &[u8]) -> Result<usize, TlsFault> {
         if self.outgoing.len() - self.out_tail < RECORD_BYTES_MAX {
             self.outgoing.copy_within(self.out_head..self.out_tail, 0);
             self.out_tail -= self.out_head;
             self.out_head = 0;
         }
+        match &mut self.records {
+            Records::Ours(records) => {
+                let sealed = records.seal(plaintext, &mut self.outgoing[self.out_tail..])?;
+                self.out_tail += sealed.written;
+                Ok(sealed.taken)
+            }
+            Records::Library(_) | Records::Lost => self.encrypt_library(plaintext),
+        }
+    }
+
+    /// Says goodbye, if there is room to.
+    pub fn close(&mut self) {
+        let room = &mut self.outgoing[self.out_tail..];
+        match &mut self.records {
+            Records::Ours(records) => self.out_tail += records.close(room),
+            Records::Library(connection) => {
+                let settled = self.in_head..self.in_head + self.in_settled;
+                let UnbufferedStatus { state, .. } =
+                    connection.process_tls_records(&mut self.incoming[settled]);
+                if let Ok(ConnectionState::WriteTraffic(mut traffic)) = state
+                    && let Ok(bytes) = traffic.queue_close_notify(room)
+                {
+                    self.out_tail += bytes;
+                }
+            }
+            Records::Lost => {}
+        }
+    }
+
+    /// Ciphertext to send next.
+    #[inline]
+    pub fn outgoing(&self) -> &[u8] {
+        &self.outgoing[self.out_head..self.out_tail]
+    }
+
+    /// The first `len` bytes of [`TlsSession::outgoing`] were sent.
+    ///
+    /// # Panics
+    /// When there were fewer.
+    #[inline]
+    pub fn sent(&mut self, len: usize) {
+        assert!(len <= self.out_tail - self.out_head, "more than was there");
+        self.out_head += len;
+        if self.out_head == self.out_tail {
+            self.out_head = 0;
+            self.out_tail = 0;
+        }
+    }
+
+    /// One step of the library's session; `None` when another has to follow.
+    fn advance_library(
+        &mut self,
+        take: &mut impl FnMut(&[u8]),
+    ) -> Result<Option<Progress>, TlsFault> {
+        let Records::Library(connection) = &mut self.records else {
+            return Err(TlsFault::State);
+        };
+        // What follows the server's `Finished` is for our record layer: the library must not have seen
+        // it. It looks at received bytes only after it has sent its own `Finished`.
+        let ends_here = self.takes_over
+            && !connection.is_handshaking()
+            && connection.protocol_version() == Some(ProtocolVersion::TLSv1_3);
+        let shown = if ends_here {
+            self.in_head..self.in_head
+        } else {
+            self.in_head..self.in_tail
+        };
+        let UnbufferedStatus { mut discard, state } =
+            connection.process_tls_records(&mut self.incoming[shown]);
+        let mut progress = None;
+        let mut failed = None;
+        match state {
+            Ok(ConnectionState::ReadTraffic(mut traffic)) => {
+                while let Some(record) = traffic.next_record() {
+                    let record = record?;
+                    discard += record.discard;
+                    take(record.payload);
+                }
+                progress = Some(Progress::Plaintext);
+            }
+            Ok(ConnectionState::EncodeTlsData(mut data)) => {
+                self.out_tail += encode(&mut data, &mut self.outgoing[self.out_tail..])?;
+            }
+            Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
+            Ok(ConnectionState::BlockedHandshake) => progress = Some(Progress::NeedsBytes),
+            Ok(ConnectionState::WriteTraffic(_)) => {
+                self.ready = true;
+                progress = Some(Progress::NeedsBytes);
+            }
+            Ok(ConnectionState::PeerClosed | ConnectionState::Closed) => {
+                progress = Some(Progress::PeerClosed);
+            }
+            Ok(_) => return Err(TlsFault::State),
+            Err(error) => failed = Some(error),
+        }
+        self.in_head += discard;
+        self.in_settled = self.in_settled.saturating_sub(discard);
+        if let Some(error) = failed {
+            self.encode_alert();
+            return Err(error.into());
+        }
+        if ends_here && self.ready {
+            let Records::Library(connection) = std::mem::replace(&mut self.records, Records::Lost)
+            else {
+                return Err(TlsFault::State);
+            };
+            self.records = Records::Ours(Box::new(take_over(*connection)?));
+            return Ok(None);
+        }
+        match progress {
+            None => {}
+            Some(Progress::NeedsBytes) => {
+                if self.in_tail - self.in_head >= self.incoming.len() {
+                    // A handshake message that no sane peer sends.
+                    return Err(TlsFault::State);
+                }
+                self.in_settled = self.in_tail - self.in_head;
+            }
+            Some(Progress::Plaintext | Progress::PeerClosed) => self.in_settled = 0,
+        }
+        Ok(progress)
+    }
+
+    /// [`TlsSession::encrypt`] by the library.
+    fn encrypt_library(&mut self, plaintext: &[u8]) -> Result<usize, TlsFault> {
+        let Records::Library(connection) = &mut self.records else {
+            return Err(TlsFault::State);
+        };
         let room = self.outgoing.len() - self.out_tail;
         let len = plaintext
             .len()
             .min(PLAINTEXT_BYTES_MAX)
-            .min(room.saturating_sub(RECORD_OVERHEAD));
+            .min(room.saturating_sub(LIBRARY_OVERHEAD));
         if len == 0 {
             return Ok(0);
         }
         loop {
             let settled = self.in_head..self.in_head + self.in_settled;
-            let UnbufferedStatus { discard, state } = self
-                .connection
-                .process_tls_records(&mut self.incoming[settled]);
+            let UnbufferedStatus { discard, state } =
+                connection.process_tls_records(&mut self.incoming[settled]);
             let mut done = None;
             match state? {
                 ConnectionState::WriteTraffic(mut traffic) => {
@@ -235,44 +359,13 @@ impl TlsSession {
         }
     }
 
-    /// Says goodbye, if there is room to.
-    pub fn close(&mut self) {
-        let settled = self.in_head..self.in_head + self.in_settled;
-        let UnbufferedStatus { state, .. } = self
-            .connection
-            .process_tls_records(&mut self.incoming[settled]);
-        if let Ok(ConnectionState::WriteTraffic(mut traffic)) = state
-            && let Ok(bytes) = traffic.queue_close_notify(&mut self.outgoing[self.out_tail..])
-        {
-            self.out_tail += bytes;
-        }
-    }
-
-    /// Ciphertext to send next.
-    #[inline]
-    pub fn outgoing(&self) -> &[u8] {
-        &self.outgoing[self.out_head..self.out_tail]
-    }
-
-    /// The first `len` bytes of [`TlsSession::outgoing`] were sent.
-    ///
-    /// # Panics
-    /// When there were fewer.
-    #[inline]
-    pub fn sent(&mut self, len: usize) {
-        assert!(len <= self.out_tail - self.out_head, "more than was there");
-        self.out_head += len;
-        if self.out_head == self.out_tail {
-            self.out_head = 0;
-            self.out_tail = 0;
-        }
-    }
-
-    /// After a fault: puts the alert that tells the peer why behind the outgoing bytes, if it fits.
+    /// After the library's fault: puts the alert that tells the peer why behind the outgoing bytes, if it
+    /// fits.
     fn encode_alert(&mut self) {
-        let status = self
-            .connection
-            .process_tls_records(&mut self.incoming[self.in_head..self.in_tail]);
+        let Records::Library(connection) = &mut self.records else {
+            return;
+        };
+        let status = connection.process_tls_records(&mut self.incoming[self.in_head..self.in_tail]);
         if let Ok(ConnectionState::EncodeTlsData(mut data)) = status.state
             && let Ok(bytes) = data.encode(&mut self.outgoing[self.out_tail..])
         {
@@ -293,10 +386,8 @@ fn encode(
     }
 }
 
-/// The most plaintext in a record (RFC 8446 section 5.1).
-const PLAINTEXT_BYTES_MAX: usize = 16 << 10;
-/// Header, content type, tag and explicit nonce of a record, generously.
-const RECORD_OVERHEAD: usize = 64;
+/// Header, explicit nonce, content type and tag of the library's records, generously.
+const LIBRARY_OVERHEAD: usize = 64;
 /// The most bytes of a whole record: TLS 1.2 allows 2,048 of expansion, and a header of five.
 const RECORD_BYTES_MAX: usize = PLAINTEXT_BYTES_MAX + 2_048 + 5;
 

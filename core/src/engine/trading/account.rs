@@ -109,7 +109,10 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
             Gauge::DayChange,
             portfolio.day_change().unwrap_or_default().0,
         );
-        gauges.set(Gauge::DrawdownBps, i64::from(portfolio.drawdown_bps()));
+        gauges.set(
+            Gauge::DrawdownBps,
+            i64::from(portfolio.drawdown_bps().unwrap_or_default()),
+        );
         gauges.set(Gauge::ExposureLong, exposure.long.0);
         gauges.set(Gauge::ExposureShort, exposure.short.0);
         gauges.set(Gauge::RealizedTotal, figures.realized.0);

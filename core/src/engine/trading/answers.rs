@@ -6,7 +6,9 @@
 
 use crate::deadlines::Timer;
 use crate::event::{LinkDown, LinkId, LinkRole};
-use crate::limits::{CANCEL_TRIES_MAX, ORDERS_OPEN_MAX};
+use crate::limits::{
+    CANCEL_BACK_OFF_FIRST, CANCEL_BACK_OFF_MAX, CANCEL_TRIES_MAX, ORDERS_OPEN_MAX,
+};
 use crate::oms::{Input, Order};
 use crate::order::OrderId;
 use crate::risk::TradingState;
@@ -23,6 +25,9 @@ use crate::venue::binance::order_error::{ErrorKind, OnError, Refusal};
 
 use super::requests::{OrderRequest, Purpose};
 use super::{CancelAgain, Desk, Stopwatch};
+
+/// Refusals after which the wait for the next cancel grows no more.
+const CANCEL_DOUBLINGS_MAX: u8 = 7;
 
 impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
     /// One message of an order link.
@@ -49,10 +54,14 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
                 self.trading.portfolio.flow(*asset, *delta, *cleared);
                 self.telemetry.counters.increment(Counter::BalanceFlows);
             }
-            // The account's balances tell of it too.
-            OrderMessage::ExternalLock { .. } | OrderMessage::ListStatus => {
-                self.telemetry.counters.increment(Counter::StaleUserData);
-            }
+            OrderMessage::ExternalLock {
+                asset,
+                delta,
+                event: _,
+                at,
+            } => self.trading.portfolio.locked_outside(*asset, *delta, *at),
+            // We make no lists.
+            OrderMessage::ListStatus => self.telemetry.counters.increment(Counter::StaleUserData),
             // Whatever happens now is not told on this link any more.
             OrderMessage::StreamTerminated { .. } | OrderMessage::SessionRevoked { .. } => {
                 self.fail_link(link);
@@ -140,6 +149,10 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
                     self.tell(order, Input::TradesComplete);
                 }
             }
+            // The counts are corrected above.
+            OrderOutcome::OrderCounts if request.purpose == Purpose::OrderCounts => {
+                self.order_counts_told();
+            }
             // Answers of another kind than their request; the id says what was asked, so the venue is at fault.
             OrderOutcome::LoggedOn { .. }
             | OrderOutcome::Subscribed { .. }
@@ -170,7 +183,8 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
             | Purpose::Missed(_)
             | Purpose::Owner(..)
             | Purpose::OpenOrders
-            | Purpose::Account => (Stage::QueryRoundTrip, request.sent_at),
+            | Purpose::Account
+            | Purpose::OrderCounts => (Stage::QueryRoundTrip, request.sent_at),
         };
         self.telemetry.histograms.record(stage, from, self.now);
     }
@@ -205,7 +219,8 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
             | Purpose::Missed(_)
             | Purpose::Owner(..)
             | Purpose::OpenOrders
-            | Purpose::Account => self.telemetry.counters.increment(Counter::Ignored),
+            | Purpose::Account
+            | Purpose::OrderCounts => self.telemetry.counters.increment(Counter::Ignored),
         }
     }
 
@@ -269,6 +284,9 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
         retry_after: Option<VenueMillis>,
     ) {
         self.telemetry.counters.order_error(refusal.kind as u8);
+        if refusal.kind == ErrorKind::Clock {
+            self.venue_clock.doubt(self.now);
+        }
         if self.try_again(request, refusal) {
             return;
         }
@@ -337,7 +355,8 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
             | Purpose::Missed(_)
             | Purpose::Owner(..)
             | Purpose::OpenOrders
-            | Purpose::Account => {
+            | Purpose::Account
+            | Purpose::OrderCounts => {
                 self.telemetry.records.push(
                     self.now,
                     RecordBody::RequestRefused {
@@ -349,6 +368,8 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
                 match request.purpose {
                     Purpose::LogOn | Purpose::Subscribe => self.fail_link(request.link),
                     Purpose::Missed(instrument) => self.missed_refused(instrument),
+                    // Our own count has to do.
+                    Purpose::OrderCounts => self.order_counts_told(),
                     Purpose::Owner(_, venue_order_id) => {
                         let never = match refusal.kind.answer() {
                             OnError::Refuse | OnError::CarryOn => true,
@@ -393,10 +414,34 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
         true
     }
 
-    /// Sends a cancel again, a few times, that could be carried out but for the venue's rate or our clock: when the
-    /// venue takes requests again (the budget knows), or when its clock was measured. Until then the order is what it
-    /// is: open, without a cancel under way.
+    /// A cancel was refused: the next one waits for a while, longer each time. One that could be carried out but for the
+    /// venue's rate or our clock goes again by itself, a few times: when the venue takes requests again (the budget
+    /// knows), or when its clock was measured. Until then the order is what it is: open, without a cancel under way.
     fn cancel_again(&mut self, order: OrderId, kind: ErrorKind) {
+        let trading = &mut *self.trading;
+        if !trading.oms.order(order).is_some_and(Order::is_cancellable) {
+            return;
+        }
+        let list = &mut trading.cancelled_again;
+        let known = list.iter().position(|again| again.order == order);
+        let position = match known {
+            Some(position) => position,
+            None if list.len() < ORDERS_OPEN_MAX => {
+                list.push(CancelAgain {
+                    order,
+                    tries: 0,
+                    awaits_clock: false,
+                    refusals: 0,
+                    not_before: self.now,
+                });
+                list.len() - 1
+            }
+            None => return,
+        };
+        let again = &mut list[position];
+        let wait = CANCEL_BACK_OFF_FIRST.0 << again.refusals.min(CANCEL_DOUBLINGS_MAX);
+        again.not_before = self.now.plus(Nanos(wait).min(CANCEL_BACK_OFF_MAX));
+        again.refusals = again.refusals.saturating_add(1);
         let awaits_clock = match kind {
             ErrorKind::Clock => true,
             ErrorKind::RateLimited | ErrorKind::Banned => false,
@@ -411,28 +456,23 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
             | ErrorKind::LinkUnusable
             | ErrorKind::AlreadySubscribed => return,
         };
-        let trading = &mut *self.trading;
-        let waits = trading.oms.order(order).is_some_and(Order::is_cancellable);
-        let list = &mut trading.cancelled_again;
-        let known = list.iter().position(|again| again.order == order);
-        match known {
-            Some(position) if waits && list[position].tries < CANCEL_TRIES_MAX => {
-                list[position].tries += 1;
-                list[position].awaits_clock = awaits_clock;
-            }
-            None if waits && list.len() < ORDERS_OPEN_MAX => list.push(CancelAgain {
-                order,
-                tries: 1,
-                awaits_clock,
-            }),
-            Some(_) | None => return,
+        if again.tries == CANCEL_TRIES_MAX {
+            return;
         }
+        again.tries += 1;
+        again.awaits_clock = awaits_clock;
         if awaits_clock {
             // The refusal has the clock measured, and that comes back here.
             return;
         }
         // Nothing goes before the venue's time; then this goes first.
         let _ = self.cancel(order);
+    }
+
+    /// Whether the last cancel of an order was refused so lately that only an operator sends another.
+    pub(super) fn cancel_backs_off(&self, order: OrderId) -> bool {
+        let mut list = self.trading.cancelled_again.iter();
+        list.any(|again| again.order == order && again.not_before > self.now)
     }
 
     /// The venue's clock was measured: orders and cancels that waited for it go once more.

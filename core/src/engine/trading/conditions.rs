@@ -43,7 +43,7 @@ impl Pair {
 }
 
 /// Weight of a new order that fails; one that succeeds is free.
-pub(super) const PLACE_WEIGHT: u32 = 1;
+const PLACE_WEIGHT: u32 = 1;
 
 /// As an amount, at the end of its range where it would leave it: more than anybody has.
 fn amount(e8: i128) -> E8 {
@@ -188,7 +188,7 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
             gross_exposure: amount(trading.gross_exposure),
             instrument_exposure: trading.exposures[index.as_usize()],
             quote_to_account: one_quote.unwrap_or(Ratio::ONE),
-            day_change: trading.portfolio.day_change().unwrap_or_default(),
+            day_change: trading.portfolio.day_change(),
             drawdown_bps: trading.portfolio.drawdown_bps(),
         }
     }

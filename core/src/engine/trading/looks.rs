@@ -114,9 +114,7 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
             Action::Amend { order, qty } => {
                 let _ = self.amend(*order, *qty);
             }
-            Action::Cancel(order) => {
-                let _ = self.cancel(*order);
-            }
+            Action::Cancel(order) => self.take_back(*order),
         }
     }
 
@@ -125,6 +123,13 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
     fn withdraw(&mut self, id: OrderId) {
         let state = self.trading.oms.order(id).map(crate::oms::Order::state);
         if let Some(OrderState::Live | OrderState::PartiallyFilled) = state {
+            self.take_back(id);
+        }
+    }
+
+    /// Takes a strategy's order back, unless that was refused a moment ago: it will want it again.
+    fn take_back(&mut self, id: OrderId) {
+        if !self.cancel_backs_off(id) {
             let _ = self.cancel(id);
         }
     }

@@ -17,7 +17,6 @@ use crate::telemetry::samples::Sample;
 use crate::units::{Lots, Nanos, Ticks};
 use crate::venue::binance::order_entry::{OrderTarget, RequestKind};
 
-use super::conditions::PLACE_WEIGHT;
 use super::requests::{OrderRequest, Purpose};
 use super::{Desk, Stopwatch};
 
@@ -156,9 +155,8 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
             self.not_encoded(id, retried);
             return;
         };
-        // Risk looked at the budgets a moment ago, but not for an order that is sent again.
-        let is_held_up = retried && !self.budget_takes(RequestKind::Place, PLACE_WEIGHT);
-        if is_held_up || !self.trading.requests.has_room() {
+        // Risk looked a moment ago, but not for an order that is sent again.
+        if (retried && !self.is_admitted_again(id)) || !self.trading.requests.has_room() {
             self.not_encoded(id, retried);
             return;
         }
@@ -188,12 +186,29 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
             in_kernel_at: None,
             retried,
         });
-        if !retried {
+        if retried {
+            self.tell(id, Input::SentAgain);
+        } else {
             self.trading.funnel.count(FunnelStage::Encoded);
             self.trading.funnel.count(FunnelStage::Sent);
             self.tell(id, Input::Sent);
         }
         self.wake_for_answers();
+    }
+
+    /// Whether risk would admit an order of the table now: what may be traded, and everything that risk looks at, may have
+    /// changed since it was.
+    #[cold]
+    fn is_admitted_again(&mut self, id: OrderId) -> bool {
+        let order = self.trading.oms.order(id).expect("the caller looked");
+        let admitted = order.admitted().expect("orders of this run are admitted");
+        let intent = *admitted.intent();
+        // It does not count beside itself.
+        let conditions = self.conditions(intent.instrument, None, Some(id));
+        let instrument = self.instruments.get(intent.instrument);
+        let risk = &mut self.trading.risk;
+        risk.admit(self.now, &intent, instrument, &conditions)
+            .is_ok()
     }
 
     /// Tells the stamps of an order that is in the outbox now.
@@ -255,8 +270,33 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
         count
     }
 
+    /// Takes all orders back whose last cancel was not refused a moment ago.
+    pub(super) fn cancel_rest(&mut self) {
+        let trading = &mut *self.trading;
+        let mut fresh = false;
+        for order in trading.oms.cancellable(None) {
+            let mut refused = trading.cancelled_again.iter();
+            let backs_off =
+                refused.any(|again| again.order == order.id() && again.not_before > self.now);
+            if !backs_off && !trading.cancels.contains(&order.id()) {
+                trading.cancels.push_back(order.id());
+                fresh = true;
+            }
+        }
+        if fresh {
+            self.wake();
+        }
+    }
+
     /// Sends one cancel; `false` when it cannot go now.
     pub(super) fn send_cancel(&mut self, id: OrderId) -> bool {
+        let awaiting = &mut self.trading.awaiting_clock;
+        if let Some(position) = awaiting.iter().position(|waiting| *waiting == id) {
+            // The venue refused it and it was not sent again: it is nowhere.
+            awaiting.swap_remove(position);
+            self.not_encoded(id, true);
+            return true;
+        }
         let Some(link) = self.session.orders() else {
             return false;
         };

@@ -1,16 +1,19 @@
 //! What the venue holds of us, asked when a link comes up and from time to time.
 //!
-//! Owns: [`Reconcile`], the steps of one round: open orders, then balances, in the first round of a run then the trades
+//! Owns: [`Reconcile`], the steps of one round: open orders, then balances, in the first round of a run also the counts of orders and the trades
 //! that were missed (`missed`), then every question that these raised. Does not: judge an order; the machine does. Invariants: trading is not ready before a round is over and no
-//! order is unresolved; a round that is not answered takes its link down, and the next link starts another.
+//! order is unresolved; a round that is not answered takes its link down, and the next link starts another; positions are
+//! what is held above the baselines at the end of every round, or the venue is asked once more, and trading halts if that
+//! does not cure it.
 
 use crate::oms::Input;
 use crate::order::Balance;
 use crate::order::{OrderKey, OrderStatus};
 use crate::strategy::Strategy;
 use crate::telemetry::counters::Counter;
-use crate::telemetry::records::{RecordBody, TradingPhase};
+use crate::telemetry::records::{HaltCause, RecordBody, TradingPhase};
 use crate::units::{Nanos, VenueMillis};
+use crate::venue::binance::fault::VenueFault;
 
 use super::requests::Purpose;
 use super::{Desk, Stopwatch};
@@ -23,6 +26,8 @@ enum Step {
     Idle,
     /// Open orders are to be asked for, or asked for.
     OpenOrders,
+    /// The venue's counts of our orders are to be asked for, or asked for; once in a run, whose own begin at zero.
+    OrderCounts,
     /// Balances are to be asked for, or asked for.
     Account,
     /// Trades that happened while nothing ran are asked for and told; once in a run.
@@ -41,6 +46,10 @@ pub(super) struct Reconcile {
     done: bool,
     /// Whether the venue ever listed our open orders.
     listed: bool,
+    /// Whether the venue's counts of our orders were asked for.
+    counted: bool,
+    /// Whether positions and balances differed at the end of the last round.
+    differed: bool,
 }
 
 impl Reconcile {
@@ -69,7 +78,11 @@ impl Reconcile {
         match self.step {
             Step::Idle => self.next_at,
             // Waits for an answer, or is moved by one.
-            Step::OpenOrders | Step::Account | Step::Missed | Step::Settling => Nanos::MAX,
+            Step::OpenOrders
+            | Step::OrderCounts
+            | Step::Account
+            | Step::Missed
+            | Step::Settling => Nanos::MAX,
         }
     }
 }
@@ -94,6 +107,10 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
             Step::OpenOrders => {
                 let asked = |purpose| purpose == Purpose::OpenOrders;
                 self.trading.requests.any(asked) || self.ask(Purpose::OpenOrders)
+            }
+            Step::OrderCounts => {
+                let asked = |purpose| purpose == Purpose::OrderCounts;
+                self.trading.requests.any(asked) || self.ask(Purpose::OrderCounts)
             }
             Step::Account => {
                 let asked = |purpose| purpose == Purpose::Account;
@@ -133,6 +150,19 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
         self.serve_overdue();
         self.trading.reconcile.listed = true;
         if self.trading.reconcile.step == Step::OpenOrders {
+            self.trading.reconcile.step = if self.trading.reconcile.counted {
+                Step::Account
+            } else {
+                Step::OrderCounts
+            };
+        }
+        self.wake();
+    }
+
+    /// The venue's counts of our orders, which every answer brings, or its refusal to tell them.
+    pub(super) fn order_counts_told(&mut self) {
+        self.trading.reconcile.counted = true;
+        if self.trading.reconcile.step == Step::OrderCounts {
             self.trading.reconcile.step = Step::Account;
         }
         self.wake();
@@ -173,6 +203,9 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
         if first && self.unresolved_count() > 0 {
             return;
         }
+        if self.positions_differ() {
+            return;
+        }
         self.tell_settled();
         self.trading.reconcile.step = Step::Idle;
         self.trading.reconcile.done = true;
@@ -180,5 +213,30 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
         if first {
             self.set_phase(TradingPhase::Ready);
         }
+    }
+
+    /// Looks whether positions are what the balances say; whether another round has begun because they are not.
+    fn positions_differ(&mut self) -> bool {
+        let disagreement = self.trading.portfolio.disagreement();
+        let differed =
+            std::mem::replace(&mut self.trading.reconcile.differed, disagreement.is_some());
+        let (Some((_, by)), Some(link)) = (disagreement, self.session.orders()) else {
+            return false;
+        };
+        let kind = VenueFault::PositionDiffers as u8;
+        self.telemetry.counters.fault(kind);
+        let fault = RecordBody::Fault {
+            link,
+            instrument: None,
+            kind,
+            detail: by.0 as u64,
+        };
+        self.telemetry.records.push(self.now, fault);
+        if differed {
+            self.kill(HaltCause::Books);
+            return false;
+        }
+        self.reconcile();
+        true
     }
 }

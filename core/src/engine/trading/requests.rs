@@ -43,6 +43,8 @@ pub(in crate::engine) enum Purpose {
     OpenOrders,
     /// All balances.
     Account,
+    /// How many orders the venue has counted.
+    OrderCounts,
 }
 
 impl Purpose {
@@ -56,7 +58,8 @@ impl Purpose {
             | Self::Missed(_)
             | Self::Owner(..)
             | Self::OpenOrders
-            | Self::Account => true,
+            | Self::Account
+            | Self::OrderCounts => true,
             Self::Place(_) | Self::Cancel(_) | Self::Replace { .. } | Self::Amend(_) => false,
         }
     }

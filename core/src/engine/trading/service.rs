@@ -31,6 +31,7 @@ const TRADES_WEIGHT: u32 = 5;
 const ALL_TRADES_WEIGHT: u32 = 20;
 const OPEN_ORDERS_WEIGHT: u32 = 80;
 const ACCOUNT_WEIGHT: u32 = 20;
+const ORDER_COUNTS_WEIGHT: u32 = 40;
 
 impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
     /// Does everything that is due, and sets the timer for the rest.
@@ -94,9 +95,19 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
         } else {
             Nanos::MAX
         };
+        let cancels = if trading.takes_everything_back() {
+            let waits = trading.cancelled_again.iter();
+            waits
+                .map(|again| again.not_before)
+                .filter(|at| *at > self.now)
+                .min()
+        } else {
+            None
+        };
         trading
             .published_at
             .plus(PUBLISH_EVERY)
+            .min(cancels.unwrap_or(Nanos::MAX))
             .min(time_out)
             .min(trading.oms.due())
             .min(strategy)
@@ -224,7 +235,8 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
             | Purpose::Missed(_)
             | Purpose::Owner(..)
             | Purpose::OpenOrders
-            | Purpose::Account => {}
+            | Purpose::Account
+            | Purpose::OrderCounts => {}
         }
     }
 
@@ -254,10 +266,9 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
 
     /// Sends cancels that wait; `false` when some cannot go now.
     fn serve_cancels(&mut self) -> bool {
-        let ending = self.trading.phase == TradingPhase::Stopping;
-        if ending || self.trading.risk.is_killed() {
+        if self.trading.takes_everything_back() {
             // Also what turned out to be alive after all, and what a lost cancel did not reach.
-            self.cancel_all(None);
+            self.cancel_rest();
         }
         for _ in 0..CANCELS_PER_EVENT_MAX {
             let Some(&id) = self.trading.cancels.front() else {
@@ -314,6 +325,7 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
             Purpose::Missed(_) => (RequestKind::Trades, ALL_TRADES_WEIGHT),
             Purpose::OpenOrders => (RequestKind::OpenOrders, OPEN_ORDERS_WEIGHT),
             Purpose::Account => (RequestKind::Account, ACCOUNT_WEIGHT),
+            Purpose::OrderCounts => (RequestKind::OrderCounts, ORDER_COUNTS_WEIGHT),
             Purpose::LogOn
             | Purpose::Subscribe
             | Purpose::Place(_)
@@ -357,6 +369,7 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
                 missed.open_orders_asked();
                 entry.open_orders(at, None)
             }
+            Purpose::OrderCounts => entry.order_counts(at),
             Purpose::LogOn
             | Purpose::Subscribe
             | Purpose::Place(_)

@@ -87,6 +87,17 @@ fn not_to_be_found_proves_nothing_before_the_horizon() {
     );
     assert_eq!(case.oms.open_count(), 0);
 
+    // One that was sent again may arrive as long after that.
+    let mut case = Case::sent();
+    case.now = Nanos(500);
+    case.expect(Input::SentAgain, "-");
+    assert_eq!(case.overdue(1_500), "");
+    assert_eq!(case.overdue(1_501), "U?s");
+    for (asked_at, says) in [(6_500, "-"), (6_501, "Dr")] {
+        let asked_at = Nanos(asked_at);
+        case.expect(Input::StatusNotFound { asked_at }, says);
+    }
+
     // While it may not have left at all, there is no horizon to count from.
     let mut case = Case::admitted();
     assert_eq!(case.overdue(1_010), "U?s");

@@ -1,7 +1,8 @@
 //! What the venue's clock shows, from its answers to `time`.
 //!
 //! Owns: [`VenueClock`]. Does not: ask. Invariant: the estimate is off by at most half the shortest
-//! round trip of the last [`SAMPLES`] answers, plus what the clocks drift apart meanwhile.
+//! round trip of the last [`SAMPLES`] answers, plus what the clocks drift apart meanwhile, unless one of them stepped;
+//! when somebody doubts it, the next answer counts alone.
 
 use crate::units::{Nanos, VenueMillis};
 
@@ -19,6 +20,8 @@ struct Sample {
 pub struct VenueClock {
     samples: [Option<Sample>; SAMPLES],
     next: usize,
+    /// Answers to what was asked before this are worth nothing.
+    doubted_at: Option<Nanos>,
 }
 
 impl VenueClock {
@@ -31,11 +34,24 @@ impl VenueClock {
         let Ok(unix_ns_at_zero) = i64::try_from(venue_ns - middle) else {
             return;
         };
+        if let Some(doubted_at) = self.doubted_at {
+            self.samples = [None; SAMPLES];
+            // A question that was under way may have been answered on either side of the step.
+            if sent >= doubted_at {
+                self.doubted_at = None;
+            }
+        }
         self.samples[self.next] = Some(Sample {
             round_trip,
             unix_ns_at_zero,
         });
         self.next = (self.next + 1) % SAMPLES;
+    }
+
+    /// The venue refused a time of ours at `now`: one of the clocks stepped, as after a pause of the machine, and the next
+    /// answer counts alone.
+    pub fn doubt(&mut self, now: Nanos) {
+        self.doubted_at = Some(now);
     }
 
     /// Unix nanoseconds on the venue's clock when the engine's read zero; `None` before the first answer.
@@ -51,6 +67,22 @@ impl VenueClock {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn after_a_doubt_the_next_answer_counts_however_slow() {
+        let mut clock = VenueClock::default();
+        let ms = Nanos::from_ms;
+        clock.answered(ms(1_000), ms(1_002), VenueMillis(1_001));
+        // Asked, then paused for ten seconds.
+        clock.doubt(ms(3_000));
+        clock.answered(ms(2_900), ms(3_100), VenueMillis(13_000));
+        assert_eq!(clock.unix_ns_at_zero(), Some(10_000_500_000));
+        clock.answered(ms(3_000), ms(3_400), VenueMillis(13_210));
+        assert_eq!(clock.unix_ns_at_zero(), Some(10_010_500_000));
+        // From here on the fastest counts again.
+        clock.answered(ms(4_000), ms(4_900), VenueMillis(14_999));
+        assert_eq!(clock.unix_ns_at_zero(), Some(10_010_500_000));
+    }
 
     #[test]
     fn the_fastest_of_the_last_answers_counts() {

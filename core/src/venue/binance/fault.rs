@@ -87,6 +87,9 @@ pub enum VenueFault {
     StreamTerminated,
     /// The venue says that this connection serves no more such requests.
     LinkUnusable,
+    /// The venue's balances are not what the positions say is held: a fill is in one and not in the other. If the
+    /// venue's next list of balances does not cure it, trading halts.
+    PositionDiffers,
 }
 
 /// What a fault makes the engine do. Every fault is counted; this is what happens besides.
@@ -129,7 +132,7 @@ impl OnFault {
 
 impl VenueFault {
     /// All kinds, in order of their discriminants.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 36] = [
         Self::Malformed,
         Self::DuplicateKey,
         Self::MissingField,
@@ -165,6 +168,7 @@ impl VenueFault {
         Self::SessionRevoked,
         Self::StreamTerminated,
         Self::LinkUnusable,
+        Self::PositionDiffers,
     ];
 
     /// The stable label of metrics and logs.
@@ -205,6 +209,7 @@ impl VenueFault {
             Self::SessionRevoked => "session_revoked",
             Self::StreamTerminated => "stream_terminated",
             Self::LinkUnusable => "link_unusable",
+            Self::PositionDiffers => "position_differs",
         }
     }
 
@@ -251,6 +256,7 @@ impl VenueFault {
             Self::SessionRevoked => OnFault::Reconnect,
             Self::StreamTerminated => OnFault::Reconnect,
             Self::LinkUnusable => OnFault::Reconnect,
+            Self::PositionDiffers => OnFault::Reconcile,
         }
     }
 
@@ -267,6 +273,7 @@ impl VenueFault {
                 | Self::SessionRevoked
                 | Self::StreamTerminated
                 | Self::LinkUnusable
+                | Self::PositionDiffers
         )
     }
 

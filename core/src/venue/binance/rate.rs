@@ -274,6 +274,22 @@ impl RequestBudget {
         self.block(now, retry_after, BANNED_WAIT);
     }
 
+    /// The venue refused a connection for our rate and wants `pause`, if it says.
+    pub fn pause_rate_limited(&mut self, now: Nanos, pause: Option<Nanos>) {
+        self.pause(now, pause.unwrap_or(RATE_LIMITED_WAIT));
+    }
+
+    /// The venue has banned our address for `pause`, if it says.
+    pub fn pause_banned(&mut self, now: Nanos, pause: Option<Nanos>) {
+        self.pause(now, pause.unwrap_or(BANNED_WAIT));
+    }
+
+    fn pause(&mut self, now: Nanos, pause: Nanos) {
+        // Headers count whole seconds.
+        let until = now.plus(pause).plus(WINDOW_GUARD);
+        self.blocked_until = self.blocked_until.max(until);
+    }
+
     /// Until when the venue wants to hear nothing; in the past when it never said so.
     pub fn blocked_until(&self) -> Nanos {
         self.blocked_until

@@ -177,15 +177,6 @@ impl Played {
                     0,
                 ),
             ],
-            Command::SetTradingState {
-                token,
-                state: TradingState::Active,
-            } if self.latched => vec![RecordBody::CommandDone {
-                token,
-                result: CommandResult::Rejected,
-                reason: Some(Rejection::KillSwitch),
-                order: None,
-            }],
             Command::Amend {
                 token,
                 order: OrderRef::Id(order),
@@ -226,6 +217,15 @@ impl Played {
                 }
                 bodies
             }
+            Command::SetTradingState {
+                token,
+                state: TradingState::Active,
+            } if self.latched => vec![RecordBody::CommandDone {
+                token,
+                result: CommandResult::Rejected,
+                reason: Some(Rejection::KillSwitch),
+                order: None,
+            }],
             command => command
                 .token()
                 .map(|token| told(token, CommandResult::Done, None))
