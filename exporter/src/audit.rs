@@ -2,9 +2,10 @@
 //!
 //! Owns: nothing itself; `record.rs` is the format and the chain, `store.rs` writes, `writer.rs` has the
 //! thread and its queue, `retention.rs` packs and deletes, `query.rs` reads, `verify.rs` proves,
-//! `fills.rs` makes records of fills. Does not:
-//! decide what is worth a record.
+//! `fills.rs` makes records of fills, `engine.rs` of what the engine met and did by itself. Does not:
+//! decide what else is worth a record.
 
+pub mod engine;
 pub mod files;
 pub mod fills;
 pub mod handed_in;

@@ -7,6 +7,7 @@
 pub mod record_log;
 
 use crate::analytics::{Analysis, EquityFeed};
+use crate::audit::engine::EngineRecords;
 use crate::audit::fills::FillRecords;
 use crate::exposition::Exemplar;
 use crate::health::{AccountHealth, Health, Heartbeat, Reported};
@@ -19,6 +20,7 @@ use crate::stream::trading::{Looks, TradingEvents};
 use crate::traces::orders::OrderSpans;
 use crate::traces::{MarketSpan, Spans, Times};
 use crate::trading::{OrderLine, TradingView};
+use crate::wall::UnixMs;
 use record_log::RecordLog;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
@@ -74,6 +76,8 @@ pub struct Drain {
     equity: EquityFeed,
     /// Makes audit records of fills, where any are kept.
     fills: Option<FillRecords>,
+    /// The same of what the engine met and did by itself.
+    acts: Option<EngineRecords>,
     orders: OrderSpans,
     order_events: TradingEvents,
     unix_ns_at_zero: i64,
@@ -97,6 +101,8 @@ pub struct DrainConfig {
     pub equity: EquityFeed,
     /// Makes audit records of fills; `None` where none are kept.
     pub fills: Option<FillRecords>,
+    /// The same of what the engine met and did by itself.
+    pub acts: Option<EngineRecords>,
     /// The strategy's label; `none` without one.
     pub strategy: &'static str,
 }
@@ -145,6 +151,7 @@ impl Drain {
             spans,
             equity,
             fills,
+            acts,
             strategy,
         } = config;
         let published = Published::new(instruments.count());
@@ -163,6 +170,7 @@ impl Drain {
             orders: OrderSpans::new(spans.clone(), exchange, strategy, Arc::clone(&instruments)),
             equity,
             fills,
+            acts,
             state,
             unix_ns_at_zero: 0,
             trading: TradingView::new(Arc::clone(&instruments), assets),
@@ -262,6 +270,10 @@ impl Drain {
     fn record(&mut self, now: Nanos, record: &Record) {
         if record.sequence != self.next_sequence {
             self.log.hole(self.next_sequence, record.sequence);
+            if let Some(acts) = &mut self.acts {
+                let at = UnixMs(unix_ms(self.unix_ns_at_zero, now));
+                acts.hole(self.next_sequence, record.sequence, at);
+            }
         }
         self.next_sequence = record.sequence + 1;
         if let RecordBody::EngineState { to, .. } = record.body {
@@ -277,6 +289,10 @@ impl Drain {
         let told = self.trading.record(record);
         if let (Some(fills), Some(fill)) = (&self.fills, &told.fill) {
             fills.record(fill);
+        }
+        if let Some(acts) = &mut self.acts {
+            let at = unix_ms(self.unix_ns_at_zero, record.at);
+            acts.record(&record.body, UnixMs(at));
         }
         self.order_events.record(record, &told);
         self.orders.record(record, &told);
@@ -386,6 +402,10 @@ impl Drain {
             );
             self.published.was_ready = health.is_ready();
         }
+        if let (Some(acts), Some(state)) = (&mut self.acts, &self.state) {
+            let at = unix_ms(self.unix_ns_at_zero, now);
+            acts.saved(state.reason(), UnixMs(at));
+        }
         self.analyse(now);
         self.published.log_lines_suppressed = self.log.suppressed();
         self.shared.write(&self.published);
@@ -479,7 +499,6 @@ mod tests {
     use crate::analytics::{EquityRecorder, FlowMeter};
     use crate::testing::{INSTRUMENTS, instruments};
     use crate::traces::Traces;
-    use crate::wall::UnixMs;
     use veloz_core::instrument::InstrumentIndex;
     use veloz_core::limits::RECORDS_HEADROOM;
     use veloz_core::telemetry::gauges::{BookGauges, Touch};
@@ -505,6 +524,7 @@ mod tests {
                 spans: Traces::none().spans(),
                 equity: EquityFeed::new(EquityRecorder::new(1), FlowMeter::default()),
                 fills: None,
+                acts: None,
                 strategy: "none",
             },
         );

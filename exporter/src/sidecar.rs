@@ -5,11 +5,12 @@
 
 use crate::analytics::EquityFeed;
 use crate::api::{Api, ApiConfig, UnreadableState};
+use crate::audit::engine::EngineRecords;
 use crate::audit::fills::FillRecords;
 use crate::audit::metrics::AuditMetrics;
 use crate::audit::record::{Entry, LogType};
 use crate::audit::store::{AuditConfig, AuditError, AuditStore};
-use crate::audit::writer::queue;
+use crate::audit::writer::{AuditLog, queue};
 use crate::auth::digest::SecretDigest;
 use crate::auth::metrics::AuthMetrics;
 use crate::auth::{Auth, AuthConfig, AuthStartError, FIRST_ADMIN};
@@ -151,6 +152,7 @@ pub struct SidecarHandle {
     address: SocketAddr,
     url: String,
     asks_who: bool,
+    records: Option<AuditLog>,
     drain: Running,
     http: Running,
     /// Ends when nobody can give it a record any more.
@@ -268,6 +270,9 @@ pub fn start(
             spans: traces.spans(),
             equity,
             fills,
+            acts: audit
+                .clone()
+                .map(|audit| EngineRecords::new(audit, Arc::clone(&instruments))),
             strategy: config.strategy,
         },
     );
@@ -275,6 +280,7 @@ pub fn start(
     let trading = drain.trading();
     let api = Arc::new(Api::open(config.api)?);
     trading.know_earlier(&api.client_ids.numbered());
+    let records = audit.clone();
     let requests = Arc::new(RequestMetrics::default());
     let state = Arc::new(HttpState {
         api: Arc::clone(&api),
@@ -341,6 +347,7 @@ pub fn start(
         address,
         url,
         asks_who,
+        records,
         drain,
         http,
         audit,
@@ -376,6 +383,12 @@ impl SidecarHandle {
         self.asks_who
     }
 
+    /// Where others of this process give audit records; `None` where none are kept. Who holds a clone when the sidecar
+    /// stops keeps its thread from ending.
+    pub fn records(&self) -> Option<AuditLog> {
+        self.records.clone()
+    }
+
     /// What the API shares with who started it: the way to the core, above all.
     pub fn api(&self) -> &Api {
         &self.api
@@ -402,6 +415,7 @@ impl SidecarHandle {
         let until = Instant::now() + bound;
         drop(self.stop_drain);
         let drain = self.drain.join(until, bound);
+        drop(self.records);
         // After the drain, whose last events the streams still carry.
         drop(self.stop_http);
         let http = self.http.join(until, bound);

@@ -5,7 +5,8 @@
 use crate::cli::{AuditCommand, EXIT_FAILURE, EXIT_OK};
 use crate::config::Config;
 use std::path::{Path, PathBuf};
-use veloz_exporter::audit::verify::{Report, verify};
+use veloz_exporter::audit::files::heads_file;
+use veloz_exporter::audit::verify::{Report, verify_with};
 
 /// Runs the command.
 pub fn audit(config: &Config, command: &AuditCommand) -> u8 {
@@ -15,7 +16,10 @@ pub fn audit(config: &Config, command: &AuditCommand) -> u8 {
         None => configured(config),
     };
     let outcome = directory.and_then(|directory| {
-        verify(&directory)
+        let variable = |name: &str| std::env::var(name).ok();
+        let heads = config.state_directory(variable).ok();
+        let heads = heads.map(|state| heads_file(&state, &directory));
+        verify_with(&directory, heads.as_deref())
             .map(|report| (told(&directory, &report), report.fault.is_none()))
             .map_err(|error| format!("{}: {error}", directory.display()))
     });

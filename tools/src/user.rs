@@ -252,6 +252,7 @@ mod tests {
         let log = AuditConfig {
             directory: audit.clone(),
             copy: None,
+            heads: None,
             retention_days_min: 0,
         };
         let run = |command: &UserCommand| run(directory.path(), Some(&log), command, &ask);
@@ -325,6 +326,7 @@ mod tests {
         let log = AuditConfig {
             directory: file.join("audit"),
             copy: None,
+            heads: None,
             retention_days_min: 0,
         };
         let ask = |_: &PasswordArgs| Ok("correct horse".to_owned());

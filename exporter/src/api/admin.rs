@@ -35,22 +35,6 @@ async fn record(
         .await
 }
 
-/// The same of an act on a key of the venue, which is kept as long as those on our own.
-pub(super) async fn record_key(
-    state: &HttpState,
-    caller: &Caller,
-    principal: &Principal,
-    action: &'static str,
-    details: Value,
-    safer: bool,
-) -> Result<(), Problem> {
-    let operation = Operation {
-        log_type: LogType::ApiKey,
-        ..act(action, details, safer)
-    };
-    operation.record(state, &who(caller, principal)).await
-}
-
 /// An administrative act, as it is recorded.
 pub(super) const fn act(action: &'static str, details: Value, safer: bool) -> Operation {
     Operation {
@@ -58,6 +42,16 @@ pub(super) const fn act(action: &'static str, details: Value, safer: bool) -> Op
         action,
         details,
         safer,
+    }
+}
+
+/// The same of an act on a key of the venue, which is kept as long as those on our own.
+pub(super) const fn key_act(action: &'static str, details: Value) -> Operation {
+    Operation {
+        log_type: LogType::ApiKey,
+        action,
+        details,
+        safer: false,
     }
 }
 

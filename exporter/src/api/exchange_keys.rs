@@ -5,7 +5,7 @@
 //! replaced as a whole.
 
 use super::UnreadableState;
-use super::admin::record_key as record;
+use super::admin::{key_act, who};
 use super::administration::NotDone;
 use super::answer::{Answer, answer, ok};
 use super::settings::replace;
@@ -233,17 +233,16 @@ pub(crate) async fn save(
     }
     let name = key.name.clone();
     let details = json!({ "exchange": EXCHANGE, "name": name });
-    record(
-        &state,
-        &caller,
-        &principal,
-        "exchange_key_saved",
-        details,
-        false,
-    )
-    .await?;
     let keeper = Arc::clone(&state);
-    blocking(move || keeper.api.exchange_keys.write(Some(key))).await?;
+    let kept = blocking(move || keeper.api.exchange_keys.write(Some(key)));
+    key_act("exchange_key_saved", details)
+        .perform(
+            &state,
+            &who(&caller, &principal),
+            "exchange_key_save_failed",
+            kept,
+        )
+        .await?;
     let body = json!({
         "ok": true,
         "exchange": EXCHANGE,
@@ -268,17 +267,16 @@ pub(crate) async fn remove(
         return Err(no_key());
     }
     let details = json!({ "exchange": EXCHANGE });
-    record(
-        &state,
-        &caller,
-        &principal,
-        "exchange_key_removed",
-        details,
-        false,
-    )
-    .await?;
     let keeper = Arc::clone(&state);
-    blocking(move || keeper.api.exchange_keys.write(None)).await?;
+    let gone = blocking(move || keeper.api.exchange_keys.write(None));
+    key_act("exchange_key_removed", details)
+        .perform(
+            &state,
+            &who(&caller, &principal),
+            "exchange_key_remove_failed",
+            gone,
+        )
+        .await?;
     ok(&json!({ "ok": true, "exchange": EXCHANGE }))
 }
 
@@ -298,15 +296,9 @@ pub(crate) async fn test(
     exchange_of(&fields)?;
     let key = state.api.exchange_keys.read().ok_or_else(no_key)?;
     let details = json!({ "exchange": EXCHANGE });
-    record(
-        &state,
-        &caller,
-        &principal,
-        "exchange_key_tested",
-        details,
-        false,
-    )
-    .await?;
+    key_act("exchange_key_tested", details)
+        .record(&state, &who(&caller, &principal))
+        .await?;
     let administration = Arc::clone(&state.api.administration);
     let asked = Instant::now();
     let tested = blocking(move || {

@@ -10,11 +10,21 @@ use crate::random::to_hex;
 use crate::wall::UnixMs;
 use flate2::read::GzDecoder;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+
+/// The file in `state` that knows the ends of the chains in `directory` too: whoever empties the directory, its anchor
+/// included, leaves it. Each directory has its own.
+pub fn heads_file(state: &Path, directory: &Path) -> PathBuf {
+    let directory = std::path::absolute(directory).unwrap_or_else(|_| directory.to_owned());
+    let digest = Sha256::digest(directory.as_os_str().as_bytes());
+    state.join(format!("audit-heads-{}.json", to_hex(&digest[..8])))
+}
 
 /// The folder of packed files.
 pub(super) const ARCHIVE: &str = "archive";
@@ -263,12 +273,20 @@ impl Anchor {
     /// # Errors
     /// When it cannot be read or is no anchor.
     pub fn read(directory: &Path) -> io::Result<Option<Self>> {
-        let text = match fs::read(directory.join(ANCHOR)) {
+        Self::read_file(&directory.join(ANCHOR))
+    }
+
+    /// The same of a file.
+    pub(super) fn read_file(path: &Path) -> io::Result<Option<Self>> {
+        let text = match fs::read(path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
-        let bad = || io::Error::new(io::ErrorKind::InvalidData, "anchor.json is no anchor");
+        let bad = || {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            io::Error::new(io::ErrorKind::InvalidData, format!("{name} is no anchor"))
+        };
         let document: Document = serde_json::from_slice(&text).map_err(|_| bad())?;
         if document.version != 1 {
             return Err(bad());
@@ -299,6 +317,11 @@ impl Anchor {
     /// # Errors
     /// When the system refuses; the old one is still there then.
     pub fn write(&self, directory: &Path) -> io::Result<()> {
+        self.write_file(&directory.join(ANCHOR))
+    }
+
+    /// The same of a file.
+    pub(super) fn write_file(&self, path: &Path) -> io::Result<()> {
         let document = Document {
             version: 1,
             streams: self
@@ -316,7 +339,7 @@ impl Anchor {
                 .collect(),
         };
         let text = serde_json::to_string_pretty(&document).expect("an anchor is JSON");
-        let fresh = directory.join("anchor.json.new");
+        let fresh = path.with_extension("json.new");
         let mut file = OpenOptions::new()
             .create(true)
             .truncate(true)
@@ -325,8 +348,29 @@ impl Anchor {
             .open(&fresh)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
-        fs::rename(&fresh, directory.join(ANCHOR))?;
-        sync_directory(directory)
+        fs::rename(&fresh, path)?;
+        sync_directory(path.parent().unwrap_or(Path::new(".")))
+    }
+
+    /// The ends of a chain as this anchor knows them, or `heads`, which is kept elsewhere, when that knows more records:
+    /// then the anchor was taken away, or an older one put in its place.
+    pub(super) fn or_heads(
+        anchor: Option<&Self>,
+        heads: Option<&Self>,
+        log_type: LogType,
+    ) -> Option<Ends> {
+        let anchored = anchor.and_then(|anchor| anchor.of(log_type));
+        let elsewhere = heads.and_then(|heads| heads.of(log_type));
+        match (anchored, elsewhere) {
+            (Some(anchored), Some(elsewhere)) if elsewhere.head.seq > anchored.head.seq => {
+                Some(Ends {
+                    start: anchored.start,
+                    head: elsewhere.head,
+                })
+            }
+            (Some(anchored), _) => Some(anchored),
+            (None, elsewhere) => elsewhere,
+        }
     }
 }
 

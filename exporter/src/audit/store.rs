@@ -26,6 +26,8 @@ pub struct AuditConfig {
     pub directory: PathBuf,
     /// Where a copy of every record goes too, chain or no chain.
     pub copy: Option<PathBuf>,
+    /// Where the ends of the chains are kept too, outside the directory; see [`super::files::heads_file`].
+    pub heads: Option<PathBuf>,
     /// Days that every type is kept at least, if that is more than its own.
     pub retention_days_min: u32,
 }
@@ -55,6 +57,7 @@ pub struct AuditStore {
     pub(super) retention_days_min: u32,
     streams: BTreeMap<LogType, Stream>,
     copy: Option<File>,
+    heads: Option<PathBuf>,
     file_bytes_max: u64,
     /// Held as long as the store lives.
     _lock: File,
@@ -120,14 +123,28 @@ impl AuditStore {
             })
             .transpose()?;
         let anchored = Anchor::read(directory).map_err(failed("read anchor.json in it"))?;
+        let heads_file = config.heads.as_deref().filter(|path| has_place(path));
+        let heads = heads_file
+            .map(|path| {
+                Anchor::read_file(path).map_err(|cause| AuditError::Io {
+                    path: path.to_owned(),
+                    act: "read it",
+                    cause,
+                })
+            })
+            .transpose()?
+            .flatten();
         let mut findings = Vec::new();
         let mut anchor = anchored.clone().unwrap_or_default();
         let mut streams = BTreeMap::new();
         for log_type in LogType::ALL {
-            let known = anchored.as_ref().and_then(|anchor| anchor.of(log_type));
+            let known = Anchor::or_heads(anchored.as_ref(), heads.as_ref(), log_type);
             let found =
                 Found::in_files(directory, log_type, known).map_err(failed("read files in it"))?;
             let (ends, finding) = found.reconcile(known);
+            // The ends are known from elsewhere: the chain goes on, and that the anchor is gone is told.
+            let is_missing = anchored.is_none() && known.is_some();
+            let finding = finding.or(is_missing.then_some("anchor_missing"));
             if let Some(finding) = finding {
                 let details = json!({
                     "log_type": log_type.label(),
@@ -154,6 +171,7 @@ impl AuditStore {
             retention_days_min: config.retention_days_min,
             streams,
             copy,
+            heads: heads_file.map(Path::to_owned),
             file_bytes_max,
             _lock: lock,
         };
@@ -196,6 +214,13 @@ impl AuditStore {
             for result in written.values_mut().filter(|result| result.is_ok()) {
                 *result = Err(format!("anchor.json: {error}"));
             }
+        }
+        // After the anchor: what is known here is on the disk there.
+        if let Some(heads) = &self.heads
+            && written.values().any(Result::is_ok)
+            && let Err(error) = self.anchor.write_file(heads)
+        {
+            tracing::error!(component = "audit", %error, "the ends of the audit log are kept in its directory alone");
         }
         if let Some(copy) = &mut self.copy
             && let Err(error) = copy.write_all(copies.as_bytes())
@@ -359,6 +384,18 @@ fn whole_lines(path: &Path, bytes: u64) -> io::Result<u64> {
     })
 }
 
+/// Whether there is a directory for the file of the ends, made if it is missing; the log does without.
+fn has_place(path: &Path) -> bool {
+    let made = DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path.parent().unwrap_or(Path::new(".")));
+    if let Err(error) = &made {
+        tracing::warn!(component = "audit", %error, "the ends of the audit log are kept in its directory alone");
+    }
+    made.is_ok()
+}
+
 fn append_to(path: &Path) -> io::Result<File> {
     OpenOptions::new()
         .create(true)
@@ -469,7 +506,7 @@ fn places(text: &[u8]) -> impl Iterator<Item = Place> {
 pub(super) mod tests {
     use super::*;
     use crate::audit::record::tests::entry;
-    use crate::audit::verify::{Fault, verify};
+    use crate::audit::verify::{Fault, verify, verify_with};
 
     pub(crate) const DAY: u64 = 86_400_000;
     /// Noon of 2026-02-23.
@@ -479,6 +516,7 @@ pub(super) mod tests {
         AuditConfig {
             directory: directory.to_owned(),
             copy: None,
+            heads: None,
             retention_days_min: 0,
         }
     }
@@ -656,6 +694,67 @@ pub(super) mod tests {
         write(&mut store, LogType::Order, &[NOON]);
         let report = verify(&inner).expect("read");
         assert_eq!((report.fault.clone(), report.records()), (None, 3));
+    }
+
+    #[test]
+    fn a_directory_that_was_emptied_or_put_back_is_noticed_by_the_next_start_and_by_who_verifies() {
+        let state = tempfile::tempdir().expect("a temporary directory");
+        let directory = state.path().join("audit");
+        let heads = crate::audit::files::heads_file(state.path(), &directory);
+        let config = AuditConfig {
+            heads: Some(heads.clone()),
+            ..config(&directory)
+        };
+        let open = || AuditStore::open(&config, UnixMs(NOON)).expect("opens");
+        let (mut store, _) = open();
+        write(&mut store, LogType::Auth, &[NOON]);
+        drop(store);
+        let earlier: Vec<_> = fs::read_dir(&directory)
+            .expect("there")
+            .map(|entry| entry.expect("an entry").path())
+            .filter(|path| path.is_file())
+            .map(|path| (path.clone(), fs::read(path).expect("read")))
+            .collect();
+        let (mut store, findings) = open();
+        assert!(findings.is_empty());
+        write(&mut store, LogType::Auth, &[NOON, NOON]);
+        drop(store);
+        let whole = |heads: Option<&Path>| verify_with(&directory, heads).expect("read").fault;
+        assert_eq!(whole(Some(&heads)), None);
+
+        // An older state of the whole directory, sound in itself.
+        for (path, bytes) in &earlier {
+            fs::write(path, bytes).expect("written");
+        }
+        assert_eq!(whole(None), None);
+        let cut_off = |last| Fault::CutOff {
+            log_type: LogType::Auth,
+            last,
+            anchored: 3,
+        };
+        assert_eq!(whole(Some(&heads)), Some(cut_off(1)));
+
+        // Nothing at all.
+        fs::remove_dir_all(&directory).expect("removed");
+        fs::create_dir(&directory).expect("made");
+        assert_eq!(whole(None), None);
+        assert_eq!(whole(Some(&heads)), Some(cut_off(0)));
+        let (mut store, findings) = open();
+        assert_eq!(finding(&findings), "records_missing");
+        write(&mut store, LogType::Auth, &[NOON]);
+        assert_eq!(
+            store.ends(LogType::Auth).head.seq,
+            4,
+            "the hole can be seen for ever"
+        );
+        drop(store);
+
+        // The anchor alone.
+        fs::remove_file(directory.join("anchor.json")).expect("removed");
+        let (_, findings) = open();
+        assert_eq!(finding(&findings), "anchor_missing");
+        let other = crate::audit::files::heads_file(state.path(), &state.path().join("other"));
+        assert_ne!(other, heads, "each directory has its own");
     }
 
     #[test]

@@ -84,13 +84,28 @@ impl Report {
 /// # Errors
 /// When a file cannot be read.
 pub fn verify(directory: &Path) -> io::Result<Report> {
-    let anchor = Anchor::read(directory)?.unwrap_or_default();
+    verify_with(directory, None)
+}
+
+/// The same, with the file that knows the ends of the chains too, when there is one; see
+/// [`super::files::heads_file`].
+///
+/// # Errors
+/// When a file cannot be read.
+pub fn verify_with(directory: &Path, heads: Option<&Path>) -> io::Result<Report> {
+    // Before the anchor, which is written first: it knows at least as much, unless somebody changed it.
+    let heads = match heads {
+        Some(heads) => Anchor::read_file(heads)?,
+        None => None,
+    };
+    let anchor = Anchor::read(directory)?;
     let mut report = Report {
         streams: BTreeMap::new(),
         fault: None,
     };
     for log_type in LogType::ALL {
-        let mut chain = Chain::new(log_type, anchor.of(log_type));
+        let ends = Anchor::or_heads(anchor.as_ref(), heads.as_ref(), log_type);
+        let mut chain = Chain::new(log_type, ends);
         let fault = chain.follow(directory)?;
         report.streams.insert(log_type, chain.records);
         if fault.is_some() {

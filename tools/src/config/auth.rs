@@ -9,6 +9,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use veloz_exporter::audit::files::heads_file;
 use veloz_exporter::audit::store::AuditConfig;
 use veloz_exporter::auth::AuthConfig;
 
@@ -121,9 +122,11 @@ impl Config {
         variable: impl Fn(&str) -> Option<String>,
     ) -> Result<Option<AuditConfig>, NoStateDirectory> {
         let copy = &self.audit.file;
+        let state = self.state_directory(&variable).ok();
         Ok(self
-            .audit_directory(variable)?
+            .audit_directory(&variable)?
             .map(|directory| AuditConfig {
+                heads: state.map(|state| heads_file(&state, &directory)),
                 directory,
                 copy: (!copy.as_os_str().is_empty()).then(|| copy.clone()),
                 retention_days_min: self.audit.retention_days_min,
@@ -169,6 +172,11 @@ mod tests {
             .expect("a home")
             .expect("named");
         assert_eq!(records.copy, Some("copy".into()));
+        let heads = records.heads.expect("a home");
+        assert!(
+            heads.starts_with("/home/me/.local/state/veloz"),
+            "{heads:?}"
+        );
         assert_eq!(records.retention_days_min, 400);
     }
 

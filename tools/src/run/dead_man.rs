@@ -1,11 +1,12 @@
 //! The dead-man beside the engine: what it is given, and what becomes of what it tells.
 //!
 //! Owns: [`Setup`] and the start of the thread. Does not: watch (`dead_man.rs`) or cancel (`canceller.rs`).
-//! Invariant: when the core is back after a sweep it hears of it before it trades, since its orders may be gone.
+//! Invariants: each of its acts is in the audit log, where one is kept, and giving the record keeps no cancel waiting; when the core is back after a sweep it hears of it before it trades, since its orders may be gone.
 
 use crate::canceller::{CancellerConfig, Scope};
 use crate::config::Config;
 use crate::dead_man::{DeadMan, DeadManConfig, Report};
+use serde_json::json;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::io;
 use std::thread;
@@ -17,6 +18,9 @@ use veloz_core::event::{Command, Token};
 use veloz_core::telemetry::gauges::GaugeReader;
 use veloz_core::units::Nanos;
 use veloz_core::venue::binance::order_entry::{ClientOrderIds, Credentials};
+use veloz_exporter::audit::record::{Entry, LogType};
+use veloz_exporter::audit::writer::AuditLog;
+use veloz_exporter::wall::UnixMs;
 
 /// Back-off between attempts to connect, and its end.
 const BACKOFF_BASE: Nanos = Nanos::from_ms(200);
@@ -61,6 +65,7 @@ impl Setup {
         clock: Clock,
         gauges: GaugeReader,
         commands: CommandSender,
+        records: Option<AuditLog>,
         core_cpu: Option<usize>,
     ) -> io::Result<DeadMan> {
         let config = DeadManConfig {
@@ -74,9 +79,30 @@ impl Setup {
             endpoint,
             clock,
             move || gauges.heartbeat(),
-            move |report| tell(&report, &commands),
+            move |report| {
+                if let Some(records) = &records
+                    && let Some(entry) = act_of(&report, UnixMs::now())
+                {
+                    records.record(entry);
+                }
+                tell(&report, &commands);
+            },
         )
     }
+}
+
+/// What the dead-man did, for the audit log; `None` for what is no act.
+fn act_of(report: &Report, at: UnixMs) -> Option<Entry> {
+    let (action, details) = match report {
+        Report::Ready(_) => return None,
+        Report::Stuck { age } => ("dead_man_fired", json!({ "age_ms": age.as_ms() })),
+        Report::Notice(notice) => ("dead_man_told", json!({ "notice": notice.to_string() })),
+        Report::Back { stuck_for } => {
+            let details = json!({ "stuck_for_ms": stuck_for.as_ms() });
+            ("dead_man_ended", details)
+        }
+    };
+    Some(Entry::of_system(LogType::Order, action, at, details))
 }
 
 /// Logs what the dead-man did, and has the core reconcile when it is back.
@@ -122,5 +148,26 @@ fn tell(report: &Report, commands: &CommandSender) {
                 "the core takes no command: it does not know that its orders are gone"
             );
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_act_is_a_record_and_a_connection_is_none() {
+        let at = UnixMs(7);
+        assert_eq!(act_of(&Report::Ready(false), at), None);
+        let age = Nanos::from_ms(1_200);
+        let fired = act_of(&Report::Stuck { age }, at).expect("an act");
+        assert_eq!(
+            (fired.log_type, fired.action.as_ref()),
+            (LogType::Order, "dead_man_fired")
+        );
+        assert_eq!(fired.details["age_ms"], 1_200);
+        let ended = act_of(&Report::Back { stuck_for: age }, at).expect("an act");
+        assert_eq!(ended.action, "dead_man_ended");
+        assert_eq!((ended.at, ended.user_id.as_str()), (at, "system"));
     }
 }

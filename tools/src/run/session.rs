@@ -137,8 +137,14 @@ impl Boot {
                     .map_err(|error| error.to_string())?
                     .orders;
                 let commands = core.commands.clone();
-                let started =
-                    setup.start(orders, clock, gauges.clone(), commands, self.placement.cpu);
+                let started = setup.start(
+                    orders,
+                    clock,
+                    gauges.clone(),
+                    commands,
+                    sidecar.records(),
+                    self.placement.cpu,
+                );
                 Some(started.map_err(|error| format!("no thread for the dead-man: {error}"))?)
             }
             None => None,

@@ -308,7 +308,7 @@ mod tests {
         let problem = Problem::new(Code::NotOpen, "over")
             .field("x")
             .retry_after(3)
-            .with("status", "FILLED");
+            .with("order_status", "FILLED");
         let answer = Answer {
             status: StatusCode::CONFLICT,
             content_type: Some(HeaderValue::from_static("application/json")),

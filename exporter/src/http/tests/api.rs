@@ -405,7 +405,7 @@ fn an_order_is_made_smaller_and_only_that() {
         (409, &json!("not_open")),
         "{body}"
     );
-    assert_eq!(body["status"], "FILLED");
+    assert_eq!(body["order_status"], "FILLED");
     let (status, body) = amend(&filled);
     assert_eq!(
         (status.as_u16(), &body["error"]),
@@ -1311,6 +1311,16 @@ fn a_key_of_the_venue_is_written_and_never_read_back() {
     assert_eq!(status, StatusCode::OK);
     let (status, _) = guarded.delete("/api/exchange-keys?exchange=binance", admin);
     assert_eq!(status, StatusCode::NOT_FOUND);
-    said += &super::audited::text_of_records(&guarded);
+    let records = super::audited::text_of_records(&guarded);
+    for action in [
+        "exchange_key_saved",
+        "exchange_key_tested",
+        "exchange_key_removed",
+    ] {
+        let line = records.lines().find(|line| line.contains(action));
+        let line: Value = serde_json::from_str(line.expect(action)).expect("JSON");
+        assert_eq!(line["log_type"], "api_key", "{action}");
+    }
+    said += &records;
     assert!(!said.contains(CANARY) && !said.contains("public"), "{said}");
 }

@@ -77,6 +77,7 @@ pub(super) fn guarded_by(table: &'static [Route], surface: Surface) -> Guarded {
         let config = AuditConfig {
             directory: directory.path().join("audit"),
             copy: None,
+            heads: None,
             retention_days_min: 0,
         };
         let (store, findings) = AuditStore::open(&config, (state.unix)()).expect("opens");
