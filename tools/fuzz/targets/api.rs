@@ -289,7 +289,8 @@ fuzz_target!(|bytes: &[u8]| -> Corpus {
             let answer = answer.expect("infallible");
             let status = answer.status();
             assert!(!status.is_server_error(), "{status} for {head:?}");
-            if status.is_client_error() && head.0 != "HEAD" {
+            let compressed = answer.headers().contains_key("content-encoding");
+            if status.is_client_error() && head.0 != "HEAD" && !compressed {
                 let body = answer.into_body().collect().await.expect("in memory");
                 let body: Value = serde_json::from_slice(&body.to_bytes()).expect("JSON");
                 assert!(body["error"].is_string(), "{body} for {head:?}");
