@@ -115,9 +115,8 @@ impl Played {
                     sequence: self.orders,
                 };
                 let mut bodies = vec![RecordBody::admitted(order, &intent, token)];
-                bodies.extend(
-                    client_id.map(|client_id| RecordBody::OrderAlias { order, client_id }),
-                );
+                bodies
+                    .extend(client_id.map(|client_id| RecordBody::OrderAlias { order, client_id }));
                 bodies.push(done(token, Some(order)));
                 bodies.push(state(order, OrderState::Sent, OrderState::Live, intent.qty));
                 bodies
