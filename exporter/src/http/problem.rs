@@ -16,6 +16,7 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::borrow::Cow;
+use std::fmt::Write as _;
 use veloz_core::labelled;
 
 labelled! {
@@ -331,7 +332,8 @@ impl Problem {
         if !self.more.is_empty() {
             text.pop();
             for (name, value) in &self.more {
-                text.push_str(&format!(",\"{name}\":{value}"));
+                // Memory is written without fail.
+                let _ = write!(text, ",\"{name}\":{value}");
             }
             text.push('}');
         }

@@ -115,9 +115,8 @@ impl Played {
                     sequence: self.orders,
                 };
                 let mut bodies = vec![RecordBody::admitted(order, &intent, token)];
-                bodies.extend(
-                    client_id.map(|client_id| RecordBody::OrderAlias { order, client_id }),
-                );
+                bodies
+                    .extend(client_id.map(|client_id| RecordBody::OrderAlias { order, client_id }));
                 bodies.push(done(token, Some(order)));
                 bodies.push(state(order, OrderState::Sent, OrderState::Live, intent.qty));
                 bodies
@@ -289,7 +288,8 @@ fuzz_target!(|bytes: &[u8]| -> Corpus {
             let answer = answer.expect("infallible");
             let status = answer.status();
             assert!(!status.is_server_error(), "{status} for {head:?}");
-            if status.is_client_error() && head.0 != "HEAD" {
+            let compressed = answer.headers().contains_key("content-encoding");
+            if status.is_client_error() && head.0 != "HEAD" && !compressed {
                 let body = answer.into_body().collect().await.expect("in memory");
                 let body: Value = serde_json::from_slice(&body.to_bytes()).expect("JSON");
                 assert!(body["error"].is_string(), "{body} for {head:?}");
