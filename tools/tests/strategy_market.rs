@@ -24,7 +24,7 @@ use veloz_core::risk::{
 };
 use veloz_core::strategy::{
     Action, Actions, Configured, Funnel, ImbalanceConfig, LiveBook, MarketMakerConfig, OrderUpdate,
-    OwnOrder, PublicTrade, Quote, Stage, Standing, Strategy, StrategyConfig, View,
+    OwnOrder, OwnOrders, PublicTrade, Quote, Stage, Standing, Strategy, StrategyConfig, View,
 };
 use veloz_core::units::{E8, E8_ONE, Grid, Lots, Nanos, Ticks, VenueMillis};
 
@@ -158,7 +158,7 @@ impl World {
                 updated_at: self.updated_at,
             }),
             position: E8(self.position),
-            own: &own,
+            own: OwnOrders::listed(&own),
             trading: self.risk.state(),
         };
         call(&mut self.strategy, &view, &mut self.actions);
