@@ -288,8 +288,8 @@ impl World {
             gross_exposure: worst,
             instrument_exposure: worst,
             quote_to_account: Ratio::ONE,
-            day_change: E8(0),
-            drawdown_bps: 0,
+            day_change: Some(E8(0)),
+            drawdown_bps: Some(0),
         }
     }
 
