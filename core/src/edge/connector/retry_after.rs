@@ -7,6 +7,8 @@ use crate::units::Nanos;
 
 /// No server means longer than a month; its number would not fit otherwise.
 const PAUSE_SECONDS_MAX: u64 = 31 * 86_400;
+/// From 1 March of year 0 to the Unix epoch.
+const EPOCH_DAYS: u64 = 719_468;
 
 /// What `Retry-After` asks for: seconds, or a date, against the answer's `Date`, or `now_unix_s` without one. `None` when it
 /// is neither.
@@ -58,7 +60,6 @@ fn unix_seconds(text: &str) -> Option<u64> {
         (year - 1, month + 9)
     };
     let days = 365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 1;
-    const EPOCH_DAYS: u64 = 719_468;
     Some((days - EPOCH_DAYS) * 86_400 + hours * 3_600 + minutes * 60 + seconds)
 }
 

@@ -37,6 +37,10 @@ enum Step {
 }
 
 /// One round after another.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each notes by itself what has happened in this run, beside the step"
+)]
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Reconcile {
     step: Step,
