@@ -98,8 +98,8 @@ pub struct Facts {
     pub interrupts: Vec<(u32, Vec<usize>)>,
     /// CPUs that share a core, by CPU.
     pub siblings: BTreeMap<usize, Vec<usize>>,
-    /// Whether something is there that sets the clock.
-    pub clock_service: bool,
+    /// What is there that sets the clock.
+    pub clock_service: Option<&'static str>,
     /// What the kernel knows of its clock; not in a file, so it is asked apart.
     pub kernel_clock: Option<KernelClock>,
 }
@@ -170,11 +170,11 @@ impl Facts {
                 })
                 .collect(),
             clock_service: [
-                "run/systemd/timesync/synchronized",
-                "run/chrony/chronyd.sock",
+                ("run/systemd/timesync/synchronized", "systemd-timesyncd"),
+                ("run/chrony/chronyd.sock", "chrony"),
             ]
-            .iter()
-            .any(|path| root.join(path).exists()),
+            .into_iter()
+            .find_map(|(path, name)| root.join(path).exists().then_some(name)),
             kernel_clock: None,
             online,
         }
@@ -311,7 +311,7 @@ mod tests {
                 interrupt_cpus: Some(vec![0, 1]),
                 interrupts: vec![(9, vec![3]), (24, vec![0, 1])],
                 siblings: BTreeMap::from([(3, vec![1, 3])]),
-                clock_service: true,
+                clock_service: Some("chrony"),
                 kernel_clock: None,
             }
         );

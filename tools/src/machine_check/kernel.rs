@@ -236,8 +236,10 @@ fn clock_is_set(facts: &Facts, config: &Config) -> Finding {
                 Some(_) | None => Finding::ok(subject, found, WHY),
             }
         }
-        None if facts.clock_service => Finding::ok(subject, "a service sets it".to_owned(), WHY),
-        None => Finding::unknown(subject, WHY),
+        None => match facts.clock_service {
+            Some(service) => Finding::ok(subject, format!("{service} sets it"), WHY),
+            None => Finding::unknown(subject, WHY),
+        },
     }
 }
 
@@ -359,7 +361,7 @@ mod tests {
         assert_eq!(state(&facts, "rcu_nocbs"), State::Ok);
         facts.kernel_clock = None;
         assert_eq!(state(&facts, "clock is set"), State::Unknown);
-        facts.clock_service = true;
+        facts.clock_service = Some("chrony");
         assert_eq!(state(&facts, "clock is set"), State::Ok);
     }
 
