@@ -31,6 +31,11 @@ pub(super) fn answers(now: Nanos, request: &str, snapshot: &str) -> Vec<String> 
             r#"{"subscriptionId":0}"#.to_owned()
         }
         "openOrders.status" | "myTrades" => "[]".to_owned(),
+        "account.rateLimits.orders" => concat!(
+            r#"[{"rateLimitType":"ORDERS","interval":"SECOND","intervalNum":10,"limit":100000,"count":0},"#,
+            r#"{"rateLimitType":"ORDERS","interval":"DAY","intervalNum":1,"limit":10000000,"count":0}]"#
+        )
+        .to_owned(),
         "account.status" => format!(
             r#"{{"makerCommission":15,"canTrade":true,"updateTime":{unix_ms},"accountType":"SPOT","balances":[{{"asset":"BTC","free":"100.00000000","locked":"0.00000000"}},{{"asset":"USDT","free":"10000000.00000000","locked":"0.00000000"}}],"permissions":["SPOT"],"uid":354937868}}"#
         ),
