@@ -256,7 +256,7 @@ mod tests {
         {
             let ids = ClientIds::open(&path).expect("there");
             assert_eq!(ids.numbered(), []);
-            for sequence in 0..NUMBERED_MAX as u32 + 1 {
+            for sequence in 0..=(NUMBERED_MAX as u32) {
                 ids.number(&id("a"), OrderId { run: 7, sequence });
             }
         }

@@ -193,28 +193,27 @@ impl Network {
             LinkRole::Api | LinkRole::Orders => venue.open_api(venue_time(now)),
         };
         let at = now.plus(Nanos::from_us(self.random.random_range(0..CONNECT_MAX_US)));
-        match opened {
-            Some(connection) => self.links.push(Link {
+        if let Some(connection) = opened {
+            self.links.push(Link {
                 id: link,
                 connection,
                 to_engine: VecDeque::from([(at, What::Up)]),
                 to_venue: VecDeque::new(),
                 last: [at; 2],
-            }),
-            None => {
-                let end = match venue.refusal() {
-                    Some(Refused { status, until }) if matches!(status, 418 | 429) => {
-                        let until = until.map(engine_time);
-                        if let (418, Some(until)) = (status, until) {
-                            self.banned = Some((at, until));
-                        }
-                        What::Refused(status, until.map(|until| until.since(now)))
-                    }
-                    Some(_) | None => What::Down(LinkDown::Upgrade),
-                };
-                self.ends.push_back((at, link, end));
-            }
+            });
+            return;
         }
+        let end = match venue.refusal() {
+            Some(Refused { status, until }) if matches!(status, 418 | 429) => {
+                let until = until.map(engine_time);
+                if let (418, Some(until)) = (status, until) {
+                    self.banned = Some((at, until));
+                }
+                What::Refused(status, until.map(|until| until.since(now)))
+            }
+            Some(_) | None => What::Down(LinkDown::Upgrade),
+        };
+        self.ends.push_back((at, link, end));
     }
 
     /// Takes what the venue wrote.
