@@ -211,7 +211,11 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
             gross_exposure: amount(trading.gross_exposure),
             instrument_exposure: trading.exposures[index.as_usize()],
             quote_to_account: one_quote.unwrap_or(Ratio::ONE),
-            day_change: trading.portfolio.day_change(),
+            // A day that has not begun begins with the equity of now.
+            day_change: trading
+                .portfolio
+                .day_change()
+                .or_else(|| trading.portfolio.equity().map(|_| E8(0))),
             drawdown_bps: trading.portfolio.drawdown_bps(),
         }
     }
