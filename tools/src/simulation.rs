@@ -43,6 +43,8 @@ const RECONCILE_EVERY: Nanos = Nanos::from_secs(10);
 const AFTERMATH: Nanos = Nanos::from_secs(75);
 /// Events of one run at most: beyond, something turns in circles.
 const EVENTS_MAX: u64 = 5_000_000;
+/// Most steps without time going on: several times what one instant needs, when every link and timer comes due in it.
+const STEPS_OF_INSTANT_MAX: u32 = 10_000;
 /// The account at the venue, and the asset that everything is valued in.
 const ACCOUNT: &str = "main";
 const SYMBOLS: [&str; 2] = ["BTCUSDT", "ETHUSDT"];
@@ -161,6 +163,7 @@ struct World {
     run: u32,
     events: u64,
     restarts: u64,
+    steps_of_instant: u32,
     trace: bool,
 }
 
@@ -182,6 +185,7 @@ pub fn simulate(config: SimulationConfig, trace: bool) -> Result<Report, Simulat
         run: 1,
         events: 0,
         restarts: 0,
+        steps_of_instant: 0,
         config,
         venue,
         instruments,
@@ -297,6 +301,7 @@ impl World {
 
     /// Moves everything to `at`.
     fn advance(&mut self, at: Nanos) -> Result<(), SimulationError> {
+        self.watch_progress(at)?;
         self.now = self.now.max(at);
         self.venue.advance(venue_time(self.now));
         self.network.collect(self.now, &mut self.venue);
@@ -341,6 +346,27 @@ impl World {
                 .into());
         }
         Ok(())
+    }
+
+    /// Time must go on: something that is due again and again at one instant never ends.
+    fn watch_progress(&mut self, at: Nanos) -> Result<(), SimulationError> {
+        if at > self.now {
+            self.steps_of_instant = 0;
+            return Ok(());
+        }
+        self.steps_of_instant += 1;
+        if self.steps_of_instant <= STEPS_OF_INSTANT_MAX {
+            return Ok(());
+        }
+        let due = |at: Option<Nanos>| at.map_or("nothing".to_owned(), |at| format!("{} ns", at.0));
+        Err(self
+            .violation(format!(
+                "time stands still: after {STEPS_OF_INSTANT_MAX} steps of one instant the engine is due at {}, the venue at {} and the network at {}",
+                due(self.engine.next_deadline()),
+                due(self.venue.next_deadline().map(engine_time)),
+                due(Some(self.network.next_at())),
+            ))
+            .into())
     }
 
     /// Handles one event of the simulation's own.

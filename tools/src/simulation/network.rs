@@ -273,8 +273,12 @@ impl Network {
 
     /// The next thing that reaches the engine now.
     pub(super) fn for_engine(&mut self, now: Nanos) -> Option<Arrival> {
-        if self.ends.front().is_some_and(|(at, ..)| *at <= now) {
-            let (_, link, what) = self.ends.pop_front()?;
+        // Attempts take their own time: a later one may fail first.
+        let due = self.ends.iter().enumerate().min_by_key(|(_, end)| end.0);
+        if let Some((position, &(at, ..))) = due
+            && at <= now
+        {
+            let (_, link, what) = self.ends.remove(position)?;
             return Some(Arrival { link, what });
         }
         let position = self
