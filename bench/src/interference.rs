@@ -97,6 +97,7 @@ struct Test {
     pooled: Both<Pooled>,
     /// Time in which the core's thread was ready and something else had its CPU.
     waited: Both<Duration>,
+    interrupts: Both<Interrupts>,
     load: Got,
     /// Time of the windows with load.
     loaded: Duration,
@@ -120,6 +121,15 @@ struct Pooled {
     p99: u32,
     max: u32,
     count: usize,
+}
+
+/// What came to the core's CPU.
+#[derive(Clone, Copy, Debug, Default)]
+struct Interrupts {
+    /// All of them, the kernel's own timer included.
+    all: u64,
+    /// Those by which one CPU makes another forget its view of the memory that both use.
+    shootdowns: u64,
 }
 
 /// What a run found.
@@ -205,18 +215,19 @@ impl fmt::Display for Test {
                 100.0 * it.band,
             )?;
         }
-        for (name, pooled, waited) in [
-            ("off", &self.pooled[0], self.waited[0]),
-            ("on", &self.pooled[1], self.waited[1]),
-        ] {
+        for (of, name) in ["off", "on"].into_iter().enumerate() {
+            let pooled = &self.pooled[of];
+            let windows = (pooled.count / MEASURED) as f64;
             writeln!(
                 out,
-                "  {name:<3} {} messages: p50 {} ns, p99 {} ns, max {} us; the core waited {:.1} ms for its CPU",
+                "  {name:<3} {} messages: p50 {} ns, p99 {} ns, max {} us; the core waited {:.1} ms for its CPU, which had {:.0} interrupts a window, {:.1} of them TLB shootdowns",
                 pooled.count,
                 pooled.p50,
                 pooled.p99,
                 pooled.max / 1_000,
-                waited.as_secs_f64() * 1e3,
+                self.waited[of].as_secs_f64() * 1e3,
+                self.interrupts[of].all as f64 / windows,
+                self.interrupts[of].shootdowns as f64 / windows,
             )?;
         }
         let seconds = self.loaded.as_secs_f64();
@@ -300,10 +311,11 @@ pub fn run(options: Options) -> Result<Report, Failure> {
         random: Random(0x2545_f491_4f6c_dd1d),
         frames: Frames::default(),
         due: Vec::new(),
+        core_cpu,
     };
     let thread = std::thread::Builder::new()
         .name("core".to_owned())
-        .spawn(move || rig.run(options, core_cpu))?;
+        .spawn(move || rig.run(options))?;
     let report = thread.join().map_err(|_| "the core panicked")?;
     sidecar.stop(Duration::from_secs(10))?;
     report
@@ -319,6 +331,7 @@ struct Rig {
     frames: Frames,
     /// When each message of a window is due, after the window's start.
     due: Vec<Nanos>,
+    core_cpu: usize,
 }
 
 /// What one window showed.
@@ -326,18 +339,19 @@ struct Window {
     /// Nanoseconds from due to done of each measured message.
     latencies: Vec<u32>,
     waited: Duration,
+    interrupts: Interrupts,
     took: Duration,
     got: Got,
     renders: Vec<u32>,
 }
 
 impl Rig {
-    fn run(mut self, options: Options, core_cpu: usize) -> Result<Report, Failure> {
+    fn run(mut self, options: Options) -> Result<Report, Failure> {
         let scheduling = options
             .fifo
             .map_or(Scheduling::Other, |priority| Scheduling::Fifo { priority });
         for placement in [
-            pin_current_thread(core_cpu),
+            pin_current_thread(self.core_cpu),
             set_scheduling(scheduling),
             prefault_stack(),
         ] {
@@ -346,7 +360,8 @@ impl Rig {
             }
         }
         let place = format!(
-            "core on CPU {core_cpu}, {scheduling:?}; windows of {MEASURED} messages, one every {} us",
+            "core on CPU {}, {scheduling:?}; windows of {MEASURED} messages, one every {} us",
+            self.core_cpu,
             BETWEEN.0 / 1_000
         );
         let product = self.test("product", options.pairs, false)?;
@@ -367,6 +382,7 @@ impl Rig {
         let mut quantiles = [(); 2].map(|()| [(); 2].map(|()| Vec::with_capacity(pairs)));
         let mut pooled = [Vec::new(), Vec::new()];
         let mut waited = [Duration::ZERO; 2];
+        let mut interrupts = [Interrupts::default(); 2];
         let mut load = Got::default();
         let mut loaded = Duration::ZERO;
         let mut renders = Vec::new();
@@ -385,6 +401,8 @@ impl Rig {
                 }
                 pooled[of].append(&mut window.latencies);
                 waited[of] += window.waited;
+                interrupts[of].all += window.interrupts.all;
+                interrupts[of].shootdowns += window.interrupts.shootdowns;
                 renders.append(&mut window.renders);
                 if on {
                     loaded += window.took;
@@ -403,6 +421,7 @@ impl Rig {
             p99: Quantile::of(99, P99_BAND, p99),
             pooled: pooled.map(Pooled::of),
             waited,
+            interrupts,
             load,
             loaded,
             renders,
@@ -428,6 +447,7 @@ impl Rig {
         let mut renders = Vec::with_capacity(64);
         let renders_every = Nanos(load::SCRAPE_EVERY.as_nanos() as u64);
         let waited = run_delay()?;
+        let interrupted = Interrupts::read(self.core_cpu)?;
         let mut before = (self.clock.now(), self.load.got());
         let start = self.clock.now();
         let mut render_at = if on && control {
@@ -462,6 +482,7 @@ impl Rig {
         Ok(Window {
             latencies,
             waited: run_delay()?.saturating_sub(waited),
+            interrupts: Interrupts::read(self.core_cpu)?.since(interrupted),
             took: Duration::from_nanos(after.0.since(before.0).0),
             got: Got {
                 scrapes: after.1.scrapes - before.1.scrapes,
@@ -520,6 +541,39 @@ impl Pooled {
             p99: quantile(&mut latencies, 99),
             max: quantile(&mut latencies, 100),
             count: latencies.len(),
+        }
+    }
+}
+
+impl Interrupts {
+    /// Since the machine's start, as the kernel counts them.
+    fn read(cpu: usize) -> std::io::Result<Self> {
+        let text = std::fs::read_to_string("/proc/interrupts")?;
+        let mut lines = text.lines();
+        let heading = format!("CPU{cpu}");
+        let column = lines
+            .next()
+            .and_then(|names| names.split_whitespace().position(|name| name == heading))
+            .ok_or_else(|| std::io::Error::other("/proc/interrupts does not name the CPU"))?;
+        let mut found = Self::default();
+        for line in lines {
+            let mut words = line.split_whitespace();
+            let kind = words.next().unwrap_or_default();
+            // Lines of one number count for the whole machine.
+            let count = words.nth(column).and_then(|count| count.parse().ok());
+            let count: u64 = count.unwrap_or(0);
+            found.all += count;
+            if kind == "TLB:" {
+                found.shootdowns = count;
+            }
+        }
+        Ok(found)
+    }
+
+    fn since(self, before: Self) -> Self {
+        Self {
+            all: self.all - before.all,
+            shootdowns: self.shootdowns - before.shootdowns,
         }
     }
 }

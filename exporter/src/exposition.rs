@@ -11,7 +11,6 @@ use crate::catalogue::{Kind, Metric, Sources, Unit};
 use opentelemetry::trace::TraceId;
 use std::fmt::Write;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use veloz_core::wire::digits::Digits;
 
 /// Which dialect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -374,8 +373,7 @@ impl Samples<'_> {
 
 /// Escapes a label value, or with `quotes` off a HELP text.
 fn escape(out: &mut String, text: &str, quotes: bool) {
-    let stands_out = |byte: &u8| matches!(byte, b'\\' | b'\n' | b'"');
-    if !text.as_bytes().iter().any(stands_out) {
+    if !stands_out(text.as_bytes()) {
         out.push_str(text);
         return;
     }
@@ -387,6 +385,22 @@ fn escape(out: &mut String, text: &str, quotes: bool) {
             other => out.push(other),
         }
     }
+}
+
+/// Whether there is a backslash, a line feed or a quotation mark: eight bytes at once, for nearly no text has one.
+fn stands_out(text: &[u8]) -> bool {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const fn has(word: u64, byte: u8) -> u64 {
+        let zero_where = word ^ (ONES * byte as u64);
+        zero_where.wrapping_sub(ONES) & !zero_where & (ONES << 7)
+    }
+    let (words, rest) = text.as_chunks();
+    let found = words.iter().fold(0, |found, word| {
+        let word = u64::from_le_bytes(*word);
+        found | has(word, b'\\') | has(word, b'\n') | has(word, b'"')
+    });
+    let stands_out = |byte: &u8| matches!(byte, b'\\' | b'\n' | b'"');
+    found != 0 || rest.iter().any(stands_out)
 }
 
 fn push_number(out: &mut String, number: Number) {
@@ -409,13 +423,7 @@ fn push_number(out: &mut String, number: Number) {
 }
 
 fn push_unsigned(out: &mut String, value: u64) {
-    // Most counts of a page are zero or small.
-    if value < 10 {
-        out.push(char::from(b'0' + value as u8));
-    } else {
-        let digits = Digits::new(value);
-        out.push_str(str::from_utf8(digits.bytes()).expect("digits are ASCII"));
-    }
+    out.push_str(itoa::Buffer::new().format(value));
 }
 
 /// `value` over `10^places`, exactly and as short as it can be written.
@@ -607,6 +615,12 @@ mod tests {
             let (values, rest) = read_back(line);
             prop_assert_eq!(values, vec![a, b]);
             prop_assert_eq!(rest, " 1");
+        }
+
+        #[test]
+        fn what_stands_out_is_found_anywhere(text in "[\\\\\"\n!#\\[\\]\u{b}é\u{80}-\u{ff}]{0,20}") {
+            let expected = text.contains(['\\', '\n', '"']);
+            prop_assert_eq!(stands_out(text.as_bytes()), expected);
         }
 
         #[test]
