@@ -30,13 +30,16 @@ fi
 started=
 remove=
 stop() {
-  trap - EXIT INT TERM
-  # Each by its id; the engine cancels what is open and says so.
+  trap - EXIT
+  # The engine cancels what is open and says so; somebody in a hurry does not keep it from that.
+  trap '' HUP INT TERM
+  # Each by its id.
   for process in $started; do kill "$process" 2>/dev/null || true; done
   for process in $started; do wait "$process" 2>/dev/null || true; done
   if [ -n "$remove" ]; then rm -rf "$remove"; fi
 }
 trap stop EXIT
+trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
@@ -68,7 +71,10 @@ if [ -n "$sink" ]; then
   started=$!
 fi
 
-"$veloz" run --no-status --set http.port="$engine" >"$work/veloz.log" 2>&1 &
+# In a session of its own: a Ctrl-C goes to all of a terminal's, and the engine takes a second signal as the order to end at once.
+# The variables for Alertmanager are not its business.
+env -u SMTP_USERNAME -u SMTP_PASSWORD -u SLACK_WEBHOOK_URL -u PAGERDUTY_SERVICE_KEY -u PAGERDUTY_TRADING_KEY -u PAGERDUTY_RISK_KEY \
+  -u OPSGENIE_API_KEY setsid "$veloz" run --no-status --set http.port="$engine" >"$work/veloz.log" 2>&1 &
 core=$!
 started="$started $core"
 # With the secrets that docker-compose.yml asks for, or not at all.
@@ -83,26 +89,42 @@ sh "$here/require-secrets.sh" scrape_token -- prometheus --config.file="$work/pr
   --web.user-assets="$work/assets" --web.enable-lifecycle --enable-feature=exemplar-storage >"$work/prometheus.log" 2>&1 &
 started="$started $!"
 
+failed() { # WHAT
+  echo "demo.sh: $1; the last lines of the logs:" >&2
+  tail -n 5 "$work"/*.log >&2
+  exit 1
+}
+running() {
+  for process in $started; do
+    kill -0 "$process" 2>/dev/null || failed "a program has ended (is its port in use?)"
+  done
+}
 answers() { # URL
   python3 -c 'import sys, urllib.request; urllib.request.urlopen(sys.argv[1], timeout=2)' "$1" 2>/dev/null
 }
 for url in "http://127.0.0.1:$engine/health/live" "http://127.0.0.1:$prometheus/-/ready" "http://127.0.0.1:$alertmanager/-/ready"; do
-  tries=60
+  tries=240
   until answers "$url"; do
     tries=$((tries - 1))
     if [ "$tries" = 0 ]; then
-      echo "demo.sh: $url does not answer; the last lines of the logs:" >&2
-      tail -n 5 "$work"/*.log >&2
-      exit 1
+      failed "$url does not answer"
     fi
+    running
     sleep 0.5
   done
 done
+# Whoever answers is ours.
+running
+# Debian's Prometheus has the older pages alone, which are at another address.
+pages=http://localhost:$prometheus
+if ! answers "http://127.0.0.1:$prometheus/alerts"; then
+  pages=$pages/classic
+fi
 
 cat <<TEXT
 engine        http://localhost:$engine/health   http://localhost:$engine/metrics
-Prometheus    http://localhost:$prometheus/alerts   http://localhost:$prometheus/targets
-  try         http://localhost:$prometheus/graph?g0.expr=sum%20by%20(type)%20(rate(veloz_market_updates_total%5B1m%5D))&g0.tab=0
+Prometheus    $pages/alerts   $pages/targets
+  try         $pages/graph?g0.expr=sum%20by%20(type)%20(rate(veloz_market_updates_total%5B1m%5D))&g0.tab=0
 runbooks      http://localhost:$prometheus/user/runbooks/README.md
 Alertmanager  http://localhost:$alertmanager
 logs, data    $work

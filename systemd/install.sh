@@ -55,6 +55,7 @@ put 644 "$here/veloz.sysusers" /etc/sysusers.d/veloz.conf
 put 644 "$here/veloz.tmpfiles" /etc/tmpfiles.d/veloz.conf
 put 644 "$here/veloz.sysctl" /etc/sysctl.d/60-veloz.conf
 put 644 "$here/veloz.logrotate" /etc/logrotate.d/veloz
+put 644 "$here/README.md" /usr/share/doc/veloz/service.md
 put 644 "$here/tuning.md" /usr/share/doc/veloz/tuning.md
 put 644 "$here/../README.md" /usr/share/doc/veloz/README.md
 for overlay in veloz paper testnet live; do

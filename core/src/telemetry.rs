@@ -9,6 +9,7 @@
 pub mod counters;
 pub mod gauges;
 pub mod histograms;
+pub mod occupancy;
 pub mod records;
 pub mod samples;
 pub mod seqlock;

@@ -287,7 +287,7 @@ def system():
             panel("stat", "Engine Status", "Whether the core turns.", [query(f"veloz_engine_running{{{I}}}")], 4, 5, mappings=UP, runbook="VeloZEngineDown"),
             panel("stat", "WebSocket Status", "Whether a market data connection is up.", [query(f"veloz_websocket_connected{{{I}}}")], 4, 5, mappings=CONNECTED, runbook="VeloZWebSocketDisconnected"),
             panel("stat", "Active Connections", "Open HTTP connections.", [query(f"veloz_active_connections{{{I}}}")], 4, 5),
-            panel("stat", "Error Rate", "Errors of all components a minute.", [query(rate("veloz_errors_total", window="5m") + " * 60")], 4, 5, "cpm", steps=[(None, GREEN), (6, YELLOW), (60, RED)], runbook="HighErrorRate"),
+            panel("stat", "Error Rate", "Errors of all components a minute.", [query(rate("veloz_errors_total", window="5m") + " * 60")], 4, 5, "cpm", steps=[(None, GREEN), (3, YELLOW), (6, RED)], runbook="HighErrorRate"),
             panel("stat", "SSE Clients", "Clients of the event stream.", [query(f"veloz_sse_clients{{{I}}}")], 4, 5, steps=[(None, GREEN), (100, YELLOW)], runbook="HighSSEClients"),
             panel("timeseries", "Errors by Type", "Errors a second.", [query(rate("veloz_errors_total", by="component, type") + " > 0", "{{component}} {{type}}")], unit="ops", runbook="HighErrorRate", noValue="none"),
             panel("timeseries", "Books", "1 while a book is in a state.", [query(f'sum by (symbol, state) (veloz_orderbook_state{{{I},symbol=~"$symbol"}}) > 0', "{{symbol}} {{state}}")], runbook="BookNotLive"),

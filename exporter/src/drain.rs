@@ -12,8 +12,8 @@ use crate::audit::fills::FillRecords;
 use crate::exposition::Exemplar;
 use crate::health::{AccountHealth, Health, Heartbeat, Reported};
 use crate::latency::LatencyTotals;
-use crate::published::{LastTrade, Published, Shared};
-use crate::status::{self, Rates, RingLine, Slowest};
+use crate::published::{LastTrade, Published, Rings, Shared};
+use crate::status::{self, Rates, Slowest};
 use crate::stream::Hub;
 use crate::stream::market::MarketEvents;
 use crate::stream::trading::{Looks, TradingEvents};
@@ -155,7 +155,11 @@ impl Drain {
             strategy,
         } = config;
         let published = Published::new(instruments.count());
-        let shared = Shared::new(published.clone());
+        let rings = Rings {
+            records: reader.records.occupancy(),
+            samples: reader.samples.occupancy(),
+        };
+        let shared = Shared::beside(published.clone(), rings);
         let assets = Arc::new(binance::assets(&instruments));
         let drain = Self {
             records: reader.records,
@@ -238,18 +242,12 @@ impl Drain {
                 decisions: &self.published.latencies[Stage::BookToDecided.index()],
             },
         );
-        note_ring(
-            &mut self.published.records,
-            records,
-            self.records.capacity(),
-            self.records.lost(),
-        );
-        note_ring(
-            &mut self.published.samples,
-            samples,
-            self.samples.capacity(),
-            self.samples.dropped(),
-        );
+        for (line, found) in [
+            (&mut self.published.records, records),
+            (&mut self.published.samples, samples),
+        ] {
+            line.used_max = line.used_max.max(found as u64);
+        }
         if now >= self.publish_at {
             self.publish_at = now.plus(PUBLISH_EVERY);
             self.publish(now);
@@ -484,15 +482,6 @@ const fn must_be_kept(body: &RecordBody) -> bool {
     )
 }
 
-fn note_ring(line: &mut RingLine, found: usize, capacity: usize, lost: u64) {
-    let found = found as u64;
-    line.used = found;
-    line.used_max = line.used_max.max(found);
-    line.capacity = capacity as u64;
-    line.taken += found;
-    line.lost = lost;
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -570,6 +559,29 @@ mod tests {
         assert_eq!((samples.used, samples.used_max), (0, 8));
         assert_eq!((samples.taken, samples.lost), (8, 2));
         assert_eq!((published.records.taken, published.records.lost), (1, 0));
+    }
+
+    #[test]
+    fn what_waits_is_told_while_the_drain_stands_still() {
+        let (mut core, mut drain, shared) = pair();
+        drain.step(Nanos(1));
+        let body = RecordBody::Shutdown { links_closed: 0 };
+        for _ in 0..3 {
+            core.records.push(Nanos(1), body);
+        }
+        for price in 0..10 {
+            core.samples.push(trade(price));
+        }
+        let seen = shared.read();
+        assert_eq!((seen.records.used, seen.records.taken), (3, 0));
+        let samples = seen.samples;
+        assert_eq!((samples.used, samples.used_max, samples.lost), (8, 8, 2));
+        assert_eq!((samples.capacity, samples.taken), (8, 0));
+
+        drain.step(Nanos::from_secs(1));
+        let seen = shared.read();
+        assert_eq!((seen.records.used, seen.records.used_max), (0, 3));
+        assert_eq!((seen.samples.used, seen.samples.taken), (0, 8));
     }
 
     #[test]

@@ -1,14 +1,16 @@
 //! What the drain leaves for others to read.
 //!
 //! Owns: [`Published`] and the [`Shared`] place where it lies. Does not: hold what the core's counters
-//! and gauges already tell; those are read where they are. Invariant: the lock is held for a copy and
-//! never across a page, a log line or a wait, and the core does not know it.
+//! and gauges already tell; those are read where they are. Invariants: the lock is held for a copy and
+//! never across a page, a log line or a wait, and the core does not know it; how full the rings are is looked up
+//! when it is read, so that a drain that stands still is seen.
 
 use crate::analytics::Analysis;
 use crate::latency::{Exemplars, Quantiles, StageBuckets};
 use crate::status::{Rates, RingLine, Slowest};
 use std::sync::{Arc, Mutex, PoisonError};
 use veloz_core::telemetry::histograms::Stage;
+use veloz_core::telemetry::occupancy::Occupancy;
 use veloz_core::telemetry::records::EngineState;
 use veloz_core::units::{Lots, Nanos, Ticks};
 
@@ -37,9 +39,9 @@ pub struct Published {
     pub since_start: [Quantiles; STAGES],
     /// Quantiles of each stage over the last second.
     pub last_second: [Quantiles; STAGES],
-    /// The records ring.
+    /// The records ring. The drain keeps the most that ever waited; the rest is looked up by [`Shared::read`].
     pub records: RingLine,
-    /// The samples ring.
+    /// The samples ring, in the same way.
     pub samples: RingLine,
     /// Log lines left out.
     pub log_lines_suppressed: u64,
@@ -90,9 +92,19 @@ impl Published {
 }
 
 /// The place where [`Published`] lies.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Shared {
     published: Arc<Mutex<Published>>,
+    rings: Option<Rings>,
+}
+
+/// The rings, seen from beside the drain.
+#[derive(Clone)]
+pub struct Rings {
+    /// The records ring.
+    pub records: Occupancy,
+    /// The samples ring.
+    pub samples: Occupancy,
 }
 
 impl Shared {
@@ -100,12 +112,26 @@ impl Shared {
     pub fn new(published: Published) -> Self {
         Self {
             published: Arc::new(Mutex::new(published)),
+            rings: None,
+        }
+    }
+
+    /// The same beside these rings, whose lines are then those of the moment of reading.
+    pub fn beside(published: Published, rings: Rings) -> Self {
+        Self {
+            rings: Some(rings),
+            ..Self::new(published)
         }
     }
 
     /// A copy of what lies there.
     pub fn read(&self) -> Published {
-        self.lock().clone()
+        let mut published = self.lock().clone();
+        if let Some(rings) = &self.rings {
+            look(&mut published.records, &rings.records);
+            look(&mut published.samples, &rings.samples);
+        }
+        published
     }
 
     /// Replaces it; the memory of its lists is reused.
@@ -119,4 +145,13 @@ impl Shared {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The most that ever waited is the drain's to remember; it cannot while it stands still.
+fn look(line: &mut RingLine, ring: &Occupancy) {
+    line.used = ring.used();
+    line.used_max = line.used_max.max(line.used);
+    line.capacity = ring.capacity() as u64;
+    line.taken = ring.taken();
+    line.lost = ring.lost();
 }

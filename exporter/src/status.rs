@@ -183,7 +183,7 @@ pub struct LatencyLine {
 pub struct RingLine {
     /// Its stable name.
     pub name: &'static str,
-    /// Elements found waiting when it was last drained.
+    /// Elements waiting.
     pub used: u64,
     /// The most that were ever found waiting.
     pub used_max: u64,

@@ -7,7 +7,8 @@ parents, nanoseconds, attributes and headers are compared with what it says it s
 against its embedded venue with nothing but the standard variables set, a client calls it with a W3C
 `traceparent`, and the request's span has to arrive below that caller, inside the moments around the call. A
 trace id that the metrics page shows as an exemplar, and one that a log line has, must each be a trace that arrived.
-At last it runs with a collector that is down: the page must count what failed.
+Then the variables that turn it off and to the console. At last it runs with a collector that is down: the page must count
+what failed.
 
 Usage: otlp.py PATH_OF_VELOZ PATH_OF_SPANS
 """
@@ -264,6 +265,23 @@ def engine_traces(receiver, veloz, protocol):
     print(f"{protocol}: the engine's spans arrive below their caller, {length} ns to the book")
 
 
+def variables_decide(receiver, veloz):
+    """Nothing is sent where tracing is not enabled, and the console has every span where it is to."""
+    base = {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.base("http/protobuf"), "OTEL_BSP_SCHEDULE_DELAY": "100"}
+    process, health, _ = engine(veloz, base | {"OTEL_ENABLED": "false"})
+    urllib.request.urlopen(health).read()
+    process.terminate()
+    must(process.wait(timeout=30) == 0, "the engine's exit code")
+    # What waits is sent before the process ends.
+    must(receiver.spans.empty(), "a span of an engine that does not trace")
+    process, health, log = engine(veloz, {"OTEL_CONSOLE_EXPORT": "true"})
+    urllib.request.urlopen(health).read()
+    line = awaited("a span in the log", lambda: next((line for line in log if line.get("span_id") and "http.request" in json.dumps(line)), None))
+    process.terminate()
+    must(process.wait(timeout=30) == 0, "the engine's exit code")
+    print(f"OTEL_ENABLED=false sends nothing, OTEL_CONSOLE_EXPORT=true logs spans: {line['message']}")
+
+
 def collector_down(veloz):
     process, health, _ = engine(
         veloz,
@@ -294,6 +312,7 @@ def main():
     for protocol in ("http/protobuf", "grpc"):
         one_of_each_kind(receiver, spans, protocol)
         engine_traces(receiver, veloz, protocol)
+    variables_decide(receiver, veloz)
     collector_down(veloz)
 
 

@@ -37,6 +37,7 @@ CASES = {
     "a recording without a test": ("rules", RECORDINGS, "record: veloz:fills:rate_5m", "record: veloz:fills:rate_5min", "veloz:fills:rate_5min: no test of its value"),
     "an alert that does not fire as its test says": ("rules", "docker/prometheus/tests/alerts-guide_test.yml", "        eval_time: 30s\n        exp_samples: []", "        eval_time: 2m\n        exp_samples: []", "promtool test rules: expr: "),
     "a test of an alert that does not exist": ("rules", "docker/prometheus/tests/alerts-guide_test.yml", 'ALERTS{alertname="HighAPILatency"', 'ALERTS{alertname="SlowAPI"', "a test of SlowAPI, of which its files have no rule"),
+    "a bound that is not the engine's": ("thresholds", ALERTS, "veloz_rate_budget_limit < 0.2", "veloz_rate_budget_limit < 0.25", "stops at 80 % of a window"),
     "an alert without a route's line": ("routing", ALERTS, "alert: HighSSEClients", "alert: ManySSEClients", ""),
     "a variable in Alertmanager's configuration": ("routing", "docker/alertmanager/alertmanager.yml", "#veloz-alerts", "${CHANNEL}", "never expands variables"),
     "a template that is not defined": ("routing", "docker/alertmanager/alertmanager.yml", 'template "opsgenie.veloz.message"', 'template "opsgenie.veloz.massage"', 'not defined'),
@@ -53,6 +54,9 @@ CASES = {
     "pipelines that differ": ("logs", "docker/alloy/config.alloy", 'trace_id  = "trace_id",', 'trace_id  = "trace",', "takes no trace_id out of a line"),
     "a runbook without a part": ("runbooks", "docker/runbooks/HighSSEClients.md", "## Escalate", "## Who", "its parts are"),
     "a runbook that asks for a series that does not exist": ("runbooks", "docker/runbooks/HighSSEClients.md", "\nveloz_sse_clients\n", "\nveloz_sse_readers\n", "no series is named veloz_sse_readers"),
+    "a runbook that names a key that does not exist": ("runbooks", "docker/runbooks/HighActiveOrders.md", "`risk.open_orders_max`", "`risk.orders_open_max`", "no key of the configuration is risk.orders_open_max"),
+    "a runbook that names a path that does not exist": ("runbooks", "docker/runbooks/TradingHalted.md", "/api/resume", "/api/restart", "the engine has no /api/restart"),
+    "a runbook that names an alert that does not exist": ("runbooks", "docker/runbooks/TelemetryRecordsLost.md", ": TelemetryBacklog", ": TelemetryBehind", "no alert is named TelemetryBehind"),
     "YAML that a person would misread": ("yaml", "docker/loki/loki-config.yaml", "retention_enabled: true", "retention_enabled: yes", "yamllint: "),
     "a version that is not pinned": ("compose", "docker/docker-compose.yml", "image: grafana/loki:2.9.2", "image: grafana/loki:latest", "loki: the image's version is not pinned"),
     "a port open to everybody": ("compose", "docker/docker-compose.yml", '"127.0.0.1:3000:3000"', '"3000:3000"', "grafana: port 3000:3000 is open to other machines"),
@@ -141,8 +145,8 @@ def found(check, name, old, new):
         folder = Path(folder)
         for part in ("docker", "systemd", "config", "scripts", "tools/checks"):
             shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("secrets", "__pycache__"))
-        (folder / "exporter").mkdir()
-        for part in ("exporter/METRICS.md", "README.md", "docker-compose.yml"):
+        for part in ("exporter/METRICS.md", "README.md", "docker-compose.yml", "core/src/venue/binance/rate.rs", "exporter/src/http/routes.rs"):
+            (folder / part).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / part, folder / part)
         # The grammar of LogQL is installed once.
         if (ROOT / "target" / "logql").is_dir():

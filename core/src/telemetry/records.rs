@@ -19,13 +19,11 @@ pub use body::{
 };
 pub use encoding::{RECORD_VERSION, RecordError};
 
+use super::occupancy::{ConsumerCount, Occupancy, ProducerCounts, occupancy};
 use crate::limits::RECORDS_HEADROOM;
 use crate::units::Nanos;
-use crossbeam_utils::CachePadded;
 use rtrb::{Consumer, Producer, RingBuffer};
 use std::mem::{offset_of, size_of};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// One record as it lies in the ring: one cache line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,15 +63,14 @@ pub struct RecordWriter {
     above_mark: bool,
     reported_above_mark: bool,
     loss: Option<Loss>,
-    /// The count of [`RecordWriter::loss`] where the sidecar sees it; written only on a loss.
-    lost: Arc<CachePadded<AtomicU64>>,
+    counts: ProducerCounts,
 }
 
 /// The sidecar's end.
 pub struct RecordReader {
     ring: Consumer<Record>,
-    capacity: usize,
-    lost: Arc<CachePadded<AtomicU64>>,
+    count: ConsumerCount,
+    occupancy: Occupancy,
 }
 
 /// A ring of `size` records.
@@ -84,7 +81,7 @@ pub fn records(size: usize) -> (RecordWriter, RecordReader) {
     assert!(size.is_power_of_two(), "ring sizes are powers of two");
     assert!(size > RECORDS_HEADROOM, "no room below the high-water mark");
     let (producer, consumer) = RingBuffer::new(size);
-    let lost = Arc::new(CachePadded::new(AtomicU64::new(0)));
+    let (counts, count, occupancy) = occupancy(size);
     (
         RecordWriter {
             ring: producer,
@@ -92,12 +89,12 @@ pub fn records(size: usize) -> (RecordWriter, RecordReader) {
             above_mark: false,
             reported_above_mark: false,
             loss: None,
-            lost: Arc::clone(&lost),
+            counts,
         },
         RecordReader {
             ring: consumer,
-            capacity: size,
-            lost,
+            count,
+            occupancy,
         },
     )
 }
@@ -113,7 +110,9 @@ impl RecordWriter {
             self.above_mark = self.ring.slots() <= RECORDS_HEADROOM;
         }
         let record = Record { sequence, at, body };
-        if self.ring.push(record).is_err() {
+        if self.ring.push(record).is_ok() {
+            self.counts.accepted();
+        } else {
             self.lose(sequence);
         }
     }
@@ -152,7 +151,7 @@ impl RecordWriter {
         });
         loss.last = sequence;
         loss.count += 1;
-        self.lost.store(loss.count, Relaxed);
+        self.counts.lost();
     }
 }
 
@@ -160,7 +159,9 @@ impl RecordReader {
     /// The oldest record.
     #[inline]
     pub fn pop(&mut self) -> Option<Record> {
-        self.ring.pop().ok()
+        let record = self.ring.pop().ok()?;
+        self.count.taken();
+        Some(record)
     }
 
     /// Records waiting.
@@ -170,12 +171,17 @@ impl RecordReader {
 
     /// Records that fit.
     pub fn capacity(&self) -> usize {
-        self.capacity
+        self.occupancy.capacity()
     }
 
     /// Records that the ring had no room for, since the start.
     pub fn lost(&self) -> u64 {
-        self.lost.load(Relaxed)
+        self.occupancy.lost()
+    }
+
+    /// How full the ring is, for others than its consumer.
+    pub fn occupancy(&self) -> Occupancy {
+        self.occupancy.clone()
     }
 
     /// Whether the core's end is gone; what waits can still be popped.

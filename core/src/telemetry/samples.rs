@@ -3,13 +3,11 @@
 //! Owns: [`Sample`], [`SampleWriter`], [`SampleReader`]. Does not: count what records count.
 //! Invariant: every sample is either in the ring or in the count of dropped ones.
 
+use super::occupancy::{ConsumerCount, Occupancy, ProducerCounts, occupancy};
 use crate::instrument::InstrumentIndex;
 use crate::order::OrderId;
 use crate::units::{Lots, Nanos, Ticks, VenueMillis};
-use crossbeam_utils::CachePadded;
 use rtrb::{Consumer, Producer, RingBuffer};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// One observation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,14 +77,14 @@ const _: () = assert!(
 /// The core's end.
 pub struct SampleWriter {
     ring: Producer<Sample>,
-    dropped: Arc<CachePadded<AtomicU64>>,
+    counts: ProducerCounts,
 }
 
 /// The sidecar's end.
 pub struct SampleReader {
     ring: Consumer<Sample>,
-    capacity: usize,
-    dropped: Arc<CachePadded<AtomicU64>>,
+    count: ConsumerCount,
+    occupancy: Occupancy,
 }
 
 /// A ring of `size` samples.
@@ -96,16 +94,16 @@ pub struct SampleReader {
 pub fn samples(size: usize) -> (SampleWriter, SampleReader) {
     assert!(size.is_power_of_two(), "ring sizes are powers of two");
     let (producer, consumer) = RingBuffer::new(size);
-    let dropped = Arc::new(CachePadded::new(AtomicU64::new(0)));
+    let (counts, count, occupancy) = occupancy(size);
     (
         SampleWriter {
             ring: producer,
-            dropped: Arc::clone(&dropped),
+            counts,
         },
         SampleReader {
             ring: consumer,
-            capacity: size,
-            dropped,
+            count,
+            occupancy,
         },
     )
 }
@@ -114,9 +112,10 @@ impl SampleWriter {
     /// Hands a sample over, or counts it as dropped when the ring is full.
     #[inline]
     pub fn push(&mut self, sample: Sample) {
-        if self.ring.push(sample).is_err() {
-            // One writer: no locked instruction is needed.
-            self.dropped.store(self.dropped.load(Relaxed) + 1, Relaxed);
+        if self.ring.push(sample).is_ok() {
+            self.counts.accepted();
+        } else {
+            self.counts.lost();
         }
     }
 }
@@ -125,7 +124,9 @@ impl SampleReader {
     /// The oldest sample.
     #[inline]
     pub fn pop(&mut self) -> Option<Sample> {
-        self.ring.pop().ok()
+        let sample = self.ring.pop().ok()?;
+        self.count.taken();
+        Some(sample)
     }
 
     /// Samples waiting.
@@ -135,12 +136,17 @@ impl SampleReader {
 
     /// Samples that fit.
     pub fn capacity(&self) -> usize {
-        self.capacity
+        self.occupancy.capacity()
     }
 
     /// Samples dropped since the start.
     pub fn dropped(&self) -> u64 {
-        self.dropped.load(Relaxed)
+        self.occupancy.lost()
+    }
+
+    /// How full the ring is, for others than its consumer.
+    pub fn occupancy(&self) -> Occupancy {
+        self.occupancy.clone()
     }
 }
 
@@ -162,6 +168,8 @@ mod tests {
         }
         assert_eq!(reader.dropped(), 2);
         assert_eq!((reader.waiting(), reader.capacity()), (4, 4));
+        let seen = reader.occupancy();
+        assert_eq!((seen.used(), seen.taken(), seen.lost()), (4, 0, 2));
         for number in 0..4 {
             assert_eq!(reader.pop(), Some(sample(number)));
         }
@@ -169,5 +177,6 @@ mod tests {
         writer.push(sample(9));
         assert_eq!(reader.pop(), Some(sample(9)));
         assert_eq!(reader.dropped(), 2);
+        assert_eq!((seen.used(), seen.taken(), seen.lost()), (0, 5, 2));
     }
 }

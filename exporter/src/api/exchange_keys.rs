@@ -234,8 +234,14 @@ pub(crate) async fn save(
     let name = key.name.clone();
     let details = json!({ "exchange": EXCHANGE, "name": name });
     let keeper = Arc::clone(&state);
+    // A key in the place of another is its rotation.
+    let action = if state.api.exchange_keys.read().is_some() {
+        "exchange_key_rotated"
+    } else {
+        "exchange_key_saved"
+    };
     let kept = blocking(move || keeper.api.exchange_keys.write(Some(key)));
-    key_act("exchange_key_saved", details)
+    key_act(action, details)
         .perform(
             &state,
             &who(&caller, &principal),

@@ -174,7 +174,7 @@ pub(super) static LOOP: &[Metric] = &[
     gauge(
         "veloz_ring_used",
         &["ring"],
-        "Elements found waiting when the ring was last drained.",
+        "Elements waiting now, also while nobody takes them out.",
         |from, samples| of_rings(from, samples, |ring| ring.used),
     ),
     gauge(

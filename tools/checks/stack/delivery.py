@@ -95,12 +95,17 @@ class Sink:
             self.messages.append(message)
             self.lock.notify_all()
 
-    def arrived(self, what, wanted, seconds=ARRIVES_S):
-        """The first message that `wanted` accepts, waiting for it; None when none came."""
+    def place(self, message):
+        """How many messages had come before this one."""
+        with self.lock:
+            return next(at for at, one in enumerate(self.messages) if one is message)
+
+    def arrived(self, what, wanted, seconds=ARRIVES_S, since=0):
+        """The first message after the first `since` that `wanted` accepts, waiting for it; None when none came."""
         end = time.monotonic() + seconds
         with self.lock:
             while True:
-                for message in self.messages:
+                for message in self.messages[since:]:
                     if wanted(*message):
                         return message
                 left = end - time.monotonic()
@@ -156,10 +161,10 @@ def make_secrets(folder, http):
 def ready(running, port):
     """Waits until Alertmanager serves; what it says is read meanwhile and afterwards, so that it never waits for a reader."""
     threading.Thread(target=lambda: [None for _ in running.stdout], daemon=True).start()
-    until = time.monotonic() + 30
+    until = time.monotonic() + 120
     while True:
         try:
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/-/ready", timeout=2).read()
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/-/ready", timeout=20).read()
             return
         except (urllib.error.URLError, OSError):
             if time.monotonic() > until or running.poll() is not None:

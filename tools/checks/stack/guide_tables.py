@@ -1,7 +1,7 @@
 """The numbers and names in the monitoring guide's tables, held against the files that they are about.
 
 Owns: check. That each row is somewhere is conformance.py's matter; here a row of an alert is compared with the rule (duration,
-severity, threshold), one of a panel with the dashboard of its section, a block of settings with the routes, waits and
+severity, threshold), one of a panel with the dashboard of its section, one of a key metric with the colours of its panel, a block of settings with the routes, waits and
 receivers of Alertmanager. Does not: know what a row means beyond that.
 """
 
@@ -18,7 +18,7 @@ ALERTMANAGER = ROOT / "docker" / "alertmanager" / "alertmanager.yml"
 def check(path):
     """Problems of the files, each at the guide's line that says otherwise."""
     lines = path.read_text().splitlines()
-    return [*_alerts(path, lines), *_panels(path, lines), *_routes(path, lines)]
+    return [*_alerts(path, lines), *_panels(path, lines), *_key_metrics(path, lines), *_routes(path, lines)]
 
 
 def _cells(line):
@@ -68,6 +68,45 @@ def _panels(path, lines):
                 yield Problem(path, number, f"{file} has no section {line[2:]}")
     if not found:
         yield Problem(path, 1, "no row of a panel was found")
+
+
+# The panel whose colours change at a key metric's thresholds, and its units in one of the guide's.
+KEY_METRICS = {
+    "Order latency (p99)": ("veloz-trading.json", "Order Latency", 0.001),
+    "Error rate": ("veloz-system.json", "Error Rate", 60),
+    "Drawdown": ("veloz-trading.json", "Drawdown", 1),
+    "Leverage": ("veloz-trading.json", "Leverage", 1),
+    "Risk utilization": ("veloz-trading.json", "Risk Utilization", 1),
+    # Up or down: its colour is its value's.
+    "WebSocket connections": ("veloz-system.json", "WebSocket Status", None),
+}
+
+
+def _key_metrics(path, lines):
+    """The thresholds of the table of key metrics, as steps of panels."""
+    start = next((number for number, line in enumerate(lines, 1) if line.startswith("| Metric | Warning Threshold |")), None)
+    if start is None:
+        yield Problem(path, 1, "no table of key metrics was found")
+        return
+    for number, line in enumerate(lines[start + 1 :], start + 2):
+        if not line.startswith("|"):
+            return
+        name, *thresholds = _cells(line)
+        if name not in KEY_METRICS:
+            yield Problem(path, number, f"no panel is known for {name}")
+            continue
+        file, title, unit = KEY_METRICS[name]
+        rows = json.loads((DASHBOARDS / file).read_text())["panels"]
+        panels = [panel for row in rows for panel in (row, *row.get("panels", [])) if panel["title"] == title]
+        if len(panels) != 1:
+            yield Problem(path, number, f"{file} has {len(panels)} panels {title}")
+            continue
+        if unit is None:
+            continue
+        steps = [step["value"] for step in panels[0]["fieldConfig"]["defaults"]["thresholds"]["steps"] if step["value"] is not None]
+        wanted = [float(re.search(r"[\d.]+", text).group()) * unit for text in thresholds]
+        if [round(value, 9) for value in wanted] != [round(value, 9) for value in steps]:
+            yield Problem(path, number, f"{name}: {title} of {file} changes its colour at {steps}, expected {wanted}")
 
 
 def _routes(path, lines):

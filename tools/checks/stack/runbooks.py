@@ -1,7 +1,7 @@
-"""The runbooks: one for each alert, its parts, its queries, and its commands run against an engine.
+"""The runbooks: one for each alert, its parts, what it names, its queries, and its commands run against an engine.
 
-Owns: check. STACK_ENGINE names a running engine; without it commands are not run. A command about a metric that
-the engine does not have yet (expected_metrics.tsv) is left out and counted.
+Owns: check. STACK_ENGINE names a running engine, with STACK_LOG, STACK_PROMETHEUS and STACK_ALERTMANAGER beside it; without it
+commands are not run. A command about a metric that the engine does not have yet (expected_metrics.tsv) is left out and counted.
 """
 
 import os
@@ -14,6 +14,12 @@ from .located import ROOT, Problem
 
 FOLDER = ROOT / "docker" / "runbooks"
 PARTS = ["Meaning", "Impact", "Diagnose", "Mitigate", "Escalate"]
+CONFIG = ROOT / "config" / "veloz.toml"
+ROUTES = ROOT / "exporter" / "src" / "http" / "routes.rs"
+# Words of this form that are no alerts: settings of systemd, products, and dashboards' first word.
+OTHERS = {"MemoryMax", "PagerDuty", "VeloZ"}
+# Whose command's address is in which variable.
+ADDRESSES = {"VELOZ": "STACK_ENGINE", "VELOZ_LOG": "STACK_LOG", "PROMETHEUS": "STACK_PROMETHEUS", "ALERTMANAGER": "STACK_ALERTMANAGER"}
 
 
 def check(catalogue):
@@ -25,6 +31,8 @@ def check(catalogue):
         problems.append(Problem(*alerts[name], f"{name}: no runbook {FOLDER.name}/{name}.md"))
     index = (FOLDER / "README.md").read_text()
     engine, ran, left_out = os.environ.get("STACK_ENGINE"), 0, 0
+    keys = _keys()
+    problems += _names(FOLDER / "README.md", index, alerts, keys)
     for name, path in pages.items():
         if name not in alerts:
             problems.append(Problem(path, 1, f"no alert is named {name}"))
@@ -32,6 +40,7 @@ def check(catalogue):
             problems.append(Problem(FOLDER / "README.md", 1, f"{name} is not in the table"))
         text = path.read_text()
         problems += _parts(path, name, text)
+        problems += _names(path, text, alerts, keys)
         for language, line, body in _blocks(text):
             for offset, row in enumerate(body):
                 if language == "promql":
@@ -47,7 +56,7 @@ def check(catalogue):
                             problems.append(Problem(path, line + offset, f"no series for {sorted(named)}"))
                     elif engine:
                         ran += 1
-                        problems += _command(path, line + offset, row, engine)
+                        problems += _command(path, line + offset, row)
     if engine:
         print(f"runbooks: {ran} commands run, {left_out} left out for metrics that do not exist yet")
     return problems
@@ -63,6 +72,35 @@ def _parts(path, name, text):
         for link in re.findall(r"\]\(([^)#:]+)\)", line):
             if not (path.parent / link).is_file():
                 yield Problem(path, number, f"a link to {link}, which does not exist")
+
+
+def _keys():
+    """Every key of the configuration, with its table."""
+    table, keys = "", set()
+    for line in CONFIG.read_text().splitlines():
+        if head := re.match(r"\[+([a-z_.]+)\]", line):
+            table = head.group(1)
+            keys.add(table)
+        elif key := re.match(r"#? ?([a-z_0-9]+) *= ", line):
+            keys.add(f"{table}.{key.group(1)}")
+    return keys
+
+
+def _names(path, text, alerts, keys):
+    """Keys of the configuration, paths of the API and alerts that are named and do not exist."""
+    routes = ROUTES.read_text()
+    tables = {key.partition(".")[0] for key in keys}
+    for number, line in enumerate(text.splitlines(), 1):
+        for key in re.findall(r"`([a-z_]+\.[a-z_.]+[a-z])`", line):
+            if key.partition(".")[0] in tables and key not in keys:
+                yield Problem(path, number, f"no key of the configuration is {key}")
+        for route in re.findall(r"/(?:api|health)(?:/[a-z-]+)+", line):
+            # What Prometheus and Alertmanager have is asked for with a version.
+            if f'"{route}"' not in routes and not route.startswith("/api/v"):
+                yield Problem(path, number, f"the engine has no {route}")
+        for word in re.findall(r"(?<![\w`$/.-])[A-Z][A-Za-z]*[a-z][A-Z][A-Za-z]*(?![\w=]|\.\w)", line):
+            if word not in alerts and word not in OTHERS:
+                yield Problem(path, number, f"no alert is named {word}")
 
 
 def _blocks(text):
@@ -87,13 +125,13 @@ def _query(path, line, text, catalogue):
     return [Problem(path, line, sentence) for sentence in check_expression(catalogue, parsed)]
 
 
-def _command(path, line, row, engine):
+def _command(path, line, row):
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", row],
-        env=dict(os.environ, VELOZ=engine),
+        env=dict(os.environ, **{name: os.environ[variable] for name, variable in ADDRESSES.items()}),
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
         check=False,
     )
     if done.returncode or not done.stdout.strip():
