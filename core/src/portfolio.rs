@@ -23,13 +23,15 @@
 //! [`Portfolio::start`], then book fills: those that the first amounts contain are recognised by their time. A contained
 //! fill that an earlier run booked is nothing new. One that no run booked, because it happened while none was there, is
 //! taken out of the initial position and booked as what it was ([`Missed`], [`Portfolio::late`]): positions are the same,
-//! and what it realized counts.
+//! and what it realized counts. One of the very millisecond of the first amounts is taken for contained until an amount
+//! proves that it was not; then what was there is corrected (`edge`).
 //!
 //! Invariants: `realized + unrealized - fees` of a position is what its fills changed, to the last unit (`position`);
 //! equity and exposures are the sums of their parts, kept as the parts change.
 
 mod conversion;
 mod day;
+mod edge;
 mod exact;
 mod figures;
 mod holding;
@@ -47,6 +49,7 @@ use crate::order::{Balance, Fill, Side};
 use crate::units::{E8, Ticks, VenueMillis};
 use conversion::Conversion;
 use day::Day;
+use edge::{Edge, Lacking};
 use exact::{Exact, Price};
 use figures::Results;
 use holding::{Holding, Moved};
@@ -99,47 +102,55 @@ struct Asset {
     unexplained: Unexplained,
     /// What changed the total since the first amount and was no fill of an instrument with this base.
     outside: E8,
-    /// What was taken for contained in the first amount though it happened in its millisecond, since the last amount.
-    contained_at_edge: E8,
+    /// What the first amount lacks of its own millisecond.
+    edge: Edge,
+    /// The instrument whose position holds what was there at the start; `None` where nothing has a position of it.
+    holder: Option<InstrumentIndex>,
     /// Deposits minus withdrawals, and fees, that nothing could value yet; in the asset.
     flows_unvalued: Exact,
     fees_unvalued: Exact,
 }
 
 impl Asset {
-    /// An absolute amount was told, and the total was `before` it.
-    fn took(&mut self, before: E8, change: BalanceChange) {
+    /// An absolute amount was told, and the total was `before` it; what of it the first amount lacks.
+    fn took(&mut self, before: E8, change: BalanceChange) -> Option<Lacking> {
         if change == BalanceChange::Older {
-            return;
+            return None;
         }
-        let contained = std::mem::take(&mut self.contained_at_edge);
         if !self.holding.is_listed() {
             self.outside = E8(0);
-            return;
+            return None;
         }
-        let by = self.holding.total().0.saturating_sub(before.0);
-        // An amount that moves just as what was taken for contained would have moved it, or that moves within the same
-        // millisecond, proves that all or some of this was not contained: positions lack it.
-        let is_of_the_edge = change == BalanceChange::Agreed
-            || self.holding.absolute_at() == self.holding.first_at();
-        let lacking = if is_of_the_edge && by.signum() == contained.0.signum() {
-            by.signum() * by.abs().min(contained.0.abs())
-        } else {
-            0
-        };
-        self.outside.0 = self.outside.0.saturating_add(by - lacking);
+        let by = E8(self.holding.total().0.saturating_sub(before.0));
+        self.outside.0 = self.outside.0.saturating_add(by.0);
+        self.edge.amount(
+            by,
+            change == BalanceChange::Agreed,
+            self.holding.absolute_at(),
+            self.holding.first_at(),
+        )
     }
 
-    /// A fill of an instrument with this base changed it by `delta`.
-    fn traded(&mut self, delta: E8, moved: Moved, at: VenueMillis) {
+    /// A fill of an instrument with this base changed it by `delta`; what of it the first amount lacks.
+    fn traded(
+        &mut self,
+        delta: E8,
+        price: Price,
+        moved: Moved,
+        at: VenueMillis,
+    ) -> Option<Lacking> {
         match moved {
-            Moved::Total => {}
+            Moved::Total => None,
             // The difference that it was taken for is its own.
-            Moved::Explained => self.outside.0 = self.outside.0.saturating_sub(delta.0),
-            Moved::Contained if Some(at) == self.holding.absolute_at() => {
-                self.contained_at_edge.0 = self.contained_at_edge.0.saturating_add(delta.0);
+            Moved::Explained => {
+                self.outside.0 = self.outside.0.saturating_sub(delta.0);
+                None
             }
-            Moved::Contained => {}
+            Moved::Contained if Some(at) == self.holding.first_at() => {
+                let is_last = Some(at) == self.holding.absolute_at();
+                self.edge.fill(delta, price, is_last)
+            }
+            Moved::Contained => None,
         }
     }
 }
@@ -207,6 +218,12 @@ impl Portfolio {
             let index = AssetIndex(position as u16);
             table[position].worth = conversion.convert_e8(index, E8(0));
         }
+        for (instrument, _) in instruments.iter() {
+            let base = conversion.pair(instrument).base;
+            if base != config.account_currency {
+                table[base.as_usize()].holder.get_or_insert(instrument);
+            }
+        }
         Ok(Self {
             conversion,
             account_currency: config.account_currency,
@@ -228,13 +245,21 @@ impl Portfolio {
         let asset = &mut self.assets[balance.asset.as_usize()];
         let before = asset.holding.total();
         let change = asset.holding.set(&balance, as_of);
-        asset.took(before, change);
+        let lacking = asset.took(before, change);
         match change {
-            BalanceChange::Differed { by } => self.unexplained(balance.asset, by),
+            BalanceChange::Differed { by } => {
+                self.unexplained(balance.asset, by);
+                if let Some(lacking) = lacking {
+                    self.explained(balance.asset, Exact::from_e8(lacking.amount));
+                }
+            }
             BalanceChange::Older
             | BalanceChange::First
             | BalanceChange::Agreed
             | BalanceChange::Rounded { .. } => {}
+        }
+        if let Some(lacking) = lacking {
+            self.lacked(balance.asset, lacking);
         }
         self.revalue_asset(balance.asset);
         change
@@ -299,6 +324,13 @@ impl Portfolio {
         self.assets[asset.as_usize()].baseline
     }
 
+    /// The instrument whose position holds what was there of an asset at the start, and which an amount may correct;
+    /// `None` for the account currency and for what is no base.
+    #[inline]
+    pub fn holder_of(&self, asset: AssetIndex) -> Option<InstrumentIndex> {
+        self.assets[asset.as_usize()].holder
+    }
+
     /// Whether [`Portfolio::start`] was called.
     #[inline]
     pub fn is_started(&self) -> bool {
@@ -338,7 +370,11 @@ impl Portfolio {
         let quote = -(Exact::value(qty, price) + Exact::from_e8(quote_fee));
         let is_locked = fill.is_maker;
         let moved = self.moved(pair.base, base, is_locked && side == Side::Sell, fill.at);
-        self.assets[pair.base.as_usize()].traded(base.to_e8(), moved, fill.at);
+        let asset = &mut self.assets[pair.base.as_usize()];
+        if let Some(lacking) = asset.traded(base.to_e8(), price, moved, fill.at) {
+            self.explained(pair.base, Exact::from_e8(lacking.amount));
+            self.lacked(pair.base, lacking);
+        }
         self.moved_beside(pair.quote, quote, is_locked && side == Side::Buy, fill.at);
         if let Some(asset) = self.third_asset(instrument, fill) {
             self.moved_beside(asset, -Exact::from_e8(fill.fee), false, fill.at);
@@ -386,6 +422,23 @@ impl Portfolio {
         self.revalue_line(instrument);
         Booked::Counted {
             realized: made.realized.to_e8(),
+        }
+    }
+
+    /// The first amount of an asset lacks a fill that was taken for contained in it: what was there at the start is
+    /// that much more, and the difference came from no outside.
+    #[cold]
+    fn lacked(&mut self, asset: AssetIndex, lacking: Lacking) {
+        let Lacking { amount, price } = lacking;
+        let table = &mut self.assets[asset.as_usize()];
+        table.outside.0 = table.outside.0.saturating_sub(amount.0);
+        if !self.is_started {
+            table.holding.first_moves(amount);
+        } else if let Some(holder) = table.holder {
+            let taken_out = E8(amount.0.saturating_neg());
+            let position = &mut self.lines[holder.as_usize()].position;
+            position.rewind(taken_out, price);
+            self.revalue_line(holder);
         }
     }
 

@@ -7,7 +7,7 @@
 //! happened up to its time, so it is taken unless something newer is known, and a fill or deposit up to the time of the
 //! last absolute amount is in it already. Two changes in one millisecond cannot be told apart this way: then a fill
 //! after an absolute amount of its own millisecond is taken for contained, and the amount that follows it, which the
-//! venue sends for every change, brings it.
+//! venue sends for every change, brings it. What that means for positions is judged in `edge`.
 
 use super::exact::{Exact, PER_E8};
 use crate::order::Balance;
@@ -140,6 +140,13 @@ impl Holding {
             self.newest = self.newest.max(as_of);
             self.absolute_at = Some(as_of);
             self.first = Some((as_of, self.total));
+        }
+    }
+
+    /// The first amount lacks so much of its own millisecond, or holds so much too much.
+    pub(super) fn first_moves(&mut self, by: E8) {
+        if let Some((_, total)) = &mut self.first {
+            total.0 = total.0.saturating_add(by.0);
         }
     }
 

@@ -67,16 +67,7 @@ impl Portfolio {
         let moved = holding.add(delta, from_locked, at);
         match moved {
             Moved::Total => self.revalue_asset(asset),
-            Moved::Explained => {
-                // What looked like a flow was this fill.
-                let asset = &mut self.assets[asset.as_usize()];
-                if asset.flows_unvalued == Exact::ZERO {
-                    let flow = asset.unexplained.take(delta.to_e8());
-                    self.day.flow(-flow);
-                } else {
-                    asset.flows_unvalued -= delta;
-                }
-            }
+            Moved::Explained => self.explained(asset, delta),
             Moved::Contained => {}
         }
         moved
@@ -95,6 +86,17 @@ impl Portfolio {
         let asset = &mut self.assets[asset.as_usize()];
         let by = asset.holding.total().0.saturating_sub(before.0);
         asset.outside.0 = asset.outside.0.saturating_add(by);
+    }
+
+    /// What looked like a flow was a fill.
+    pub(super) fn explained(&mut self, asset: AssetIndex, delta: Exact) {
+        let asset = &mut self.assets[asset.as_usize()];
+        if asset.flows_unvalued == Exact::ZERO {
+            let flow = asset.unexplained.take(delta.to_e8());
+            self.day.flow(-flow);
+        } else {
+            asset.flows_unvalued -= delta;
+        }
     }
 
     /// An absolute amount differs from ours: a flow, until something explains it.

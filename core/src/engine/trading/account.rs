@@ -26,7 +26,18 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
     /// The venue's absolute amounts of some assets.
     pub(in crate::engine) fn balances(&mut self, balances: &[Balance], as_of: VenueMillis) {
         for balance in balances {
-            let change = self.trading.portfolio.balance(*balance, as_of);
+            let portfolio = &mut self.trading.portfolio;
+            let held = portfolio.holder_of(balance.asset);
+            let before = held.map(|holder| portfolio.position(holder).qty());
+            let change = portfolio.balance(*balance, as_of);
+            let after = held.map(|holder| portfolio.position(holder).qty());
+            if let Some(holder) = held
+                && before != after
+            {
+                // The amount proves that the first one lacked a fill.
+                self.publish_position(holder);
+                self.trading.refresh_exposure(holder);
+            }
             match change {
                 BalanceChange::Older => continue,
                 BalanceChange::First | BalanceChange::Agreed | BalanceChange::Rounded { .. } => {}
