@@ -215,6 +215,11 @@ impl TradingView {
         self.held().account.closings()
     }
 
+    /// The same of the strategy's orders alone, those of this run: who wanted an order of an earlier one is not known.
+    pub fn strategy_closings(&self) -> Closings {
+        self.held().account.strategy_closings()
+    }
+
     /// Counts of what records tell.
     pub fn counts(&self) -> TradingCounts {
         self.held().counts
@@ -264,6 +269,13 @@ impl Held {
     fn apply(&mut self, record: &Record, ts_ns: i64, shared: &Shared) -> Told {
         let client_of = |token| shared.commands.client_of(token);
         self.counts.record(&record.body, &self.orders);
+        if let RecordBody::Fill {
+            order, instrument, ..
+        } = record.body
+        {
+            let origin = self.orders.get(order).and_then(|order| order.origin);
+            self.account.filled(instrument, origin);
+        }
         self.account.record(record, ts_ns);
         let told = self
             .orders

@@ -492,8 +492,15 @@ pub(crate) async fn cancel(
         "cancel_requested",
         json!({ "client_order_id": name, "symbol": line.symbol.as_str() }),
     );
+    let cancelled = cancelled(&state, &who, &line).await;
+    who.record(&state, "cancel_answered", outcome(&name, &cancelled));
+    cancelled
+}
+
+async fn cancelled(state: &HttpState, who: &Who<'_>, line: &OrderLine) -> Answer {
+    let name = line.name();
     if line.is_done() {
-        return Err(over(&line));
+        return Err(over(line));
     }
     let until = Instant::now() + ANSWER_TIME_MAX;
     let token = state.send(who.asked("cancel_order", line.client_id), |token| {

@@ -1,7 +1,9 @@
 //! `/api/strategies*`: what trades by itself.
 //!
 //! Owns: the handlers. An engine has one strategy at most, and its id is its kind. Results are the account's: what
-//! an operator trades beside it is in them.
+//! an operator trades beside it is in them. `win_count` and `lose_count` are the strategy's alone: fills of its orders
+//! that made a position smaller and realised more, or less, than nothing before fees, since the process began.
+//! `win_rate` is another figure: that of the account's periods.
 
 use super::answer::{Answer, ok};
 use super::engine::{Operation, run_strategy};
@@ -43,8 +45,9 @@ struct StrategyDetail {
     strategy: StrategyBody,
     is_running: bool,
     max_drawdown: Option<f64>,
-    win_count: Option<u64>,
-    lose_count: Option<u64>,
+    /// Fills of the strategy's own orders in this run that closed with a gain before fees, and with a loss.
+    win_count: u64,
+    lose_count: u64,
     win_rate: Option<f64>,
     profit_factor: Option<f64>,
 }
@@ -94,13 +97,13 @@ pub(crate) async fn one(State(state): State<Arc<HttpState>>, Path(id): Path<Stri
     let figure = |of: fn(&crate::analytics::Figures) -> f64| {
         figures.as_ref().map(of).filter(|figure| figure.is_finite())
     };
+    let closings = state.trading.strategy_closings();
     ok(&StrategyDetail {
         strategy,
         is_running,
         max_drawdown: figure(|figures| figures.max_drawdown),
-        // Gains and losses are counted by period, not by trade, and have no count of their own.
-        win_count: None,
-        lose_count: None,
+        win_count: closings.wins,
+        lose_count: closings.losses,
         win_rate: figure(|figures| figures.win_rate),
         profit_factor: figure(|figures| figures.profit_factor),
     })

@@ -6,6 +6,7 @@
 use super::TradingView;
 use std::cmp::Ordering;
 use veloz_core::instrument::{AssetIndex, Assets, InstrumentIndex, Instruments, Symbol};
+use veloz_core::order::Origin;
 use veloz_core::risk::TradingState;
 use veloz_core::telemetry::gauges::{GaugeReader, Marked};
 use veloz_core::telemetry::records::{HaltCause, Record, RecordBody, TradingPhase};
@@ -67,7 +68,8 @@ pub struct Standing {
     pub kill_switch: Option<Cause<bool>>,
 }
 
-/// Fills that made a position smaller, by how they came out.
+/// Fills that made a position smaller, by how they came out before fees: one that realised more than nothing is a win,
+/// one that realised less is a loss, and one that realised nothing is neither.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Closings {
     /// With a profit.
@@ -76,12 +78,25 @@ pub struct Closings {
     pub losses: u64,
 }
 
+impl Closings {
+    fn count(&mut self, came_out: Ordering) {
+        match came_out {
+            Ordering::Less => self.losses += 1,
+            Ordering::Equal => {}
+            Ordering::Greater => self.wins += 1,
+        }
+    }
+}
+
 /// See the module's text.
 #[derive(Debug)]
 pub(super) struct Account {
     /// Realised result of each position when a fill last moved it.
     realized: Vec<E8>,
+    /// Whether the strategy wanted the order whose fill last came, an instrument.
+    filled_strategy: Vec<bool>,
     closings: Closings,
+    strategy_closings: Closings,
     balances: Vec<Option<Balance>>,
     position_changed_ns: Vec<Option<i64>>,
     standing: Standing,
@@ -99,11 +114,18 @@ impl Account {
     pub(super) fn new(instruments: usize, assets: usize) -> Self {
         Self {
             realized: vec![E8(0); instruments],
+            filled_strategy: vec![false; instruments],
             closings: Closings::default(),
+            strategy_closings: Closings::default(),
             balances: vec![None; assets],
             position_changed_ns: vec![None; instruments],
             standing: Standing::default(),
         }
+    }
+
+    /// Takes note of a fill: the record of the position that it moved comes behind it.
+    pub(super) fn filled(&mut self, instrument: InstrumentIndex, origin: Option<Origin>) {
+        self.filled_strategy[instrument.as_usize()] = origin == Some(Origin::Strategy);
     }
 
     /// Applies what is about the account.
@@ -115,10 +137,10 @@ impl Account {
                 ..
             } => {
                 let before = std::mem::replace(&mut self.realized[instrument.as_usize()], realized);
-                match realized.cmp(&before) {
-                    Ordering::Less => self.closings.losses += 1,
-                    Ordering::Equal => {}
-                    Ordering::Greater => self.closings.wins += 1,
+                let came_out = realized.cmp(&before);
+                self.closings.count(came_out);
+                if self.filled_strategy[instrument.as_usize()] {
+                    self.strategy_closings.count(came_out);
                 }
                 self.position_changed_ns[instrument.as_usize()] = Some(ts_ns);
             }
@@ -191,6 +213,10 @@ impl Account {
 
     pub(super) fn closings(&self) -> Closings {
         self.closings
+    }
+
+    pub(super) fn strategy_closings(&self) -> Closings {
+        self.strategy_closings
     }
 
     pub(super) fn standing(&self) -> Standing {

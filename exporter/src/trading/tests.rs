@@ -378,6 +378,69 @@ fn the_account_stands_as_it_was_last_told() {
 }
 
 #[test]
+fn only_fills_of_the_strategy_s_orders_are_its_wins_and_losses() {
+    let view = view();
+    let by = |sequence: u32, origin: Origin| match admitted(sequence, OrderKind::Limit, 0) {
+        RecordBody::OrderAdmitted {
+            order,
+            instrument,
+            side,
+            kind,
+            time_in_force,
+            price,
+            qty,
+            token,
+            ..
+        } => RecordBody::OrderAdmitted {
+            order,
+            instrument,
+            side,
+            kind,
+            time_in_force,
+            origin,
+            price,
+            qty,
+            token,
+        },
+        other => other,
+    };
+    let position = |realized: i64| RecordBody::Position {
+        instrument: BTC,
+        qty: E8(1),
+        entry: E8(2),
+        realized: E8(realized),
+    };
+    tell(
+        &view,
+        &[
+            by(1, Origin::Strategy),
+            by(2, Origin::Operator),
+            // Opens: nothing is realised.
+            fill(1, 1, 5, 1),
+            position(0),
+            fill(1, 2, 5, 1),
+            position(30),
+            fill(2, 3, 5, 1),
+            position(50),
+            fill(1, 4, 5, 1),
+            position(10),
+            fill(2, 5, 5, 1),
+            position(0),
+            fill(1, 6, 5, 1),
+            position(1),
+            // At what it cost: neither.
+            fill(1, 7, 5, 1),
+            position(1),
+            // Of an earlier run: nobody knows who wanted it.
+            fill(9, 8, 5, 1),
+            position(7),
+        ],
+    );
+    assert_eq!(view.closings(), Closings { wins: 4, losses: 2 });
+    assert_eq!(view.strategy_closings(), Closings { wins: 2, losses: 1 });
+}
+
+#[test]
 fn counts_are_of_what_was_told() {
     let view = view();
     let cancelled = OrderState::Done(DoneReason::Cancelled);

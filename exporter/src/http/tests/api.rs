@@ -950,6 +950,18 @@ fn orders_are_recorded_with_who_asked_and_what_came_of_it() {
     ] {
         assert!(records.contains(needle), "{needle}");
     }
+    let answered: Vec<Value> = records
+        .lines()
+        .filter(|line| line.contains("\"cancel_answered\""))
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    let [answered] = answered.as_slice() else {
+        panic!("one cancel has one outcome: {answered:?}");
+    };
+    assert_eq!(answered["user_id"], "tom");
+    assert_eq!(answered["details"]["client_order_id"], "mine");
+    assert_eq!(answered["details"]["status"], 200);
+    assert_eq!(answered["details"]["error"], Value::Null);
     assert!(records.lines().any(|line| {
         line.contains("\"order_requested\"") && line.contains("\"user_id\":\"tom\"")
     }));
