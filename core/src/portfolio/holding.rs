@@ -150,10 +150,10 @@ impl Holding {
         }
     }
 
-    /// So much more was locked at `at`, or less.
+    /// So much more was locked at `at`, or less. It says nothing of the total: an absolute amount that is older than this
+    /// is still taken, and the account may well answer with one, whose time need not be that of a lock.
     pub(super) fn lock(&mut self, delta: E8, at: VenueMillis) {
         if self.absolute_at.is_none_or(|absolute_at| at > absolute_at) {
-            self.newest = self.newest.max(at);
             self.locked.0 = self.locked.0.saturating_add(delta.0).max(0);
         }
     }
@@ -239,6 +239,23 @@ mod tests {
             holding.set(&told(75, 20), VenueMillis(20)),
             BalanceChange::Differed { by: E8(5) }
         );
+    }
+
+    #[test]
+    fn a_lock_from_outside_hides_no_older_amount() {
+        // Nothing is known yet: the account's first answer has a time before the lock.
+        let mut holding = Holding::default();
+        holding.lock(E8(30), VenueMillis(20));
+        let change = holding.set(&told(70, 30), VenueMillis(10));
+        assert_eq!(change, BalanceChange::First);
+        holding.listed(VenueMillis(10));
+        assert_eq!((holding.total(), holding.locked()), (E8(100), E8(30)));
+
+        // A deposit whose events were lost, between two locks.
+        holding.lock(E8(-30), VenueMillis(40));
+        let change = holding.set(&told(105, 0), VenueMillis(30));
+        assert_eq!(change, BalanceChange::Differed { by: E8(5) });
+        assert_eq!((holding.total(), holding.locked()), (E8(105), E8(0)));
     }
 
     #[test]
