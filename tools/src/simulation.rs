@@ -11,16 +11,24 @@
 mod chaos;
 mod checks;
 pub mod command;
+mod exposure;
+mod limits;
 mod network;
+mod progress;
 mod setup;
+#[cfg(test)]
+mod tests;
 
-use crate::venue::{VenueInProcess, VenueMicros, VenueStartError};
+use crate::venue::{Holdings, VenueInProcess, VenueMicros, VenueStartError};
 use chaos::Chaos;
-use checks::{Checks, Ledger};
+use checks::{Checks, Ledger, Ours};
+use limits::Limits;
 use network::Network;
+use progress::{Progress, STEPS_OF_INSTANT_MAX};
 use rand::rngs::SmallRng;
 use rand::{RngExt as _, SeedableRng as _};
 use setup::{Left, read_instruments, start_engine, venue_config};
+use std::collections::BTreeMap;
 use std::fmt;
 use veloz_core::engine::{Engine, EngineError, NoStopwatch};
 use veloz_core::event::{Command, Event, Token};
@@ -29,7 +37,7 @@ use veloz_core::outbox::Outbox;
 use veloz_core::strategy::Configured;
 use veloz_core::telemetry::TelemetryReader;
 use veloz_core::telemetry::records::TradingPhase;
-use veloz_core::units::Nanos;
+use veloz_core::units::{E8, Nanos};
 
 /// The venue's time when a run begins: some moment in 2026, a quarter of a second before a minute turns.
 const BEGINS_AT: VenueMicros = VenueMicros(1_785_048_479_750_000);
@@ -38,15 +46,18 @@ const BEGINS_AT: VenueMicros = VenueMicros(1_785_048_479_750_000);
 const QUIET: Nanos = Nanos::from_secs(240);
 /// How often the engine asks what the venue holds of it. What an event that was lost told is known after that.
 const RECONCILE_EVERY: Nanos = Nanos::from_secs(10);
-/// How long the market goes on before the accounts are compared: over a turn of the minute, at which the venue's
-/// limits give room for every question, and a round of questions.
+/// When the accounts are compared for the first time: after a round of questions.
+const FIRST_COMPARED: Nanos = Nanos::from_secs(12);
+/// How long the market goes on before they must agree: over a turn of the minute, at which the venue's limits give room
+/// for every question, and a round of questions.
 const AFTERMATH: Nanos = Nanos::from_secs(75);
+/// One seed in so many is watched to the end of [`AFTERMATH`] all the same: nothing may drift apart again.
+const PATIENT_SEEDS: u64 = 16;
 /// Events of one run at most: beyond, something turns in circles.
 const EVENTS_MAX: u64 = 5_000_000;
-/// Most steps without time going on: several times what one instant needs, when every link and timer comes due in it.
-const STEPS_OF_INSTANT_MAX: u32 = 10_000;
 /// The account at the venue, and the asset that everything is valued in.
 const ACCOUNT: &str = "main";
+const MONEY: &str = "USDT";
 const SYMBOLS: [&str; 2] = ["BTCUSDT", "ETHUSDT"];
 
 /// What one run is made of.
@@ -63,7 +74,7 @@ pub struct SimulationConfig {
 }
 
 /// What happened in one run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
     /// Events that the engine handled.
     pub events: u64,
@@ -77,6 +88,9 @@ pub struct Report {
     pub links_lost: u64,
     /// Faults injected.
     pub faults: u64,
+    /// How often each kind of fault happened, by the names of [`fault_kinds`]; what was injected and met nothing is not
+    /// in it. Beside them what the venue refused for its limits and for our clock, by its code.
+    pub by_kind: BTreeMap<&'static str, u64>,
     /// Times that the engine was started anew.
     pub restarts: u64,
     /// A digest of every record, in order: two runs with the same one decided the same at the same times.
@@ -86,7 +100,10 @@ pub struct Report {
 impl Report {
     /// The sum of two.
     #[must_use]
-    pub fn plus(self, other: Self) -> Self {
+    pub fn plus(mut self, other: Self) -> Self {
+        for (kind, count) in other.by_kind {
+            *self.by_kind.entry(kind).or_default() += count;
+        }
         Self {
             events: self.events + other.events,
             orders: self.orders + other.orders,
@@ -94,6 +111,7 @@ impl Report {
             unresolved: self.unresolved + other.unresolved,
             links_lost: self.links_lost + other.links_lost,
             faults: self.faults + other.faults,
+            by_kind: self.by_kind,
             restarts: self.restarts + other.restarts,
             digest: self.digest.wrapping_mul(31).wrapping_add(other.digest),
         }
@@ -112,8 +130,18 @@ impl fmt::Display for Report {
             self.links_lost,
             self.faults,
             self.restarts
-        )
+        )?;
+        for (position, (kind, count)) in self.by_kind.iter().enumerate() {
+            let before = if position == 0 { "; " } else { ", " };
+            write!(f, "{before}{kind} {count}")?;
+        }
+        Ok(())
     }
+}
+
+/// Every kind of fault that happens in simulations, by name.
+pub fn fault_kinds() -> impl Iterator<Item = &'static str> {
+    chaos::kinds()
 }
 
 /// Something that must hold does not.
@@ -163,8 +191,18 @@ struct World {
     run: u32,
     events: u64,
     restarts: u64,
-    steps_of_instant: u32,
+    progress: Progress,
+    /// How wrong the machine's wall clock is.
+    wall_error_ns: i64,
+    /// How long the machine has slept: its monotonic clock, which is the engine's, stood still.
+    slept: Nanos,
+    /// Until when it sleeps, and since when.
+    asleep: Option<(Nanos, Nanos)>,
+    /// What something outside keeps locked of the account's money.
+    locked_outside: E8,
     trace: bool,
+    #[cfg(test)]
+    sabotage: Option<tests::Sabotage>,
 }
 
 /// Runs one seed; `trace` prints every message of the order link and every record.
@@ -172,39 +210,69 @@ struct World {
 /// # Errors
 /// [`SimulationError::Violation`] when something does not hold.
 pub fn simulate(config: SimulationConfig, trace: bool) -> Result<Report, SimulationError> {
-    let mut random = SmallRng::seed_from_u64(config.seed);
-    let mut venue = VenueInProcess::new(venue_config(&config, &mut random), BEGINS_AT)?;
-    let instruments = read_instruments(&mut venue)?;
-    let (engine, telemetry) = start_engine(&venue, &instruments, &config, 1, Left::default())?;
-    let mut world = World {
-        network: Network::new(SmallRng::seed_from_u64(random.random()), config.faults),
-        chaos: Chaos::new(SmallRng::seed_from_u64(random.random()), config),
-        checks: Checks::new(&instruments),
-        now: Nanos::ZERO,
-        out: Outbox::new(),
-        run: 1,
-        events: 0,
-        restarts: 0,
-        steps_of_instant: 0,
-        config,
-        venue,
-        instruments,
-        engine,
-        telemetry,
-        trace,
-    };
-    world.begin();
-    world.busy()?;
-    world.quiet()?;
-    world.compare()?;
+    let mut world = World::new(config, trace)?;
+    world.run()?;
     Ok(world.report())
 }
 
 impl World {
+    fn new(config: SimulationConfig, trace: bool) -> Result<Self, SimulationError> {
+        let mut random = SmallRng::seed_from_u64(config.seed);
+        let mut venue = VenueInProcess::new(venue_config(&config, &mut random), BEGINS_AT)?;
+        let instruments = read_instruments(&mut venue)?;
+        let limits = Limits::of_seed(config.seed);
+        let (engine, telemetry) = start_engine(&venue, &instruments, &config, 1, Left::default())?;
+        let mut world = Self {
+            network: Network::new(SmallRng::seed_from_u64(random.random()), config.faults),
+            chaos: Chaos::new(SmallRng::seed_from_u64(random.random()), config),
+            checks: Checks::new(&instruments, limits),
+            now: Nanos::ZERO,
+            out: Outbox::new(),
+            run: 1,
+            events: 0,
+            restarts: 0,
+            progress: Progress::default(),
+            wall_error_ns: 0,
+            slept: Nanos::ZERO,
+            asleep: None,
+            locked_outside: E8(0),
+            #[cfg(test)]
+            sabotage: None,
+            config,
+            venue,
+            instruments,
+            engine,
+            telemetry,
+            trace,
+        };
+        world.wall_error_ns = world.chaos.wall_clock_error_ns();
+        Ok(world)
+    }
+
+    fn run(&mut self) -> Result<(), SimulationError> {
+        self.tell_time();
+        self.busy()?;
+        self.quiet()?;
+        self.compare()
+    }
+
     /// Tells the engine what time it is.
-    fn begin(&mut self) {
-        let unix_ns_at_zero = (BEGINS_AT.0 * 1_000) as i64 + self.chaos.wall_clock_error_ns();
-        self.handle(Event::WallClock { unix_ns_at_zero });
+    fn tell_time(&mut self) {
+        let right = (BEGINS_AT.0 * 1_000 + self.slept.0) as i64;
+        self.handle(Event::WallClock {
+            unix_ns_at_zero: right + self.wall_error_ns,
+        });
+    }
+
+    /// What the engine's clock shows.
+    fn engine_now(&self) -> Nanos {
+        Nanos(self.now.0 - self.slept.0)
+    }
+
+    /// When the engine is due; never while it sleeps.
+    fn engine_due(&self) -> Option<Nanos> {
+        let due = self.engine.next_deadline()?;
+        (self.asleep.is_none() && due != Nanos::MAX).then(|| due.plus(self.slept))
     }
 
     /// The market goes on, orders are wanted, things go wrong.
@@ -223,6 +291,11 @@ impl World {
     /// Nothing new is wanted, and nothing goes wrong any more, until all is settled.
     fn quiet(&mut self) -> Result<(), SimulationError> {
         self.network.heal();
+        self.free_outside();
+        self.wall_error_ns = self.chaos.wall_clock_error_ns();
+        if self.asleep.is_none() {
+            self.tell_time();
+        }
         let until = self.now.plus(QUIET);
         for command in [
             Command::RunStrategy {
@@ -277,32 +350,53 @@ impl World {
     /// Both sides must have come to the same.
     fn compare(&mut self) -> Result<(), SimulationError> {
         // What the last lost event told is asked for by then; the market goes on without us.
-        let settled = self.now.plus(AFTERMATH);
-        while self.now < settled {
-            let at = self.next_at().min(settled);
-            self.advance(at)?;
+        let last = self.now.plus(AFTERMATH);
+        let patient = self.config.seed.is_multiple_of(PATIENT_SEEDS);
+        let mut until = if patient {
+            last
+        } else {
+            self.now.plus(FIRST_COMPARED)
+        };
+        loop {
+            while self.now < until {
+                let at = self.next_at().min(until);
+                self.advance(at)?;
+            }
+            let ledger = Ledger::of(self.holdings()?);
+            let ours = Ours::of(&self.engine, &self.instruments);
+            match ours.and_then(|ours| self.checks.compare(&ours, &ledger)) {
+                // What is still asked or told might change it.
+                Ok(()) if self.is_settled() || until == last => return Ok(()),
+                Err(what) if until == last => return Err(self.violation(what).into()),
+                Ok(()) | Err(_) => until = until.plus(RECONCILE_EVERY).min(last),
+            }
         }
-        let holdings = self
-            .venue
+    }
+
+    fn holdings(&self) -> Result<Holdings, SimulationError> {
+        self.venue
             .holdings(ACCOUNT)
-            .ok_or_else(|| SimulationError::Setup(format!("the venue has no {ACCOUNT}")))?;
-        let ledger = Ledger::of(holdings);
-        self.checks
-            .compare(&self.engine, &ledger)
-            .map_err(|what| self.violation(what).into())
+            .ok_or_else(|| SimulationError::Setup(format!("the venue has no {ACCOUNT}")))
     }
 
     /// When something happens next.
     fn next_at(&self) -> Nanos {
-        let engine = self.engine.next_deadline().unwrap_or(Nanos::MAX);
         let venue = self.venue.next_deadline().map_or(Nanos::MAX, engine_time);
-        engine.min(venue).min(self.network.next_at())
+        let others = venue.min(self.network.next_at_venue());
+        match self.asleep {
+            Some((_, until)) => others.min(until),
+            None => {
+                let engine = self.engine_due().unwrap_or(Nanos::MAX);
+                others.min(engine).min(self.network.next_at_engine())
+            }
+        }
     }
 
     /// Moves everything to `at`.
     fn advance(&mut self, at: Nanos) -> Result<(), SimulationError> {
         self.watch_progress(at)?;
         self.now = self.now.max(at);
+        self.wake();
         self.venue.advance(venue_time(self.now));
         self.network.collect(self.now, &mut self.venue);
         while let Some(text) = self.network.for_venue(self.now) {
@@ -318,21 +412,22 @@ impl World {
                 .text(venue_time(self.now), text.connection, &text.text);
             self.network.collect(self.now, &mut self.venue);
         }
+        if self.asleep.is_some() {
+            return Ok(());
+        }
+        let now = self.engine_now();
         while let Some(arrival) = self.network.for_engine(self.now) {
             if self.trace && arrival.is_of_orders() {
                 println!("{:>12} <- {arrival}", self.now.0);
             }
+            self.checks.arrived(now, arrival.is_of_market());
             arrival.with_event(|event| {
-                self.engine.handle(self.now, event, &mut self.out);
+                self.engine.handle(now, event, &mut self.out);
             });
             self.after_event()?;
         }
-        if self
-            .engine
-            .next_deadline()
-            .is_some_and(|due| due <= self.now)
-        {
-            self.engine.handle(self.now, Event::Tick, &mut self.out);
+        if self.engine_due().is_some_and(|due| due <= self.now) {
+            self.engine.handle(now, Event::Tick, &mut self.out);
             self.after_event()?;
         }
         // As the real loop does: how much the sidecar has left to take is what the core hears of it.
@@ -350,28 +445,23 @@ impl World {
 
     /// Time must go on: something that is due again and again at one instant never ends.
     fn watch_progress(&mut self, at: Nanos) -> Result<(), SimulationError> {
-        if at > self.now {
-            self.steps_of_instant = 0;
-            return Ok(());
-        }
-        self.steps_of_instant += 1;
-        if self.steps_of_instant <= STEPS_OF_INSTANT_MAX {
+        if self.progress.step(self.now, at) {
             return Ok(());
         }
         let due = |at: Option<Nanos>| at.map_or("nothing".to_owned(), |at| format!("{} ns", at.0));
         Err(self
             .violation(format!(
                 "time stands still: after {STEPS_OF_INSTANT_MAX} steps of one instant the engine is due at {}, the venue at {} and the network at {}",
-                due(self.engine.next_deadline()),
+                due(self.engine_due()),
                 due(self.venue.next_deadline().map(engine_time)),
-                due(Some(self.network.next_at())),
+                due(Some(self.network.next_at_venue().min(self.network.next_at_engine()))),
             ))
             .into())
     }
 
     /// Handles one event of the simulation's own.
     fn handle(&mut self, event: Event<'_>) {
-        self.engine.handle(self.now, event, &mut self.out);
+        self.engine.handle(self.engine_now(), event, &mut self.out);
         self.perform();
     }
 
@@ -382,7 +472,7 @@ impl World {
             let what = format!("{link:?} is asked for although the address is banned");
             return Err(self.violation(what).into());
         }
-        checks::state(&self.engine, &self.instruments).map_err(|what| self.violation(what))?;
+        checks::totals(&self.engine, &self.instruments).map_err(|what| self.violation(what))?;
         let parked = self.config.parked;
         if parked.is_some_and(|(from, until)| (from..until).contains(&self.now)) {
             // Read off the engine itself: when the records come, its positions have moved on.
@@ -399,13 +489,34 @@ impl World {
             if trace {
                 println!("{:>12}    {:?}", record.at.0, record.body);
             }
+            #[cfg(test)]
+            let record = tests::Sabotage::spoil(&mut self.sabotage, record);
             self.checks
                 .record(&record)
                 .map_err(|what| self.violation(what))?;
         }
         while self.telemetry.samples.pop().is_some() {}
         self.checks.observe(&self.engine);
-        Ok(())
+        self.check_limits()
+    }
+
+    /// What is admitted now must be within the limits now.
+    fn check_limits(&mut self) -> Result<(), SimulationError> {
+        // Records that waited for a sidecar tell of a moment that is over.
+        let moment = if self.checks.admitted() == Some(self.engine_now()) {
+            let marks = limits::marks(&self.engine, &self.instruments);
+            Some(limits::Moment {
+                now: self.engine_now(),
+                equity: limits::equity(&self.holdings()?, &marks, &self.instruments),
+                marks,
+                wall_error_ns: self.wall_error_ns,
+            })
+        } else {
+            None
+        };
+        self.checks
+            .limits(moment.as_ref())
+            .map_err(|what| self.violation(what).into())
     }
 
     fn perform(&mut self) {
@@ -414,9 +525,52 @@ impl World {
         self.out.clear();
     }
 
+    /// The machine wakes when its time has come: the engine's clock goes on where it stood, and is told the time.
+    fn wake(&mut self) {
+        if let Some((since, until)) = self.asleep
+            && until <= self.now
+        {
+            self.asleep = None;
+            self.slept = self.slept.plus(self.now.since(since));
+            self.tell_time();
+        }
+    }
+
+    /// Something outside locks so many percent of the free money.
+    fn lock_outside(&mut self, percent: u8) -> Result<(), SimulationError> {
+        let balances = self.holdings()?.balances;
+        let free = balances
+            .into_iter()
+            .find(|(asset, ..)| asset == MONEY)
+            .map_or(0, |(_, free, _)| free.0);
+        let part = E8(free / 100 * i64::from(percent));
+        let locked = self
+            .venue
+            .lock_outside(venue_time(self.now), ACCOUNT, MONEY, part);
+        if locked {
+            self.locked_outside.0 += part.0;
+            self.network.collect(self.now, &mut self.venue);
+        }
+        Ok(())
+    }
+
+    /// And frees it.
+    fn free_outside(&mut self) {
+        let part = E8(-std::mem::take(&mut self.locked_outside).0);
+        if part != E8(0) {
+            let freed = self
+                .venue
+                .lock_outside(venue_time(self.now), ACCOUNT, MONEY, part);
+            assert!(freed, "what was locked is locked");
+            self.network.collect(self.now, &mut self.venue);
+        }
+    }
+
     /// One disturbance or wish.
     fn disturb(&mut self) -> Result<(), SimulationError> {
         match self.chaos.next(self.now, &self.instruments, &self.engine) {
+            // Nobody reaches a machine that sleeps.
+            chaos::Act::Command(_) | chaos::Act::Restart if self.asleep.is_some() => {}
             chaos::Act::Command(command) => {
                 self.handle(Event::Command(command));
                 self.after_event()?;
@@ -427,6 +581,20 @@ impl World {
             }
             chaos::Act::CutLink => self.network.cut_one(self.now, &mut self.venue),
             chaos::Act::Restart => self.restart()?,
+            chaos::Act::StepClock(error_ns) => {
+                self.wall_error_ns = error_ns;
+                if self.asleep.is_none() {
+                    self.tell_time();
+                    self.after_event()?;
+                }
+            }
+            chaos::Act::Sleep(length) => {
+                if self.asleep.is_none() {
+                    self.asleep = Some((self.now, self.now.plus(length)));
+                }
+            }
+            chaos::Act::LockOutside(percent) => self.lock_outside(percent)?,
+            chaos::Act::FreeOutside => self.free_outside(),
             chaos::Act::Nothing => {}
         }
         Ok(())
@@ -447,7 +615,7 @@ impl World {
         self.engine = engine;
         self.telemetry = telemetry;
         self.checks.restarted();
-        self.begin();
+        self.tell_time();
         Ok(())
     }
 
@@ -460,12 +628,17 @@ impl World {
     }
 
     fn report(&self) -> Report {
+        let mut by_kind = self.venue.stats().faults;
+        for (kind, count) in self.chaos.others().iter().chain(self.checks.refusals()) {
+            *by_kind.entry(kind).or_default() += count;
+        }
         Report {
+            by_kind,
             events: self.events,
             restarts: self.restarts,
             faults: self.chaos.faults(),
             links_lost: self.network.order_links_lost(),
-            ..self.checks.report()
+            ..self.checks.report().clone()
         }
     }
 }

@@ -485,7 +485,9 @@ fn all_faults() -> Vec<FaultRule> {
             | Fault::Halt { .. }
             | Fault::CancelOnly { .. }
             | Fault::Deposit { .. }
-            | Fault::ExternalLock { .. } => panic!("{} is not of market data", fault.name()),
+            | Fault::ExternalLock { .. }
+            | Fault::OrdersUsedUp
+            | Fault::WeightUsedUp => panic!("{} is not of market data", fault.name()),
         };
         FaultRule { fault, trigger }
     };

@@ -1,6 +1,6 @@
 //! Engine and venue in virtual time: a few of the seeds that CI runs by the thousand (`veloz simulate`).
 
-use veloz::simulation::{Report, SimulationConfig, simulate};
+use veloz::simulation::{Report, SimulationConfig, fault_kinds, simulate};
 use veloz_core::units::Nanos;
 
 /// Orders and faults of one run go on for this long.
@@ -32,6 +32,18 @@ fn accounts_agree_to_the_last_unit_whatever_goes_wrong() {
     assert!(report.unresolved > 20, "{report}");
     assert!(report.links_lost > 50, "{report}");
     assert!(report.restarts > 5, "{report}");
+}
+
+/// What can go wrong in a simulation does, and the venue refuses for its limits and for our clock.
+#[test]
+fn every_kind_of_fault_happens_within_a_few_seeds() {
+    let happened = run(1..21, true).by_kind;
+    let refusals = ["-1003", "-1015", "-1021"];
+    let missing: Vec<_> = fault_kinds()
+        .chain(refusals)
+        .filter(|kind| !happened.contains_key(kind))
+        .collect();
+    assert_eq!(missing, [""; 0], "{happened:?}");
 }
 
 #[test]

@@ -1,11 +1,13 @@
 //! What is wanted and what goes wrong, drawn from the seed.
 //!
-//! Owns: [`Chaos`], the schedule of commands, faults, cut links and restarts. Does not: perform any. Invariant: every
+//! Owns: [`Chaos`], the schedule of commands, faults, cut links, restarts, and of what happens to the machine's clocks and
+//! to the account from outside. Does not: perform any. Invariant: every
 //! draw comes from one generator, in an order that the run itself decides.
 
 use crate::venue::{Fault, Surface};
 use rand::RngExt as _;
 use rand::rngs::SmallRng;
+use std::collections::BTreeMap;
 use veloz_core::book::Side as BookSide;
 use veloz_core::engine::{Engine, NoStopwatch};
 use veloz_core::event::{Command, OrderRef, Token};
@@ -23,9 +25,19 @@ use super::SimulationConfig;
 const PAUSE_MAX_MS: u64 = 120;
 /// Largest error of the machine's wall clock.
 const CLOCK_ERROR_MAX_NS: i64 = 300_000_000;
+/// By how much it is wrong after a step, and for how long: requests of an engine that starts then are refused.
+const CLOCK_STEP_MS: std::ops::Range<i64> = 1_500..20_000;
+const CLOCK_WRONG_MAX_MS: u64 = 4_000;
+/// For how long the machine sleeps: requests that it made before are too old from five seconds on.
+const SLEEP_MS: std::ops::Range<u64> = 500..9_000;
+/// For how long something outside keeps some of the account locked.
+const LOCKED_MAX_MS: u64 = 5_000;
 
 /// One seed in so many has its address banned, once: a ban lasts two minutes, and nothing else happens in them.
 const BANNED_SEEDS: u64 = 8;
+/// One seed in so many has all of its request weight used up by others, once: nothing else happens until the minute
+/// turns.
+const WEIGHTLESS_SEEDS: u64 = 8;
 
 /// Whether a fault can go wrong in a simulation, how badly there, and with what the market is followed by (`Streams`), with
 /// orders (`Api`), or with both.
@@ -62,12 +74,14 @@ fn simulated(fault: Fault) -> Option<(Fault, &'static [Surface])> {
         | Fault::EventDuplicate
         | Fault::SessionRevoked
         | Fault::StreamTerminated
-        | Fault::UnsolicitedCancel => (fault, ORDERS),
+        | Fault::UnsolicitedCancel
+        | Fault::OrdersUsedUp
+        | Fault::WeightUsedUp => (fault, ORDERS),
         Fault::CancelDelayed { .. } => (Fault::CancelDelayed { ms: 400 }, ORDERS),
         Fault::Halt { .. } => (Fault::Halt { ms: 1_500 }, ORDERS),
         Fault::CancelOnly { .. } => (Fault::CancelOnly { ms: 1_500 }, ORDERS),
         Fault::Deposit { .. } => (Fault::Deposit { units: 10 }, ORDERS),
-        // It never ends, and nothing could be compared.
+        // It never ends, and nothing could be compared: see [`Act::LockOutside`].
         Fault::ExternalLock { .. } => return None,
         // Of sockets, which there are none here.
         Fault::InvalidUtf8
@@ -80,13 +94,32 @@ fn simulated(fault: Fault) -> Option<(Fault, &'static [Surface])> {
     })
 }
 
-/// What can go wrong on one surface.
-fn faults_on(surface: Surface, bans: bool) -> Vec<Fault> {
+/// What can go wrong on one surface; of the faults after which nothing happens for long, those of the seed.
+fn faults_on(surface: Surface, seed: u64) -> Vec<Fault> {
+    let is_of_seed = |fault: Fault| {
+        (fault != Fault::Ban || seed % BANNED_SEEDS == 5)
+            && (fault != Fault::WeightUsedUp || seed % WEIGHTLESS_SEEDS == 2)
+    };
     Fault::all()
         .filter_map(simulated)
-        .filter(|(fault, surfaces)| surfaces.contains(&surface) && (bans || *fault != Fault::Ban))
+        .filter(|(fault, surfaces)| surfaces.contains(&surface) && is_of_seed(*fault))
         .map(|(fault, _)| fault)
         .collect()
+}
+
+/// What goes wrong that is no fault of the venue, as it is counted.
+const CUT_LINK: &str = "cut-link";
+const RESTART: &str = "restart";
+const CLOCK_STEP: &str = "clock-step";
+const SLEEP: &str = "sleep";
+const LOCK_OUTSIDE: &str = "external-lock";
+
+/// Everything that can go wrong in a simulation, by the names in [`Report::by_kind`](super::Report::by_kind).
+pub(super) fn kinds() -> impl Iterator<Item = &'static str> {
+    let venue = Fault::all()
+        .filter_map(simulated)
+        .map(|(fault, _)| fault.name());
+    venue.chain([CUT_LINK, RESTART, CLOCK_STEP, SLEEP, LOCK_OUTSIDE])
 }
 
 /// One thing to do.
@@ -99,6 +132,14 @@ pub(super) enum Act {
     CutLink,
     /// The engine dies and another starts.
     Restart,
+    /// The machine's wall clock is wrong by so many nanoseconds from now on.
+    StepClock(i64),
+    /// The machine sleeps for so long, its monotonic clock as well.
+    Sleep(Nanos),
+    /// Something outside locks a part of the free money: so many percent.
+    LockOutside(u8),
+    /// It frees all of that.
+    FreeOutside,
     /// A pause.
     Nothing,
 }
@@ -110,6 +151,11 @@ pub(super) struct Chaos {
     with_faults: bool,
     token: u64,
     faults: u64,
+    /// What was done of what is no fault of the venue.
+    others: BTreeMap<&'static str, u64>,
+    /// When the wall clock is set right, and what is locked outside freed.
+    clock_wrong_until: Option<Nanos>,
+    locked_until: Option<Nanos>,
     market_faults: Vec<Fault>,
     trading_faults: Vec<Fault>,
 }
@@ -122,8 +168,11 @@ impl Chaos {
             with_faults: config.faults,
             token: 0,
             faults: 0,
-            market_faults: faults_on(Surface::Streams, false),
-            trading_faults: faults_on(Surface::Api, config.seed % BANNED_SEEDS == 5),
+            others: BTreeMap::new(),
+            clock_wrong_until: None,
+            locked_until: None,
+            market_faults: faults_on(Surface::Streams, config.seed),
+            trading_faults: faults_on(Surface::Api, config.seed),
         }
     }
 
@@ -137,7 +186,12 @@ impl Chaos {
         self.faults
     }
 
-    /// How wrong the machine's wall clock is.
+    /// How often what is no fault of the venue happened.
+    pub(super) fn others(&self) -> &BTreeMap<&'static str, u64> {
+        &self.others
+    }
+
+    /// How wrong the machine's wall clock is while it is right.
     pub(super) fn wall_clock_error_ns(&mut self) -> i64 {
         self.random
             .random_range(-CLOCK_ERROR_MAX_NS..CLOCK_ERROR_MAX_NS)
@@ -152,15 +206,54 @@ impl Chaos {
     ) -> Act {
         let pause = self.random.random_range(1..PAUSE_MAX_MS);
         self.next_at = now.plus(Nanos::from_ms(pause));
+        if self.clock_wrong_until.is_some_and(|until| until <= now) {
+            self.clock_wrong_until = None;
+            return Act::StepClock(self.wall_clock_error_ns());
+        }
+        if self.locked_until.is_some_and(|until| until <= now) {
+            self.locked_until = None;
+            return Act::FreeOutside;
+        }
         match self.random.random_range(0..1_000) {
             0..=599 => self.order(instruments, engine),
             600..=799 => self.change(engine),
             800..=829 => self.switch(),
             830..=969 if self.with_faults => self.fault(),
-            970..=984 if self.with_faults => Act::CutLink,
-            985..=987 if self.with_faults => Act::Restart,
+            970..=984 if self.with_faults => self.other(CUT_LINK, Act::CutLink),
+            985..=987 if self.with_faults => self.other(RESTART, Act::Restart),
+            988..=990 if self.with_faults => self.step_clock(now),
+            991..=992 if self.with_faults => {
+                let ms = self.random.random_range(SLEEP_MS);
+                self.other(SLEEP, Act::Sleep(Nanos::from_ms(ms)))
+            }
+            993..=996 if self.with_faults => self.lock_outside(now),
             _ => Act::Nothing,
         }
+    }
+
+    fn other(&mut self, name: &'static str, act: Act) -> Act {
+        self.faults += 1;
+        *self.others.entry(name).or_default() += 1;
+        act
+    }
+
+    fn step_clock(&mut self, now: Nanos) -> Act {
+        let wrong_ms = self.random.random_range(500..CLOCK_WRONG_MAX_MS);
+        self.clock_wrong_until = Some(now.plus(Nanos::from_ms(wrong_ms)));
+        let error_ns = self.random.random_range(CLOCK_STEP_MS) * 1_000_000;
+        let sign = if self.random.random() { 1 } else { -1 };
+        self.other(CLOCK_STEP, Act::StepClock(sign * error_ns))
+    }
+
+    fn lock_outside(&mut self, now: Nanos) -> Act {
+        if self.locked_until.is_some() {
+            return Act::Nothing;
+        }
+        let locked_ms = self.random.random_range(200..LOCKED_MAX_MS);
+        self.locked_until = Some(now.plus(Nanos::from_ms(locked_ms)));
+        // At times so much that orders fail for it.
+        let percent = if self.random.random() { 100 } else { 30 };
+        self.other(LOCK_OUTSIDE, Act::LockOutside(percent))
     }
 
     fn token(&mut self) -> Token {
@@ -311,8 +404,8 @@ impl Chaos {
             (Surface::Api, &self.trading_faults)
         };
         let fault = among[self.random.random_range(0..among.len())];
-        if fault == Fault::Ban {
-            self.trading_faults.retain(|fault| *fault != Fault::Ban);
+        if matches!(fault, Fault::Ban | Fault::WeightUsedUp) {
+            self.trading_faults.retain(|other| *other != fault);
         }
         Act::Fault(fault, surface)
     }

@@ -6,7 +6,8 @@
 //! | --- | --- |
 //! | records are numbered without a hole | the venue's balances are the engine's, to the last unit |
 //! | no trade is booked twice, over restarts too | the venue's trades are the recorded fills, each once, over restarts too |
-//! | with everything open filled, no position is above its limit | nothing is locked, nothing is open; the sums of the funnel hold |
+//! | with everything open filled, no position is above its limit, by the records | nothing is locked, nothing is open; the sums of the funnel hold |
+//! | no admitted order breaks a limit (`limits.rs`), by the records, the venue's account and the books | |
 //! | the orders' totals are the sums over the orders | positions are what is held above the baselines, and realized what the venue's trades since the start make |
 //! | nothing halts because books disagree, and no position from its balance | |
 //! | nothing is asked over and over, and no connection while a ban is known | |
@@ -19,16 +20,15 @@ use veloz_core::config::KnownTrades;
 use veloz_core::engine::{Engine, NoStopwatch};
 use veloz_core::instrument::{AssetIndex, Instruments};
 use veloz_core::order::{OrderState, Side};
-use veloz_core::strategy::{Configured, Standing};
+use veloz_core::strategy::{Configured, Funnel, Standing};
 use veloz_core::telemetry::records::{HaltCause, Record, RecordBody};
-use veloz_core::units::{E8, Nanos};
+use veloz_core::units::{E8, Lots, Nanos};
 use veloz_core::venue::binance::fault::VenueFault;
 
 use super::Report;
+use super::exposure::Exposures;
+use super::limits::{Admission, Limits, Moment, Watch};
 use super::setup::Left;
-
-/// Largest position of any instrument either way.
-pub(super) const POSITION_MAX: E8 = E8(50_000_000);
 
 /// How often the same request may be on order links within [`REPEATS_IN`]: an operator and a strategy each once or twice,
 /// and what their refusals make of it.
@@ -128,11 +128,94 @@ pub(super) struct Checks {
     lines: Vec<Line>,
     /// What was asked on order links lately, and when.
     asked: BTreeMap<String, VecDeque<Nanos>>,
+    exposures: Exposures,
+    watch: Watch,
+    /// How often the venue refused for its limits or our clock.
+    refusals: BTreeMap<&'static str, u64>,
+}
+
+/// The account as the engine has it.
+pub(super) struct Ours {
+    /// Assets by name, with all that is held of each.
+    totals: Vec<(String, E8)>,
+    /// By instrument.
+    positions: Vec<Held>,
+    /// Whether the sums of the funnel hold.
+    funnel: Result<(), String>,
+}
+
+/// One position.
+struct Held {
+    symbol: String,
+    base: AssetIndex,
+    /// Of the base asset beside trading.
+    baseline: E8,
+    qty: E8,
+    realized: E8,
+}
+
+impl Ours {
+    pub(super) fn of(engine: &Brain, instruments: &Instruments) -> Result<Self, String> {
+        let (Some(oms), Some(portfolio), Some(assets), Some(funnel)) = (
+            engine.oms(),
+            engine.portfolio(),
+            engine.assets(),
+            engine.funnel(),
+        ) else {
+            return Err("the engine has no account".to_owned());
+        };
+        let mut positions = Vec::new();
+        for (index, instrument) in instruments.iter() {
+            let base = assets
+                .find(instrument.base.as_bytes())
+                .ok_or("an asset is unknown")?;
+            let position = portfolio.position(index);
+            positions.push(Held {
+                symbol: instrument.symbol.as_str().to_owned(),
+                base,
+                baseline: portfolio.baseline(base).unwrap_or_default(),
+                qty: position.qty(),
+                realized: position.realized(),
+            });
+        }
+        let standing = standing(
+            oms.open_all()
+                .map(|order| (order.venue_order_id().is_some(), order.state())),
+        );
+        let totals = assets.iter();
+        Ok(Self {
+            totals: totals
+                .map(|(index, name)| (name.as_str().to_owned(), portfolio.total(index)))
+                .collect(),
+            positions,
+            funnel: funnel_holds(funnel, &standing),
+        })
+    }
+}
+
+/// Orders between two stages: whether the venue is known to have each, and its state.
+fn standing(orders: impl Iterator<Item = (bool, OrderState)>) -> Standing {
+    let mut standing = Standing::default();
+    for order in orders {
+        match order {
+            (true, _) => standing.open += 1,
+            (false, OrderState::Unresolved) => standing.unresolved += 1,
+            (false, _) => standing.unanswered += 1,
+        }
+    }
+    standing
+}
+
+fn funnel_holds(funnel: &Funnel, standing: &Standing) -> Result<(), String> {
+    funnel.check(standing).map_err(|leak| leak.to_string())
 }
 
 impl Checks {
-    pub(super) fn new(instruments: &Instruments) -> Self {
+    pub(super) fn new(instruments: &Instruments, limits: Limits) -> Self {
         Self {
+            exposures: Exposures::new(instruments),
+            watch: Watch::new(limits, instruments),
+            refusals: BTreeMap::new(),
             next_sequence: 0,
             trades: BTreeMap::new(),
             report: Report::default(),
@@ -143,14 +226,39 @@ impl Checks {
         }
     }
 
-    pub(super) fn report(&self) -> Report {
-        self.report
+    pub(super) fn report(&self) -> &Report {
+        &self.report
     }
 
     /// Another engine begins: its records are numbered from zero.
     pub(super) fn restarted(&mut self) {
         self.next_sequence = 0;
         self.lines.fill(Line::default());
+        self.exposures.restarted();
+        self.watch.restarted();
+    }
+
+    /// How often the venue refused for its limits or our clock, by code.
+    pub(super) fn refusals(&self) -> &BTreeMap<&'static str, u64> {
+        &self.refusals
+    }
+
+    /// Something reached the engine.
+    pub(super) fn arrived(&mut self, now: Nanos, of_market: bool) {
+        if of_market {
+            self.watch.market_came(now);
+        }
+    }
+
+    /// When orders were admitted, by the engine's clock, at which [`limits`](Self::limits) has not looked yet.
+    pub(super) fn admitted(&self) -> Option<Nanos> {
+        self.watch.since()
+    }
+
+    /// The records of an event are told: limits hold after it.
+    pub(super) fn limits(&mut self, moment: Option<&Moment>) -> Result<(), String> {
+        self.exposures.end_of_event();
+        self.watch.look(&self.exposures, moment)
     }
 
     /// One request on an order link: the same may be repeated, but not over and over.
@@ -214,8 +322,24 @@ impl Checks {
         self.report.digest = hasher.finish();
         self.report.events += 1;
         self.state.take_trade(&record.body, &self.instruments);
+        self.exposures.record(&record.body);
         match record.body {
-            RecordBody::OrderAdmitted { .. } => self.report.orders += 1,
+            RecordBody::OrderAdmitted {
+                instrument,
+                kind,
+                price,
+                ..
+            } => {
+                self.report.orders += 1;
+                let admission = Admission {
+                    instrument: instrument.as_usize(),
+                    kind,
+                    price,
+                };
+                self.watch.admitted(record.at, admission)?;
+            }
+            RecordBody::VenueRefused { code, .. } => self.refused(i64::from(code)),
+            RecordBody::RequestRefused { code, .. } => self.refused(code),
             RecordBody::OrderState {
                 to: OrderState::Unresolved,
                 ..
@@ -271,77 +395,63 @@ impl Checks {
         Ok(())
     }
 
-    /// What must agree in the end.
-    pub(super) fn compare(&self, engine: &Brain, ledger: &Ledger) -> Result<(), String> {
-        let (Some(oms), Some(portfolio), Some(assets)) =
-            (engine.oms(), engine.portfolio(), engine.assets())
-        else {
-            return Err("the engine has no account".to_owned());
+    fn refused(&mut self, code: i64) {
+        let name = match code {
+            -1003 => "-1003",
+            -1015 => "-1015",
+            -1021 => "-1021",
+            _ => return,
         };
+        *self.refusals.entry(name).or_default() += 1;
+    }
+
+    /// What must agree in the end.
+    pub(super) fn compare(&self, ours: &Ours, ledger: &Ledger) -> Result<(), String> {
         if ledger.open != 0 {
             return Err(format!("{} orders are open at the venue", ledger.open));
         }
-        for (index, name) in assets.iter() {
-            let (free, locked) = ledger
-                .totals
-                .get(name.as_str())
-                .copied()
-                .unwrap_or_default();
+        for (name, ours) in &ours.totals {
+            let (free, locked) = ledger.totals.get(name).copied().unwrap_or_default();
             if locked != E8(0) {
                 return Err(format!("{locked} {name} are locked, and nothing is open"));
             }
-            let ours = portfolio.total(index);
-            if ours != free {
+            if *ours != free {
                 return Err(format!("the venue has {free} {name}, we have {ours}"));
             }
         }
-        let ours: BTreeSet<_> = self.trades.iter().collect();
+        let booked: BTreeSet<_> = self.trades.iter().collect();
         let theirs: BTreeSet<_> = ledger.trades.iter().collect();
-        if let Some((key, traded)) = ours.difference(&theirs).next() {
+        if let Some((key, traded)) = booked.difference(&theirs).next() {
             return Err(format!(
                 "the venue does not know our fill {key:?} {traded:?}"
             ));
         }
-        if let Some((key, traded)) = theirs.difference(&ours).next() {
+        if let Some((key, traded)) = theirs.difference(&booked).next() {
             return Err(format!(
                 "we do not know the venue's trade {key:?} {traded:?}"
             ));
         }
-        for (index, instrument) in self.instruments.iter() {
-            let base = assets
-                .find(instrument.base.as_bytes())
-                .ok_or("an asset is unknown")?;
-            let position = portfolio.position(index);
-            let held = portfolio.total(base).0 - portfolio.baseline(base).unwrap_or_default().0;
-            if position.qty().0 != held {
+        for (line, held) in self.lines.iter().zip(&ours.positions) {
+            let mut totals = ours.totals.iter();
+            let total = totals
+                .nth(held.base.as_usize())
+                .map_or(E8(0), |(_, total)| *total);
+            let above = total.0 - held.baseline.0;
+            if held.qty.0 != above {
                 return Err(format!(
-                    "{}: {held} above the baseline are held, and the position is {}",
-                    instrument.symbol,
-                    position.qty().0
+                    "{}: {above} above the baseline are held, and the position is {}",
+                    held.symbol, held.qty.0
                 ));
             }
-            let realized = self.lines[index.as_usize()].realized(held, base);
-            if position.realized().0 != realized {
+            let realized = line.realized(above, held.base);
+            if held.realized.0 != realized {
                 return Err(format!(
                     "{}: the venue's trades realized {realized}, and the position says {}",
-                    instrument.symbol,
-                    position.realized().0
+                    held.symbol, held.realized.0
                 ));
             }
         }
-        let mut standing = Standing::default();
-        for order in oms.open_all() {
-            match (order.venue_order_id(), order.state()) {
-                (Some(_), _) => standing.open += 1,
-                (None, OrderState::Unresolved) => standing.unresolved += 1,
-                (None, _) => standing.unanswered += 1,
-            }
-        }
-        match engine.funnel().map(|funnel| funnel.check(&standing)) {
-            Some(Ok(())) => Ok(()),
-            Some(Err(leak)) => Err(leak.to_string()),
-            None => Err("the engine has no funnel".to_owned()),
-        }
+        ours.funnel.clone()
     }
 }
 
@@ -363,68 +473,48 @@ pub(super) fn left(engine: &Brain) -> Left {
     }
 }
 
-/// What must hold between two events.
-pub(super) fn state(engine: &Brain, instruments: &Instruments) -> Result<(), String> {
-    let (Some(oms), Some(portfolio)) = (engine.oms(), engine.portfolio()) else {
+/// The totals of the engine's orders are the sums over them, between two events.
+pub(super) fn totals(engine: &Brain, instruments: &Instruments) -> Result<(), String> {
+    let Some(oms) = engine.oms() else {
         return Ok(());
     };
     for (index, instrument) in instruments.iter() {
         let totals = oms.totals(index);
-        let (mut buys, mut sells, mut instead) = (0i128, 0i128, [0i128; 2]);
-        let mut count = 0u32;
-        for order in oms.open(index) {
-            count += 1;
-            let lots = i128::from(order.remaining().0);
-            let side = match order.side() {
-                Side::Buy => {
-                    buys += lots;
-                    0
-                }
-                Side::Sell => {
-                    sells += lots;
-                    1
-                }
-            };
-            // The venue takes one only when the other is gone untouched, so the larger of the two counts. An order that
-            // is made smaller has no other.
-            if order.state() == OrderState::ReplaceSent {
-                let mut others = oms.open(index);
-                let replacement = others.find(|other| {
-                    other.side() == order.side()
-                        && other.id() != order.id()
-                        && other.admitted_at() == order.since()
-                });
-                if let Some(replacement) = replacement {
-                    instead[side] += lots.min(i128::from(replacement.remaining().0));
-                }
-            }
-        }
-        if (count, buys, sells)
-            != (
-                totals.open_count,
-                totals.buy_remaining_lots,
-                totals.sell_remaining_lots,
-            )
-        {
-            return Err(format!(
-                "{}: {count} orders with {buys} and {sells} lots are counted as {} with {} and {}",
-                instrument.symbol,
-                totals.open_count,
-                totals.buy_remaining_lots,
-                totals.sell_remaining_lots
-            ));
-        }
-        let lot = i128::from(instrument.lot.unit().0);
-        let position = i128::from(portfolio.position(index).qty().0);
-        let long = position + (buys - instead[0]) * lot;
-        let short = position - (sells - instead[1]) * lot;
-        let most = i128::from(POSITION_MAX.0);
-        if long.max(-short) > most {
-            return Err(format!(
-                "{}: a position of {position} with {buys} lots to buy and {sells} to sell can pass {most}",
-                instrument.symbol
-            ));
-        }
+        let counted = (
+            totals.open_count,
+            totals.buy_remaining_lots,
+            totals.sell_remaining_lots,
+        );
+        let orders = oms
+            .open(index)
+            .map(|order| (order.side(), order.remaining()));
+        sums_agree(instrument.symbol.as_str(), orders, counted)?;
     }
     Ok(())
 }
+
+/// How many orders, and lots to buy and to sell, were `counted`, and are there.
+fn sums_agree(
+    symbol: &str,
+    orders: impl Iterator<Item = (Side, Lots)>,
+    counted: (u32, i128, i128),
+) -> Result<(), String> {
+    let mut sums = (0, 0, 0);
+    for (side, remaining) in orders {
+        sums.0 += 1;
+        match side {
+            Side::Buy => sums.1 += i128::from(remaining.0),
+            Side::Sell => sums.2 += i128::from(remaining.0),
+        }
+    }
+    if sums == counted {
+        return Ok(());
+    }
+    Err(format!(
+        "{symbol}: {} orders with {} and {} lots are counted as {} with {} and {}",
+        sums.0, sums.1, sums.2, counted.0, counted.1, counted.2
+    ))
+}
+
+#[cfg(test)]
+pub(super) mod tests;

@@ -41,6 +41,11 @@ impl Arrival {
         self.link.role == LinkRole::Orders
     }
 
+    /// Whether it is a message of market data.
+    pub(super) fn is_of_market(&self) -> bool {
+        self.link.role == LinkRole::Market && matches!(self.what, What::Text(_))
+    }
+
     /// Hands it over as the engine's event.
     pub(super) fn with_event(&self, handle: impl FnOnce(Event<'_>)) {
         match &self.what {
@@ -94,6 +99,36 @@ struct Link {
     to_venue: VecDeque<(Nanos, String)>,
     /// When the last message of each direction arrives.
     last: [Nanos; 2],
+    /// The venue's end is closed, and that is on its way to the engine.
+    is_ended: bool,
+}
+
+/// What the engine knows of bans of its address.
+#[derive(Debug, Default)]
+struct Bans {
+    /// Until when the last one lasts.
+    until: Option<Nanos>,
+    /// From when the engine knows of one, and until when that lasts.
+    known: Option<(Nanos, Nanos)>,
+    /// A connection that it asked for all the same.
+    prolonged: Option<LinkId>,
+}
+
+impl Bans {
+    /// The engine hears of the last one.
+    fn heard(&mut self, now: Nanos) {
+        self.known = self.until.map(|until| (now, until));
+    }
+
+    /// The engine asks for a connection.
+    fn asked(&mut self, now: Nanos, link: LinkId) {
+        if self
+            .known
+            .is_some_and(|(from, until)| (from..until).contains(&now))
+        {
+            self.prolonged = Some(link);
+        }
+    }
 }
 
 /// All connections.
@@ -101,10 +136,7 @@ pub(super) struct Network {
     links: Vec<Link>,
     /// Ends of links that are no more, and attempts that failed.
     ends: VecDeque<(Nanos, LinkId, What)>,
-    /// From when the engine knows that its address is banned, and until when.
-    banned: Option<(Nanos, Nanos)>,
-    /// A connection that it asked for all the same.
-    prolonged: Option<LinkId>,
+    bans: Bans,
     random: SmallRng,
     jams: bool,
     order_links_lost: u64,
@@ -115,8 +147,7 @@ impl Network {
         Self {
             links: Vec::new(),
             ends: VecDeque::new(),
-            banned: None,
-            prolonged: None,
+            bans: Bans::default(),
             random,
             jams,
             order_links_lost: 0,
@@ -130,7 +161,7 @@ impl Network {
 
     /// A connection that was asked for during a ban that the engine knew of.
     pub(super) fn prolonged(&self) -> Option<LinkId> {
-        self.prolonged
+        self.bans.prolonged
     }
 
     pub(super) fn order_links_lost(&self) -> u64 {
@@ -145,15 +176,19 @@ impl Network {
             .all(|link| link.to_engine.is_empty() && link.to_venue.is_empty())
     }
 
-    /// When something arrives next.
-    pub(super) fn next_at(&self) -> Nanos {
+    /// When something arrives at the engine next.
+    pub(super) fn next_at_engine(&self) -> Nanos {
         let ends = self.ends.iter().map(|(at, ..)| *at);
-        let arrivals = self.links.iter().flat_map(|link| {
-            let engine = link.to_engine.front().map(|(at, _)| *at);
-            let venue = link.to_venue.front().map(|(at, _)| *at);
-            engine.into_iter().chain(venue)
-        });
+        let links = self.links.iter();
+        let arrivals = links.filter_map(|link| link.to_engine.front().map(|(at, _)| *at));
         ends.chain(arrivals).min().unwrap_or(Nanos::MAX)
+    }
+
+    /// When something arrives at the venue next.
+    pub(super) fn next_at_venue(&self) -> Nanos {
+        let links = self.links.iter();
+        let departures = links.filter_map(|link| link.to_venue.front().map(|(at, _)| *at));
+        departures.min().unwrap_or(Nanos::MAX)
     }
 
     /// Performs what the engine wants.
@@ -164,7 +199,9 @@ impl Network {
                 Action::Send { link, message } => {
                     let text = String::from_utf8(message.to_vec()).expect("requests are text");
                     let way = self.way();
-                    if let Some(held) = self.links.iter_mut().find(|held| held.id == link) {
+                    let mut links = self.links.iter_mut();
+                    // What is written to a closed end is lost.
+                    if let Some(held) = links.find(|held| held.id == link && !held.is_ended) {
                         let at = now.plus(way).max(held.last[0]);
                         held.last[0] = at;
                         held.to_venue.push_back((at, text));
@@ -182,12 +219,7 @@ impl Network {
     }
 
     fn connect(&mut self, now: Nanos, link: LinkId, venue: &mut VenueInProcess) {
-        if self
-            .banned
-            .is_some_and(|(from, until)| (from..until).contains(&now))
-        {
-            self.prolonged = Some(link);
-        }
+        self.bans.asked(now, link);
         let opened = match link.role {
             LinkRole::Market => venue.open_streams(venue_time(now), Vec::new()),
             LinkRole::Api | LinkRole::Orders => venue.open_api(venue_time(now)),
@@ -200,6 +232,7 @@ impl Network {
                 to_engine: VecDeque::from([(at, What::Up)]),
                 to_venue: VecDeque::new(),
                 last: [at; 2],
+                is_ended: false,
             });
             return;
         }
@@ -207,7 +240,7 @@ impl Network {
             Some(Refused { status, until }) if matches!(status, 418 | 429) => {
                 let until = until.map(engine_time);
                 if let (418, Some(until)) = (status, until) {
-                    self.banned = Some((at, until));
+                    self.bans.until = Some(until);
                 }
                 What::Refused(status, until.map(|until| until.since(now)))
             }
@@ -218,12 +251,15 @@ impl Network {
 
     /// Takes what the venue wrote.
     pub(super) fn collect(&mut self, now: Nanos, venue: &mut VenueInProcess) {
-        let mut position = 0;
-        while position < self.links.len() {
-            let mut sent = Vec::new();
+        let mut sent = Vec::new();
+        for position in 0..self.links.len() {
+            if self.links[position].is_ended {
+                continue;
+            }
+            sent.clear();
             let alive = venue.take(self.links[position].connection, &mut sent);
             let mut ended = (!alive).then_some(LinkDown::Closed);
-            for what in sent {
+            for what in sent.drain(..) {
                 let way = self.way();
                 let link = &mut self.links[position];
                 let at = now.plus(way).max(link.last[1]);
@@ -250,9 +286,9 @@ impl Network {
                 let at = link.last[1].max(now);
                 link.to_engine.push_back((at, What::Down(cause)));
                 link.to_venue.clear();
+                link.is_ended = true;
                 venue.close(link.connection);
             }
-            position += 1;
         }
     }
 
@@ -279,6 +315,9 @@ impl Network {
             && at <= now
         {
             let (_, link, what) = self.ends.remove(position)?;
+            if matches!(what, What::Refused(418, _)) {
+                self.bans.heard(now);
+            }
             return Some(Arrival { link, what });
         }
         let position = self
@@ -321,7 +360,7 @@ impl Network {
             venue.close(link.connection);
         }
         self.ends.clear();
-        self.banned = None;
+        self.bans = Bans::default();
     }
 
     fn way(&mut self) -> Nanos {
@@ -356,4 +395,33 @@ pub(super) fn ask_once(
         }
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_that_is_asked_for_during_a_known_ban_is_noted() {
+        let link = LinkId {
+            role: LinkRole::Orders,
+            generation: 3,
+        };
+        let (heard, over) = (Nanos::from_secs(10), Nanos::from_secs(130));
+        let noted = |now| {
+            let mut bans = Bans {
+                until: Some(over),
+                ..Bans::default()
+            };
+            bans.asked(Nanos(0), link);
+            bans.heard(heard);
+            bans.asked(now, link);
+            bans.prolonged
+        };
+        // What was asked before the news of the ban came, and what is asked after its end, prolongs nothing.
+        assert_eq!(noted(Nanos(heard.0 - 1)), None);
+        assert_eq!(noted(heard), Some(link));
+        assert_eq!(noted(Nanos(over.0 - 1)), Some(link));
+        assert_eq!(noted(over), None);
+    }
 }

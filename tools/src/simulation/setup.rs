@@ -3,10 +3,9 @@
 //! Owns: the configuration of both sides. Does not: run anything. Invariant: what is drawn comes from the run's own
 //! generator.
 
+use super::limits::Limits;
 use super::network;
-use super::{
-    BEGINS_AT, Brain, RECONCILE_EVERY, SYMBOLS, SimulationConfig, SimulationError, checks,
-};
+use super::{BEGINS_AT, Brain, RECONCILE_EVERY, SYMBOLS, SimulationConfig, SimulationError};
 use crate::venue::{
     AccountConfig, AnswerOrder, ClientKeys, ExchangeConfig, Latency, MarketConfig, VenueConfig,
     VenueInProcess,
@@ -18,7 +17,6 @@ use veloz_core::engine::{Account, Engine, NoStopwatch};
 use veloz_core::instrument::{Instruments, Symbol};
 use veloz_core::oms::OmsConfig;
 use veloz_core::portfolio::Restored;
-use veloz_core::risk::{GlobalLimits, InstrumentLimits};
 use veloz_core::strategy::{Configured, MarketMakerConfig, StrategyConfig};
 use veloz_core::telemetry::{Sizes, TelemetryReader, telemetry};
 use veloz_core::units::{E8, Nanos};
@@ -49,14 +47,27 @@ pub(super) fn venue_config(config: &SimulationConfig, random: &mut SmallRng) -> 
         ping_interval_ms: 20_000,
         // One account in four pays its fees in an asset that it does not trade.
         exchange: ExchangeConfig {
-            accounts: vec![AccountConfig {
-                fees_in_bnb: config.seed % 4 == 1,
-                ..AccountConfig::default()
-            }],
+            accounts: vec![account(config)],
             ..ExchangeConfig::default()
         },
         connects_per_five_minutes: if config.faults { 300 } else { 100_000 },
         ..VenueConfig::default()
+    }
+}
+
+fn account(config: &SimulationConfig) -> AccountConfig {
+    let account = AccountConfig {
+        fees_in_bnb: config.seed % 4 == 1,
+        ..AccountConfig::default()
+    };
+    match Limits::of_seed(config.seed).balances {
+        Some(balances) => AccountConfig {
+            balances: balances
+                .map(|(asset, free)| (asset.to_owned(), free))
+                .to_vec(),
+            ..account
+        },
+        None => account,
     }
 }
 
@@ -99,7 +110,7 @@ pub(super) fn start_engine(
         ..MarketMakerConfig::default()
     });
     let account = Account {
-        config: trading_config(run, instruments, left),
+        config: trading_config(run, instruments, Limits::of_seed(config.seed), left),
         credentials: credentials(keys, config.seed.is_multiple_of(3))?,
         strategy: Configured::new(&strategy, instruments.count())
             .map_err(|error| SimulationError::Setup(error.to_string()))?,
@@ -134,7 +145,12 @@ fn credentials(keys: &ClientKeys, signs_each: bool) -> Result<Credentials, Simul
     })
 }
 
-fn trading_config(run: u32, instruments: &Instruments, left: Left) -> TradingConfig {
+fn trading_config(
+    run: u32,
+    instruments: &Instruments,
+    limits: Limits,
+    left: Left,
+) -> TradingConfig {
     let Left {
         baselines,
         trades_known,
@@ -148,22 +164,10 @@ fn trading_config(run: u32, instruments: &Instruments, left: Left) -> TradingCon
         account_currency: Symbol::new("USDT").expect("short"),
         baselines,
         trades_known,
-        global_limits: GlobalLimits {
-            open_orders_max: Some(40),
-            orders_per_second_max: Some(200),
-            market_data_age_max: Some(Nanos::from_secs(2)),
-            clock_offset_max: Some(Nanos::from_secs(1)),
-            ..GlobalLimits::default()
-        },
-        instrument_limits: vec![
-            InstrumentLimits {
-                position_max: Some(checks::POSITION_MAX),
-                open_orders_max: Some(20),
-                price_collar_bps: Some(500),
-                ..InstrumentLimits::default()
-            };
-            instruments.count()
-        ],
+        global_limits: limits.global(),
+        instrument_limits: (0..instruments.count())
+            .map(|instrument| limits.of_instrument(instrument))
+            .collect(),
         orders: OmsConfig {
             answer_max: Nanos::from_secs(2),
             cancel_max: Nanos::from_secs(2),

@@ -133,11 +133,15 @@ pub enum Fault {
         /// Whole units of the asset.
         units: u32,
     },
-    /// Something outside locks some of the first symbol's quote asset.
+    /// Something outside locks some of the first symbol's quote asset, for good.
     ExternalLock {
         /// Whole units of the asset.
         units: u32,
     },
+    /// Other clients of the account place all the orders that it may place in these ten seconds: -1015.
+    OrdersUsedUp,
+    /// Other clients of every address use its request weight of this minute up: -1003, and a ban for who goes on.
+    WeightUsedUp,
 }
 
 /// What a fault applies to, hence what its schedule counts.
@@ -191,7 +195,7 @@ impl Fault {
     ];
 
     /// The same for orders and user data.
-    pub const TRADING: [Self; 18] = [
+    pub const TRADING: [Self; 20] = [
         Self::ResponseLost,
         Self::EventFirst,
         Self::ResponseFirst,
@@ -210,6 +214,8 @@ impl Fault {
         Self::CancelOnly { ms: 1_000 },
         Self::Deposit { units: 100 },
         Self::ExternalLock { units: 100 },
+        Self::OrdersUsedUp,
+        Self::WeightUsedUp,
     ];
 
     /// Every kind once.
@@ -261,6 +267,8 @@ impl Fault {
             Self::CancelOnly { .. } => "cancel-only",
             Self::Deposit { .. } => "deposit",
             Self::ExternalLock { .. } => "external-lock",
+            Self::OrdersUsedUp => "orders-used-up",
+            Self::WeightUsedUp => "weight-used-up",
         }
     }
 
@@ -305,7 +313,9 @@ impl Fault {
             | Self::Halt { .. }
             | Self::CancelOnly { .. }
             | Self::Deposit { .. }
-            | Self::ExternalLock { .. } => Applies::Exchange,
+            | Self::ExternalLock { .. }
+            | Self::OrdersUsedUp
+            | Self::WeightUsedUp => Applies::Exchange,
         }
     }
 
@@ -371,7 +381,9 @@ impl Fault {
             | Self::EventDuplicate
             | Self::SessionRevoked
             | Self::StreamTerminated
-            | Self::UnsolicitedCancel => return None,
+            | Self::UnsolicitedCancel
+            | Self::OrdersUsedUp
+            | Self::WeightUsedUp => return None,
         })
     }
 }

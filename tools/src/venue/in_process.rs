@@ -224,6 +224,19 @@ impl VenueInProcess {
         self.hub.deposit_by_name(now, account, asset, delta)
     }
 
+    /// Something outside locks some of what an account has free of an asset, or unlocks it when
+    /// negative; `false`, and nothing happens, for an unknown account or asset, or when there is not so
+    /// much.
+    pub fn lock_outside(
+        &mut self,
+        now: VenueMicros,
+        account: &str,
+        asset: &str,
+        delta: E8,
+    ) -> bool {
+        self.hub.lock_by_name(now, account, asset, delta)
+    }
+
     /// The venue's own book of a symbol now.
     pub fn book_now(&self, symbol: &str, limit: usize) -> Option<Snapshot> {
         self.hub.book_now(symbol, limit)

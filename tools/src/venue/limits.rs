@@ -127,6 +127,15 @@ impl Limits {
         }
     }
 
+    /// Other clients of every known address use up what is left of its minute.
+    pub(crate) fn use_up(&mut self, now: VenueMicros) {
+        let ips: Vec<IpAddr> = self.addresses.keys().copied().collect();
+        for ip in ips {
+            let weight_max = self.weight_max;
+            self.address(now, ip).used = weight_max;
+        }
+    }
+
     /// Weight used in the minute of `now`.
     pub(crate) fn used(&mut self, now: VenueMicros, ip: IpAddr) -> u32 {
         self.address(now, ip).used
@@ -226,6 +235,17 @@ mod tests {
         let almost = VenueMicros(until.0 - 1);
         assert_eq!(limits.charge(almost, IP, 1), Verdict::Banned { until });
         assert_eq!(limits.charge(until, IP, 1), Verdict::Allowed);
+    }
+
+    #[test]
+    fn weight_that_others_used_up_is_there_again_in_the_next_minute() {
+        let mut limits = Limits::new(100);
+        let now = VenueMicros(30 * SECOND_US);
+        assert_eq!(limits.charge(now, IP, 1), Verdict::Allowed);
+        limits.use_up(now);
+        let retry_at = VenueMicros(60 * SECOND_US);
+        assert_eq!(limits.charge(now, IP, 1), Verdict::Limited { retry_at });
+        assert_eq!(limits.charge(retry_at, IP, 1), Verdict::Allowed);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Balances that change without a trade: deposits and withdrawals.
+//! Balances that change without a trade: deposits, withdrawals, and what something outside locks.
 //!
 //! Owns: the change and its event. Does not: tell that it was a deposit; who asked for it does.
 
@@ -36,5 +36,14 @@ impl Exchange {
         }
         self.finish();
         true
+    }
+
+    /// Locks some of what an account has free of an asset, or frees it again when `delta` is negative,
+    /// for something that is no order; its event is its own, no balances are told. `false`, and nothing
+    /// happens, when the venue has no such asset or there is not so much free, or locked.
+    pub(crate) fn lock_outside(&mut self, account: AccountIndex, asset: &str, delta: E8) -> bool {
+        self.ledger
+            .asset(asset)
+            .is_some_and(|asset| self.ledger.lock_outside(account, asset, delta))
     }
 }

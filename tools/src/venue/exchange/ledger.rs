@@ -124,6 +124,31 @@ impl Ledger {
         assert!(funds.locked.0 >= 0, "more is released than was held");
     }
 
+    /// Moves some of what is free to what is locked, or back when negative, without a transaction;
+    /// `false`, and nothing happens, when there is not so much.
+    pub(super) fn lock_outside(
+        &mut self,
+        account: AccountIndex,
+        asset: AssetIndex,
+        delta: E8,
+    ) -> bool {
+        let funds = &mut self.accounts[account.0][asset.0];
+        let (free, locked) = (
+            funds.free.0.checked_sub(delta.0),
+            funds.locked.0.checked_add(delta.0),
+        );
+        match (free, locked) {
+            (Some(free), Some(locked)) if free >= 0 && locked >= 0 => {
+                *funds = Funds {
+                    free: E8(free),
+                    locked: E8(locked),
+                };
+                true
+            }
+            (_, _) => false,
+        }
+    }
+
     /// From what is free to the market outside or, before [`receive`](Self::receive), to another
     /// account.
     ///

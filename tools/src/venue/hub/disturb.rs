@@ -100,7 +100,9 @@ impl Hub {
                 | Fault::Halt { .. }
                 | Fault::CancelOnly { .. }
                 | Fault::Deposit { .. }
-                | Fault::ExternalLock { .. } => {}
+                | Fault::ExternalLock { .. }
+                | Fault::OrdersUsedUp
+                | Fault::WeightUsedUp => {}
             }
         }
     }

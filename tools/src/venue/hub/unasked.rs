@@ -31,6 +31,13 @@ impl Hub {
                     self.external_lock(now, account, &self.quote_asset(), whole(units));
                 }
             }
+            Fault::OrdersUsedUp => {
+                let limits = self.trading.limits;
+                for account in self.trading.accounts() {
+                    self.trading.orders_of(account).use_up(now, limits);
+                }
+            }
+            Fault::WeightUsedUp => self.limits.use_up(now),
             Fault::Gap
             | Fault::Duplicate
             | Fault::Reorder
@@ -101,9 +108,18 @@ impl Hub {
         }
     }
 
-    /// Tells an account that something outside locked some of an asset. The venue's own balances
-    /// stay as they are.
-    fn external_lock(&mut self, now: VenueMicros, account: AccountIndex, asset: &str, delta: E8) {
+    /// Something outside locks some of what an account has free of an asset, or unlocks it when
+    /// negative, and the account is told; `false`, and nothing happens, when there is not so much.
+    fn external_lock(
+        &mut self,
+        now: VenueMicros,
+        account: AccountIndex,
+        asset: &str,
+        delta: E8,
+    ) -> bool {
+        if !self.trading.exchange.lock_outside(account, asset, delta) {
+            return false;
+        }
         let event = UserEvent::ExternalLock {
             account,
             at: now,
@@ -113,6 +129,22 @@ impl Hub {
         let due = VenueMicros(now.0 + self.config.latency.engine_to_event_us);
         self.schedule_events(due, vec![event]);
         self.settle(now);
+        true
+    }
+
+    /// As [`external_lock`](Self::external_lock) for the account of a name; `false` also when there
+    /// is none.
+    pub(crate) fn lock_by_name(
+        &mut self,
+        now: VenueMicros,
+        account: &str,
+        asset: &str,
+        delta: E8,
+    ) -> bool {
+        match self.trading.exchange.account(account) {
+            Some(account) => self.external_lock(now, account, asset, delta),
+            None => false,
+        }
     }
 
     /// Opens or closes a symbol.

@@ -96,6 +96,14 @@ impl OrderCount {
         *self.day.at(now, DAY_US) += 1;
     }
 
+    /// Other clients of the account place what it may still place in these ten seconds.
+    pub(crate) fn use_up(&mut self, now: VenueMicros, limits: OrderLimits) {
+        let ten_seconds = self.ten_seconds.at(now, TEN_SECONDS_US);
+        let left = limits.per_ten_seconds.saturating_sub(*ten_seconds);
+        *ten_seconds += left;
+        *self.day.at(now, DAY_US) += left;
+    }
+
     /// Takes back an order that never reached the matching engine.
     pub(crate) fn remove(&mut self, added_at: VenueMicros, now: VenueMicros) {
         if added_at.0 / TEN_SECONDS_US == now.0 / TEN_SECONDS_US {
@@ -156,6 +164,19 @@ mod tests {
         };
         assert_eq!(count.check(at(10), LIMITS), Err(long));
         assert_eq!(count.counts(at(86_400)), (0, 0));
+    }
+
+    #[test]
+    fn orders_of_other_clients_leave_none_until_the_window_turns() {
+        let mut count = OrderCount::default();
+        let (now, later) = (VenueMicros(0), VenueMicros(TEN_SECONDS_US));
+        count.add(now);
+        count.use_up(now, LIMITS);
+        assert_eq!(count.counts(now), (3, 3));
+        assert!(count.check(now, LIMITS).is_err());
+        count.use_up(now, LIMITS);
+        assert_eq!(count.counts(now), (3, 3));
+        assert_eq!(count.check(later, LIMITS), Ok(()));
     }
 
     #[test]

@@ -97,6 +97,30 @@ fn deposits_and_outside_locks_are_told() {
             r#""a":"USDT","d":"3.00000000","T":1700000040000}}"#
         )]
     );
+    // What is locked there is the account's, but not free.
+    let usdt = |desk: &Desk| {
+        let holdings = desk.venue.holdings("main").expect("the account");
+        let mut balances = holdings.balances.into_iter();
+        balances
+            .find(|(asset, ..)| asset == "USDT")
+            .expect("listed")
+    };
+    let (_, free, locked) = usdt(&desk);
+    assert_eq!(locked, E8(300_000_000));
+    for (account, delta) in [("nobody", 1), ("main", free.0 + 1), ("main", -300_000_001)] {
+        assert!(
+            !desk
+                .venue
+                .lock_outside(desk.now, account, "USDT", E8(delta))
+        );
+    }
+    assert!(desk.rest().is_empty());
+    assert!(
+        desk.venue
+            .lock_outside(desk.now, "main", "USDT", E8(-300_000_000))
+    );
+    assert!(desk.rest()[0].contains(r#""a":"USDT","d":"-3.00000000""#));
+    assert_eq!(usdt(&desk).2, E8(0));
     assert!(
         desk.venue
             .deposit(desk.now, "main", "BTC", E8(-100_000_000))
