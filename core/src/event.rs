@@ -279,6 +279,11 @@ pub enum Command {
         /// Answered under this number.
         token: Token,
     },
+    /// Somebody else of ours asked the venue from the same address, as the dead-man does: its weight counts as ours.
+    WeightSpent {
+        /// Request weight.
+        weight: u32,
+    },
     /// Let the strategy act, or not; its orders stay.
     RunStrategy {
         /// Answered under this number.
@@ -296,10 +301,10 @@ pub enum Command {
 }
 
 impl Command {
-    /// The number under which it is answered; `None` for those that end the run.
+    /// The number under which it is answered; `None` for those that end the run, and for what only tells.
     pub const fn token(&self) -> Option<Token> {
         match self {
-            Self::Stop | Self::Shutdown => None,
+            Self::Stop | Self::Shutdown | Self::WeightSpent { .. } => None,
             Self::Place { token, .. }
             | Self::Cancel { token, .. }
             | Self::Replace { token, .. }

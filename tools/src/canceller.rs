@@ -333,7 +333,9 @@ impl Canceller {
             {
                 self.ask(now, Request::Cancel(order), out);
             }
-            if self.in_flight.is_empty() && list_at <= now {
+            // A list waits for cancels, whose outcome it would not show; a keep-alive holds up nothing.
+            let mut others = self.in_flight.iter();
+            if others.all(|asked| asked.request == Request::Time) && list_at <= now {
                 let symbol = self.config.symbol.clone();
                 self.ask(now, Request::OpenOrders { symbol }, out);
             }

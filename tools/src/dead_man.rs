@@ -3,7 +3,7 @@
 //!
 //! Owns: [`Watch`], which tells a stuck core from a living one, and the thread. Does not: decide anything else
 //! about trading; its [`Canceller`] can only cancel. What it does is told to whoever started it, so that it can be
-//! audited; the request weight that it spends is counted, because the engine shares the venue's budget with it.
+//! audited; so is the request weight that it spends, because the engine shares the venue's budget with it.
 //!
 //! | watch | the core's last turn | then |
 //! | --- | --- | --- |
@@ -19,7 +19,7 @@ use crate::canceller::driver::{Driver, Told};
 use crate::canceller::{Canceller, CancellerConfig, Notice};
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use veloz_core::edge::clock::Clock;
 use veloz_core::edge::connector::Endpoint;
@@ -125,6 +125,11 @@ pub enum Report {
     },
     /// What became of its cancels, and of its connection.
     Notice(Notice),
+    /// It asked the venue something, or connects.
+    Spent {
+        /// Request weight.
+        weight: u32,
+    },
     /// The core turns again: it has to reconcile, because orders were cancelled behind its back.
     Back {
         /// How long it was stuck.
@@ -145,7 +150,6 @@ pub struct DeadManConfig {
 /// A running dead-man; dropping it stops it.
 pub struct DeadMan {
     stop: Arc<AtomicBool>,
-    weight: Arc<AtomicU64>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -164,9 +168,7 @@ impl DeadMan {
         report: impl FnMut(Report) + Send + 'static,
     ) -> io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
-        let weight = Arc::new(AtomicU64::new(0));
         let stopped = Arc::clone(&stop);
-        let spent = Arc::clone(&weight);
         let thread = thread::Builder::new()
             .name("veloz-dead-man".to_owned())
             .spawn(move || {
@@ -187,21 +189,14 @@ impl DeadMan {
                     Watch::new(bound),
                     clock,
                     &stopped,
-                    &spent,
                     heartbeat,
                     report,
                 );
             })?;
         Ok(Self {
             stop,
-            weight,
             thread: Some(thread),
         })
-    }
-
-    /// Request weight that it has spent since its start.
-    pub fn weight(&self) -> u64 {
-        self.weight.load(Ordering::Relaxed)
     }
 
     /// Ends it. For the end of the process: only after the core has taken its orders back.
@@ -230,7 +225,6 @@ fn watch(
     mut watch: Watch,
     clock: Clock,
     stop: &AtomicBool,
-    weight: &AtomicU64,
     heartbeat: impl Fn() -> Nanos,
     mut report: impl FnMut(Report),
 ) {
@@ -250,9 +244,7 @@ fn watch(
         }
         driver.turn(now.plus(watch.interval()), &mut |told| match told {
             Told::Notice(notice) => report(Report::Notice(notice)),
-            Told::Weight(spent) => {
-                weight.fetch_add(u64::from(spent), Ordering::Relaxed);
-            }
+            Told::Weight(weight) => report(Report::Spent { weight }),
         });
         if driver.canceller.is_ready() != ready {
             ready = !ready;

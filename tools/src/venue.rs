@@ -47,7 +47,7 @@ use tokio_rustls::TlsAcceptor;
 pub use clock::ClockMode;
 pub use config::VenueConfig;
 pub use connection::Surface;
-pub use exchange::{AccountConfig, ExchangeConfig};
+pub use exchange::{AccountConfig, ExchangeConfig, ListedRules, ListedRulesError};
 pub use faults::{Fault, FaultRule, Trigger};
 pub use fed::{FeedError, FeedUpdate};
 pub use foreground::{VenueArgs, run_foreground};

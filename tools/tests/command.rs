@@ -3,11 +3,20 @@
 //! Nothing here sleeps or measures: what has to be waited for is read from the process's own output,
 //! and every process ends by itself should a test fail to end it.
 
-use serde_json::Value;
+#[path = "support/trader.rs"]
+#[expect(
+    dead_code,
+    reason = "only the venue and its list of orders are needed here"
+)]
+mod trader;
+
+use serde_json::{Value, json};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use trader::{Exchange, Trader};
+use veloz::venue::Fault;
 
 /// Seconds after which a process that nobody ended ends by itself.
 const LIFE: &str = "60";
@@ -398,6 +407,185 @@ fn a_full_disk_refuses_what_must_be_recorded_and_nothing_else() {
     assert_eq!(whole.status.code(), Some(0), "{}", stderr(&whole));
     running.signal(libc::SIGTERM);
     running.wait_for("the last line", |entry| entry["message"] == "stopped");
+}
+
+/// Starts an engine without a strategy, waits until it may trade, and has one order rest.
+fn with_resting_order(command: Command, arguments: &[&str]) -> (Running, String) {
+    let none = ["--set", "strategy.kind=none"];
+    let mut running = Running::start_as(command, &[&none[..], arguments].concat());
+    let address = running.address();
+    let look = |path: &str| ask(&address, "GET", path, "", &Value::Null).1;
+    // Before it is known what the account is worth, leverage refuses everything.
+    while look("/api/status")["trading"]["phase"] != "ready"
+        || look("/api/market")["book"] != "live"
+        || !look("/api/account")["equity"].is_number()
+    {}
+    let (status, body) = bid(&address, "rests");
+    assert_eq!(status, 200, "{body}");
+    (running, address)
+}
+
+/// Wants to buy a little below the market, under this id.
+fn bid(address: &str, id: &str) -> (u16, Value) {
+    let (_, market) = ask(address, "GET", "/api/market", "", &Value::Null);
+    let best = market["best_bid"].as_f64().expect("a live book");
+    let order = json!({
+        "side": "BUY", "symbol": "BTCUSDT", "qty": "0.001",
+        "price": format!("{:.2}", best * 0.97), "client_order_id": id,
+    });
+    post(address, "/api/order", "", &order)
+}
+
+/// The command for an engine that trades at this venue.
+fn at(exchange: &Exchange, state: &Path) -> Command {
+    let address = exchange.venue.address();
+    let ca = exchange.key("../ca.pem");
+    let mut command = veloz();
+    for key in [
+        "venue.source=binance".to_owned(),
+        "venue.execution_mode=binance_testnet_spot".to_owned(),
+        format!("venue.market_url=wss://{address}/stream"),
+        format!("venue.api_url={}", exchange.api_url()),
+        format!("venue.ca_file={}", ca.display()),
+        format!("state.dir={}", state.display()),
+    ] {
+        command.args(["--set", &key]);
+    }
+    command
+        .env("VELOZ_BINANCE_API_KEY_FILE", exchange.key("hmac_api_key"))
+        .env("VELOZ_BINANCE_API_SECRET_FILE", exchange.key("hmac_secret"));
+    command
+}
+
+#[test]
+fn a_stop_that_the_venue_does_not_confirm_ends_with_the_ids_of_what_is_left() {
+    let exchange = Exchange::start();
+    let state = tempfile::tempdir().expect("a temporary directory");
+    let brief = ["--set", "orders.shutdown_timeout_ms=500"];
+    let (mut running, _) = with_resting_order(at(&exchange, state.path()), &brief);
+    // No order of a halted market can be cancelled.
+    assert!(exchange.venue.inject(Fault::Halt { ms: 600_000 }));
+    running.signal(libc::SIGTERM);
+    let left = running.wait_for("what is left", |entry| entry["event_type"] == "orders_left");
+    assert!(
+        left["message"]
+            .as_str()
+            .is_some_and(|message| message.contains("veloz cancel-all")),
+        "{left}"
+    );
+    assert_eq!(running.child.wait().expect("ended").code(), Some(3));
+    // What is left by the venue's own list: its id holds run and number to the base of 36.
+    let open = Trader::new(&exchange).open();
+    let [id] = &open[..] else { panic!("{open:?}") };
+    let numbers: Vec<String> = id
+        .strip_prefix("vz-veloz_")
+        .expect("the instance's")
+        .split('_')
+        .map(|digits| {
+            u64::from_str_radix(digits, 36)
+                .expect("a number")
+                .to_string()
+        })
+        .collect();
+    assert_eq!(left["orders"], numbers.join("-"), "{left}");
+}
+
+#[test]
+fn a_second_signal_ends_a_stop_at_once() {
+    for (first, second) in [
+        (libc::SIGTERM, libc::SIGTERM),
+        (libc::SIGTERM, libc::SIGINT),
+        (libc::SIGINT, libc::SIGTERM),
+    ] {
+        let exchange = Exchange::start();
+        let state = tempfile::tempdir().expect("a temporary directory");
+        // Longer than this process lives.
+        let long = ["--set", "orders.shutdown_timeout_ms=60000"];
+        let (mut running, _) = with_resting_order(at(&exchange, state.path()), &long);
+        assert!(exchange.venue.inject(Fault::Halt { ms: 600_000 }));
+        running.signal(first);
+        running.wait_for("the stop", |entry| entry["to"] == "stopping");
+        running.signal(second);
+        let status = running.child.wait().expect("ended");
+        assert_eq!(status.code(), Some(1), "{first} and {second}");
+        let mut rest = String::new();
+        running.log.read_to_string(&mut rest).expect("readable");
+        assert!(!rest.contains("orders_left"), "it waited: {rest}");
+    }
+}
+
+#[test]
+fn sighup_reads_the_limits_anew_or_leaves_them_and_never_loosens_what_the_api_set() {
+    let state = tempfile::tempdir().expect("a temporary directory");
+    let file = state.path().join("limits.toml");
+    let write = |text: &str| std::fs::write(&file, format!("[risk]\n{text}\n")).expect("written");
+    write("open_orders_max = 40");
+    let mut command = veloz();
+    command.env("VELOZ_CONFIG", &file);
+    let set = format!("state.dir={}", state.path().display());
+    let (mut running, address) = with_resting_order(command, &["--set", &set]);
+    let open_orders_max = || {
+        let path = "/api/risk/limits";
+        let (_, limits) = ask(&address, "GET", path, "", &Value::Null);
+        limits["global"]["open_orders_max"].clone()
+    };
+    assert_eq!(open_orders_max(), 40);
+
+    // A valid file binds the next order.
+    write("open_orders_max = 1");
+    running.signal(libc::SIGHUP);
+    running.wait_for("the limits", |entry| {
+        entry["event_type"] == "limits_reloaded"
+    });
+    assert_eq!(open_orders_max(), 1);
+    let is_refused = |id: &str| {
+        let (status, body) = bid(&address, id);
+        assert_eq!(status, 422, "{body}");
+        assert!(body.to_string().contains("max_open_orders"), "{body}");
+    };
+    is_refused("one-too-many");
+
+    // One that is not changes nothing, whatever is wrong with it, and is told which key it is.
+    for (text, key) in [
+        ("open_orders_max = \"many\"", "risk.open_orders_max"),
+        ("open_orders_max = 100000", "risk.open_orders_max"),
+        ("open_orders_mox = 40", "open_orders_mox"),
+        ("daily_loss_max = \"-1\"", "risk.daily_loss_max"),
+    ] {
+        write(text);
+        running.signal(libc::SIGHUP);
+        let refused = running.wait_for("the refusal", |entry| {
+            let event = &entry["event_type"];
+            assert_ne!(*event, "limits_reloaded", "{text}");
+            event == "limits_refused"
+        });
+        let message = refused["message"].as_str().expect("words");
+        assert!(message.contains(key), "{text}: {message}");
+        assert_eq!(open_orders_max(), 1, "{text}");
+    }
+    is_refused("still-too-many");
+
+    // A file loosens what a file set, and not what was set over the API.
+    write("open_orders_max = 40");
+    running.signal(libc::SIGHUP);
+    running.wait_for("the limits", |entry| {
+        entry["event_type"] == "limits_reloaded"
+    });
+    assert_eq!(open_orders_max(), 40);
+    let (status, body) = bid(&address, "a-second");
+    assert_eq!(status, 200, "{body}");
+    let tighter = json!({ "global": { "open_orders_max": 5 } });
+    let (status, body) = post(&address, "/api/risk/limits", "", &tighter);
+    assert_eq!((status, &body["applied"]), (200, &json!(true)), "{body}");
+    write("open_orders_max = 50");
+    running.signal(libc::SIGHUP);
+    let kept = running.wait_for("what is kept", |entry| entry["event_type"] == "limits_kept");
+    let message = kept["message"].as_str().expect("words");
+    assert!(message.contains("open_orders_max"), "{message}");
+    running.wait_for("the limits", |entry| {
+        entry["event_type"] == "limits_reloaded"
+    });
+    assert_eq!(open_orders_max(), 5);
 }
 
 #[test]

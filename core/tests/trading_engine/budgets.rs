@@ -1,10 +1,11 @@
 //! What may be sent how often: messages of a second, and what waits when they are used up.
 
-use veloz_core::event::{Command, LinkRole};
+use veloz_core::event::{Command, Event, LinkRole, Token};
 use veloz_core::limits::ORDER_MESSAGES_PER_SECOND_MAX;
 use veloz_core::order::{OrderState, Side};
 use veloz_core::risk::Rejection;
 use veloz_core::telemetry::gauges::Gauge;
+use veloz_core::telemetry::records::RecordBody;
 
 use crate::desk::{Desk, Held, Setup, WHOLE, limit};
 
@@ -101,4 +102,32 @@ fn a_new_link_does_not_begin_a_new_second() {
     desk.take("session.logon");
     desk.advance(100);
     assert_eq!(headroom(&desk), before - 1);
+}
+
+#[test]
+fn what_the_dead_man_asks_counts_as_ours_and_leaves_room_for_cancels() {
+    let mut desk = Desk::ready(&Setup::default());
+    let (id, held) = desk.rest(Side::Buy, PRICE, WHOLE);
+    desk.advance(200);
+    let limit_of_weight = desk.reader.gauges.plain(Gauge::WeightLimit);
+    let left = desk.reader.gauges.plain(Gauge::WeightHeadroom);
+    // All that orders may use: nine tenths.
+    let spent = left - limit_of_weight / 10;
+    let weight = u32::try_from(spent).expect("above zero");
+    desk.handle(Event::Command(Command::WeightSpent { weight }));
+    desk.advance(200);
+    assert_eq!(
+        desk.reader.gauges.plain(Gauge::WeightHeadroom),
+        left - spent
+    );
+    let (_, reason, _) = desk.place_intent(limit(Side::Buy, PRICE, WHOLE), None);
+    assert_eq!(reason, Some(Rejection::VenueRateBudget));
+    desk.cancel(id);
+    let asked = desk.take("order.cancel");
+    desk.answer(&asked, &held.cancelled(desk.unix_ms()));
+    // Nobody waits for an answer to it.
+    assert!(!desk.recorded(|record| matches!(
+        record,
+        RecordBody::CommandDone { token, .. } if *token == Token::default()
+    )));
 }

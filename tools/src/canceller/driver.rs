@@ -13,6 +13,7 @@ use std::time::Duration;
 use veloz_core::edge::clock::Clock;
 use veloz_core::edge::connector::{Conversation, Endpoint, RequestError};
 use veloz_core::units::Nanos;
+use veloz_core::venue::binance::rate::API_CONNECT_WEIGHT;
 
 /// Attempts to connect that may hang in the resolver; then no further one is made until one of them ends.
 const CONNECT_THREADS_MAX: usize = 4;
@@ -26,7 +27,7 @@ const GOODBYE: Nanos = Nanos::from_ms(100);
 pub enum Told {
     /// Something that somebody should know.
     Notice(Notice),
-    /// Request weight that was spent.
+    /// Request weight that was spent, connections included. What the venue carries out is free there, and counts here.
     Weight(u32),
 }
 
@@ -161,7 +162,10 @@ impl Driver {
         for output in outputs {
             match output {
                 Output::Tell(notice) => tell(Told::Notice(notice)),
-                Output::Connect => failed = failed.or(self.connect()),
+                Output::Connect => {
+                    tell(Told::Weight(API_CONNECT_WEIGHT));
+                    failed = failed.or(self.connect());
+                }
                 Output::Close => {
                     self.close();
                     failed = None;

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, VecDeque};
 
-const LATENCY: Nanos = Nanos::from_ms(2);
+const ROUND_TRIP: Nanos = Nanos::from_ms(2);
 const SETTLE: Nanos = Nanos::from_secs(5);
 const ANSWER_MAX: Nanos = Nanos::from_secs(1);
 /// The venue's clock is ten seconds off ours.
@@ -196,6 +196,8 @@ pub(crate) struct World {
     pub(crate) canceller: Canceller,
     pub(crate) venue: Venue,
     pub(crate) now: Nanos,
+    /// From a request to its answer; the request itself takes no time.
+    pub(crate) round_trip: Nanos,
     /// What is on its way to the canceller, in order.
     incoming: VecDeque<(Nanos, Incoming)>,
     pub(crate) told: Vec<Notice>,
@@ -215,6 +217,7 @@ impl World {
             canceller: Canceller::new(config(), credentials),
             venue: Venue::new(orders),
             now: Nanos::from_secs(1),
+            round_trip: ROUND_TRIP,
             incoming: VecDeque::new(),
             told: Vec::new(),
             weight: 0,
@@ -225,7 +228,7 @@ impl World {
     pub(crate) fn handle(&mut self, input: Input<'_>) {
         let mut out = Vec::new();
         self.canceller.handle(self.now, input, &mut out);
-        let arrives = self.now.plus(LATENCY);
+        let arrives = self.now.plus(self.round_trip);
         for output in out {
             match output {
                 Output::Connect => {

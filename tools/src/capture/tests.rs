@@ -223,6 +223,7 @@ fn any_command() -> impl Strategy<Value = Command> {
     let token = || any::<u64>().prop_map(Token);
     prop_oneof![
         Just(Command::Stop),
+        any::<u32>().prop_map(|weight| Command::WeightSpent { weight }),
         Just(Command::Shutdown),
         (token(), of(any_client_id()), any_intent()).prop_map(|(token, client_id, intent)| {
             Command::Place {

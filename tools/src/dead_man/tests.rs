@@ -4,6 +4,7 @@ use super::*;
 use crate::canceller::Input;
 use crate::canceller::requests::tests::{ed25519, order};
 use crate::canceller::tests::{CUT, World, left, orders};
+use proptest::prelude::*;
 
 const BOUND: Nanos = Nanos::from_secs(1);
 
@@ -120,7 +121,19 @@ fn a_bound_of_any_size_is_looked_at_often_enough() {
 
 /// What the thread does, in virtual time.
 fn run(world: &mut World, watch: &mut Watch, core: &Core, until: Nanos) -> Vec<(Nanos, Verdict)> {
+    run_late(world, watch, core, until, &[1_000])
+}
+
+/// The same by a thread that comes back from each wait after so many thousandths of the interval, in turn.
+fn run_late(
+    world: &mut World,
+    watch: &mut Watch,
+    core: &Core,
+    until: Nanos,
+    waits: &[u64],
+) -> Vec<(Nanos, Verdict)> {
     let mut verdicts = Vec::new();
+    let mut waits = waits.iter().cycle();
     while world.now < until {
         let verdict = watch.look(world.now, core.beat(world.now));
         match verdict {
@@ -130,10 +143,50 @@ fn run(world: &mut World, watch: &mut Watch, core: &Core, until: Nanos) -> Vec<(
         }
         verdicts.extend(verdict.map(|verdict| (world.now, verdict)));
         world.handle(Input::Tick);
-        let next_look = world.now.plus(watch.interval());
+        let wait = waits.next().expect("they go round");
+        let next_look = world.now.plus(Nanos(watch.interval().0 * wait / 1_000));
         while world.step(next_look) {}
     }
     verdicts
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// A look is late by at most an interval, as on a machine that is busy, and the venue answers within what is left
+    /// of the second bound then. Its connection stands, and may just be kept alive.
+    #[test]
+    fn cancels_are_handed_over_within_twice_the_bound_of_the_last_turn(
+        bound_ms in prop_oneof![100u64..=1_000, 1_000u64..=10_000],
+        waits in proptest::collection::vec(100u64..=2_000, 1..40),
+        stuck_us in 14_000_000u64..=18_000_000,
+        round_trip_per_mille in 0u64..=850,
+    ) {
+        let bound = Nanos::from_ms(bound_ms);
+        let core = Core {
+            stuck: vec![(Nanos(stuck_us * 1_000), Nanos::MAX)],
+        };
+        let mut world = World::new(ed25519(), &orders());
+        // An answer that takes a second ends the connection.
+        world.round_trip = Nanos((bound.0 * round_trip_per_mille / 1_000).clamp(1, 900_000_000));
+        let mut watch = Watch::new(bound);
+        let stuck_at = core.beat(Nanos(stuck_us * 1_000));
+        let until = stuck_at.plus(Nanos(3 * bound.0));
+        let verdicts = run_late(&mut world, &mut watch, &core, until, &waits);
+        prop_assert!(matches!(verdicts[..], [(_, Verdict::Stuck { .. })]), "{:?}", verdicts);
+        let cancels: Vec<Nanos> = world
+            .venue
+            .asked
+            .iter()
+            .filter(|(_, method)| method == "order.cancel")
+            .map(|(at, _)| at.since(stuck_at))
+            .collect();
+        prop_assert_eq!(cancels.len(), 3);
+        for after in cancels {
+            prop_assert!(after > bound && after.0 <= 2 * bound.0, "{:?}", after);
+        }
+        prop_assert_eq!(left(&world), [4, 5]);
+    }
 }
 
 #[test]

@@ -12,7 +12,9 @@ use crate::config::{self, Config, ExecutionMode, Source};
 use crate::paper::{self, PaperConfig};
 use crate::placement::{self, Cpus, Placement};
 use crate::venue::source::SymbolSpec;
-use crate::venue::{MarketConfig, Recording, Speed, Venue, VenueConfig, VenueHandle};
+use crate::venue::{
+    ExchangeConfig, ListedRules, MarketConfig, Recording, Speed, Venue, VenueConfig, VenueHandle,
+};
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -173,7 +175,9 @@ impl Boot {
             core_cpu: placement.cpu,
         });
         if paper.is_some() {
-            let fed = start_fed_venue(config, &instruments, &order_limits)?;
+            let listed = ListedRules::read(&answer, &config.market_data.symbols)
+                .map_err(|error| format!("{error} (market_data.symbols decides this)"))?;
+            let fed = start_fed_venue(config, &instruments, &order_limits, listed)?;
             edge.orders_url = format!("wss://{}/ws-api/v3", fed.address());
             edge.ca_pems.push(fed.ca_pem().to_owned());
             venue = Some(Arc::new(fed));
@@ -246,11 +250,12 @@ fn start_venue(config: &Config) -> Result<VenueHandle, String> {
     })
 }
 
-/// Starts the embedded venue for a live market that is fed into it, with the live venue's grids and limits on orders.
+/// Starts the embedded venue for a live market that is fed into it, with the live venue's rules and limits on orders.
 fn start_fed_venue(
     config: &Config,
     instruments: &Instruments,
     order_limits: &[OrderLimit],
+    listed: Vec<ListedRules>,
 ) -> Result<VenueHandle, String> {
     let specs = instruments.iter().map(|(_, instrument)| SymbolSpec {
         symbol: instrument.symbol.to_string(),
@@ -276,6 +281,10 @@ fn start_fed_venue(
         orders_per_day: limit(Nanos::from_secs(86_400), defaults.orders_per_day),
         market: MarketConfig::Fed {
             symbols: specs.collect(),
+        },
+        exchange: ExchangeConfig {
+            listed,
+            ..defaults.exchange
         },
         ..defaults
     })

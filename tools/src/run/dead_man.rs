@@ -73,6 +73,7 @@ impl Setup {
             canceller: self.canceller,
             core_cpu,
         };
+        let mut spent = Spent::default();
         DeadMan::start(
             config,
             self.credentials,
@@ -80,6 +81,7 @@ impl Setup {
             clock,
             move || gauges.heartbeat(),
             move |report| {
+                spent.tell(&report, |command| commands.send(command).is_ok());
                 if let Some(records) = &records
                     && let Some(entry) = act_of(&report, UnixMs::now())
                 {
@@ -94,7 +96,7 @@ impl Setup {
 /// What the dead-man did, for the audit log; `None` for what is no act.
 fn act_of(report: &Report, at: UnixMs) -> Option<Entry> {
     let (action, details) = match report {
-        Report::Ready(_) => return None,
+        Report::Ready(_) | Report::Spent { .. } => return None,
         Report::Stuck { age } => ("dead_man_fired", json!({ "age_ms": age.as_ms() })),
         Report::Notice(notice) => ("dead_man_told", json!({ "notice": notice.to_string() })),
         Report::Back { stuck_for } => {
@@ -105,9 +107,34 @@ fn act_of(report: &Report, at: UnixMs) -> Option<Entry> {
     Some(Entry::of_system(LogType::Order, action, at, details))
 }
 
+/// Request weight that the core's budget does not know of yet.
+#[derive(Default)]
+struct Spent {
+    weight: u32,
+    /// The core stands still: commands for it would only take the place of an operator's.
+    held: bool,
+}
+
+impl Spent {
+    /// Has the core count it. One that has a full queue hears of it with the next report.
+    fn tell(&mut self, report: &Report, send: impl FnOnce(Command) -> bool) {
+        match report {
+            Report::Spent { weight } => self.weight = self.weight.saturating_add(*weight),
+            Report::Stuck { .. } => self.held = true,
+            Report::Back { .. } => self.held = false,
+            Report::Ready(_) | Report::Notice(_) => {}
+        }
+        let weight = self.weight;
+        if weight > 0 && !self.held && send(Command::WeightSpent { weight }) {
+            self.weight = 0;
+        }
+    }
+}
+
 /// Logs what the dead-man did, and has the core reconcile when it is back.
 fn tell(report: &Report, commands: &CommandSender) {
     match report {
+        Report::Spent { .. } => {}
         Report::Ready(true) => tracing::info!(
             component = "dead_man",
             "ready to cancel should the core stand still"
@@ -154,6 +181,34 @@ fn tell(report: &Report, commands: &CommandSender) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_spent_is_told_once_and_all_at_once_when_the_core_is_back() {
+        let mut spent = Spent::default();
+        let mut told = Vec::new();
+        let mut hear = |report: Report, takes: bool| {
+            spent.tell(&report, |command| {
+                if let (true, Command::WeightSpent { weight }) = (takes, command) {
+                    told.push(weight);
+                }
+                takes
+            });
+        };
+        let spends = |weight| Report::Spent { weight };
+        let age = Nanos::from_secs(1);
+        hear(Report::Ready(true), true);
+        hear(spends(2), true);
+        // Its queue is full.
+        hear(spends(1), false);
+        hear(spends(1), true);
+        hear(Report::Stuck { age }, true);
+        for _ in 0..100 {
+            hear(spends(1), true);
+        }
+        hear(Report::Back { stuck_for: age }, true);
+        hear(Report::Ready(false), true);
+        assert_eq!(told, [2, 2, 100]);
+    }
 
     #[test]
     fn each_act_is_a_record_and_a_connection_is_none() {

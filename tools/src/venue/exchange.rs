@@ -25,6 +25,7 @@ mod event;
 mod flow;
 mod frames;
 mod ledger;
+mod listed;
 mod order;
 mod plan;
 mod queue;
@@ -48,13 +49,14 @@ use symbol::TradedSymbol;
 
 pub use config::{AccountConfig, ExchangeConfig};
 pub(crate) use event::{Balance, Event, Execution, Prevented, Report};
+pub use listed::{ListedRules, ListedRulesError};
 pub(crate) use order::{
     AccountIndex, AccountTrade, Amended, CancelReplace, CancelRestriction, ExpiryReason, Fill,
     Half, NewOrder, Order, OrderRef, OrderSide, OrderStatus, OrderType, Placed, PreventedMatch,
     Quantity, ReplaceMode, Replaced, StpMode, Strategy, TimeInForce, TradeFilter,
 };
 pub(crate) use refusal::Refusal;
-pub(crate) use rules::{SymbolRules, SymbolStatus};
+pub(crate) use rules::{NotionalForm, PercentForm, SymbolRules, SymbolStatus};
 
 /// Execution ids start where a venue's are after years: clients must hold more than 32 bits.
 const FIRST_EXECUTION_ID: u64 = 90_000_000_000;
@@ -104,7 +106,11 @@ impl Exchange {
         let ledger = Ledger::new(config, specs);
         let asset = |name: &str| ledger.asset(name).expect("of a symbol");
         let markets = specs.iter().map(|spec| {
-            let rules = SymbolRules::new(spec, config.allow_stp_none);
+            let mut rules = SymbolRules::new(spec, config.allow_stp_none);
+            let listed = config.listed.iter();
+            if let Some(listed) = listed.rev().find(|listed| listed.symbol() == spec.symbol) {
+                listed.put_over(&mut rules);
+            }
             TradedSymbol::new(rules, asset(&spec.base), asset(&spec.quote))
         });
         Self {

@@ -56,6 +56,10 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
                 self.stop();
                 return;
             }
+            Command::WeightSpent { weight } => {
+                self.budget.spend_unasked(self.now, weight);
+                return;
+            }
             Command::Place {
                 token,
                 client_id,

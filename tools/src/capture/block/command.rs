@@ -28,6 +28,7 @@ const SET_LIMITS: u8 = 10;
 const RUN_STRATEGY: u8 = 11;
 const DEAD_MAN_FIRED: u8 = 12;
 const SHOW_BOOK: u8 = 13;
+const WEIGHT_SPENT: u8 = 14;
 
 /// Appends a command.
 pub(super) fn write(out: &mut Vec<u8>, command: &Command) {
@@ -35,6 +36,10 @@ pub(super) fn write(out: &mut Vec<u8>, command: &Command) {
     match *command {
         Command::Shutdown => fields.u8(SHUTDOWN),
         Command::Stop => fields.u8(STOP),
+        Command::WeightSpent { weight } => {
+            fields.u8(WEIGHT_SPENT);
+            fields.i64(i64::from(weight));
+        }
         Command::Place {
             token,
             client_id,
@@ -100,6 +105,10 @@ pub(super) fn read(cursor: &mut Cursor<'_>) -> Result<Command, &'static str> {
     }
     if kind == STOP {
         return Ok(Command::Stop);
+    }
+    if kind == WEIGHT_SPENT {
+        let weight = u32::try_from(cursor.i64()?).map_err(|_| "a weight out of range")?;
+        return Ok(Command::WeightSpent { weight });
     }
     let token = Token(cursor.u64()?);
     Ok(match kind {

@@ -4,6 +4,8 @@
 
 use veloz_core::units::E8;
 
+use super::listed::ListedRules;
+
 /// Everything about the exchange that is not the market's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExchangeConfig {
@@ -15,6 +17,8 @@ pub struct ExchangeConfig {
     pub bnb_discount: E8,
     /// Whether symbols allow self-trade prevention NONE; production's do not.
     pub allow_stp_none: bool,
+    /// Rules of another venue's symbols; a symbol without has those of production's BTCUSDT, scaled with its grids.
+    pub listed: Vec<ListedRules>,
 }
 
 /// One account.
@@ -64,6 +68,7 @@ impl Default for ExchangeConfig {
             bnb_prices: vec![("USDT".to_owned(), E8(600 * ONE))],
             bnb_discount: E8(ONE / 4),
             allow_stp_none: false,
+            listed: Vec::new(),
         }
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! Owns: the typed reasons. Does not: know codes or words of the venue's errors.
 
+use super::order::OrderType;
+
 /// A refused request or half of one; it changed nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
@@ -21,6 +23,10 @@ pub(crate) enum Refusal {
     MarketClosed,
     /// The symbol does not allow this self-trade prevention mode.
     StpNotAllowed,
+    /// The symbol does not take orders of this type.
+    TypeNotSupported(OrderType),
+    /// The symbol takes no MARKET order for a quantity of quote.
+    QuoteQuantityNotSupported,
     /// A query for an order that is not known, or no longer.
     OrderDoesNotExist,
     /// An order id and a client order id that belong to different orders.

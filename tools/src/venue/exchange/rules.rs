@@ -36,22 +36,62 @@ pub(crate) struct LotFilter {
     pub(crate) step: E8,
 }
 
-/// PERCENT_PRICE_BY_SIDE: limits as multiples of the reference price.
+/// Which filter bounds prices by the reference price.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct PercentPriceBySide {
+pub(crate) enum PercentForm {
+    /// PERCENT_PRICE_BY_SIDE.
+    BySide,
+    /// PERCENT_PRICE, of older symbols: both sides alike.
+    Both,
+}
+
+/// PERCENT_PRICE_BY_SIDE or PERCENT_PRICE: limits as multiples of the reference price.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PercentPrice {
+    pub(crate) form: PercentForm,
     pub(crate) bid_up: E8,
     pub(crate) bid_down: E8,
     pub(crate) ask_up: E8,
     pub(crate) ask_down: E8,
 }
 
-/// NOTIONAL: `min <= price * quantity <= max`.
+impl PercentPrice {
+    /// The filter's name.
+    pub(crate) const fn name(&self) -> &'static str {
+        match self.form {
+            PercentForm::BySide => "PERCENT_PRICE_BY_SIDE",
+            PercentForm::Both => "PERCENT_PRICE",
+        }
+    }
+}
+
+/// Which filter bounds price times quantity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NotionalForm {
+    /// NOTIONAL.
+    Range,
+    /// MIN_NOTIONAL, of older symbols: without a largest.
+    Minimum,
+}
+
+/// NOTIONAL or MIN_NOTIONAL: `min <= price * quantity <= max`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Notional {
+    pub(crate) form: NotionalForm,
     pub(crate) min: E8,
     pub(crate) max: E8,
     pub(crate) apply_min_to_market: bool,
     pub(crate) apply_max_to_market: bool,
+}
+
+impl Notional {
+    /// The filter's name.
+    pub(crate) const fn name(&self) -> &'static str {
+        match self.form {
+            NotionalForm::Range => "NOTIONAL",
+            NotionalForm::Minimum => "MIN_NOTIONAL",
+        }
+    }
 }
 
 /// Everything that is fixed about trading a symbol, and its status.
@@ -59,11 +99,15 @@ pub(crate) struct Notional {
 pub(crate) struct SymbolRules {
     pub(crate) spec: SymbolSpec,
     pub(crate) status: SymbolStatus,
+    /// What may be asked for, of what this exchange knows.
+    pub(crate) order_types: Vec<OrderType>,
+    /// Whether a MARKET order may name a quantity of quote.
+    pub(crate) quote_market: bool,
     pub(crate) price: PriceFilter,
     pub(crate) lot: LotFilter,
     pub(crate) market_lot: LotFilter,
-    pub(crate) percent_price: PercentPriceBySide,
-    pub(crate) notional: Notional,
+    pub(crate) percent_price: Option<PercentPrice>,
+    pub(crate) notional: Option<Notional>,
     /// MAX_NUM_ORDERS: open orders of one account.
     pub(crate) orders_max: usize,
     /// MAX_NUM_ORDER_AMENDS: of one order.
@@ -88,6 +132,8 @@ impl SymbolRules {
         }
         Self {
             status: SymbolStatus::Trading,
+            order_types: vec![OrderType::Limit, OrderType::LimitMaker, OrderType::Market],
+            quote_market: true,
             price: PriceFilter {
                 min: spec.tick,
                 max: times(spec.tick, 100_000_000),
@@ -103,18 +149,20 @@ impl SymbolRules {
                 max: times(spec.lot, 12_000_000),
                 step: E8(0),
             },
-            percent_price: PercentPriceBySide {
+            percent_price: Some(PercentPrice {
+                form: PercentForm::BySide,
                 bid_up: E8(5 * E8_ONE),
                 bid_down: E8(E8_ONE / 5),
                 ask_up: E8(5 * E8_ONE),
                 ask_down: E8(E8_ONE / 5),
-            },
-            notional: Notional {
+            }),
+            notional: Some(Notional {
+                form: NotionalForm::Range,
                 min: E8(5 * E8_ONE),
                 max: E8(9_000_000 * E8_ONE),
                 apply_min_to_market: true,
                 apply_max_to_market: false,
-            },
+            }),
             orders_max: 200,
             amends_max: 10,
             stp_default: StpMode::ExpireMaker,
@@ -129,6 +177,12 @@ impl SymbolRules {
     /// # Errors
     /// The first filter that it fails, in the order of `exchangeInfo`; a worth of nothing.
     pub(crate) fn check(&self, order: &NewOrder, reference: Option<E8>) -> Result<(), Refusal> {
+        if !self.order_types.contains(&order.kind) {
+            return Err(Refusal::TypeNotSupported(order.kind));
+        }
+        if matches!(order.qty, Quantity::Quote(_)) && !self.quote_market {
+            return Err(Refusal::QuoteQuantityNotSupported);
+        }
         if let Some(price) = order.price
             && !fits(price, self.price.min, self.price.max, self.price.tick)
         {
@@ -141,13 +195,16 @@ impl SymbolRules {
                 return Err(Refusal::FilterFailure("MARKET_LOT_SIZE"));
             }
         }
-        if let (Some(price), Some(reference)) = (order.price, reference) {
-            let PercentPriceBySide {
+        if let (Some(price), Some(reference), Some(filter)) =
+            (order.price, reference, self.percent_price)
+        {
+            let PercentPrice {
                 bid_up,
                 bid_down,
                 ask_up,
                 ask_down,
-            } = self.percent_price;
+                ..
+            } = filter;
             let (down, up) = match order.side {
                 OrderSide::Buy => (bid_down, bid_up),
                 OrderSide::Sell => (ask_down, ask_up),
@@ -155,7 +212,7 @@ impl SymbolRules {
             let price = i128::from(price.0) * i128::from(E8_ONE);
             let times = |multiplier: E8| i128::from(reference.0) * i128::from(multiplier.0);
             if !(times(down)..=times(up)).contains(&price) {
-                return Err(Refusal::FilterFailure("PERCENT_PRICE_BY_SIDE"));
+                return Err(Refusal::FilterFailure(filter.name()));
             }
         }
         let is_market = order.kind == OrderType::Market;
@@ -185,22 +242,21 @@ impl SymbolRules {
     }
 
     fn check_notional(&self, price: E8, qty: E8, is_market: bool) -> Result<(), Refusal> {
-        let Notional {
-            min,
-            max,
-            apply_min_to_market,
-            apply_max_to_market,
-        } = self.notional;
         // Compared exactly, so at the square of the resolution.
         let notional = i128::from(price.0) * i128::from(qty.0);
         let bound = |bound: E8| i128::from(bound.0) * i128::from(E8_ONE);
         if notional <= 0 {
             return Err(Refusal::PriceTimesQtyZero);
         }
-        let too_small = (!is_market || apply_min_to_market) && notional < bound(min);
-        let too_large = (!is_market || apply_max_to_market) && max.0 != 0 && notional > bound(max);
+        let Some(filter) = &self.notional else {
+            return Ok(());
+        };
+        let (max, market) = (filter.max, is_market);
+        let too_small = (!market || filter.apply_min_to_market) && notional < bound(filter.min);
+        let too_large =
+            (!market || filter.apply_max_to_market) && max.0 != 0 && notional > bound(max);
         if too_small || too_large {
-            return Err(Refusal::FilterFailure("NOTIONAL"));
+            return Err(Refusal::FilterFailure(filter.name()));
         }
         Ok(())
     }

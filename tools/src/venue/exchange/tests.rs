@@ -8,6 +8,7 @@ mod entering;
 mod fees;
 mod flow;
 mod history;
+mod listed;
 mod markets;
 mod model;
 mod properties;

@@ -5,7 +5,11 @@
 
 use std::fmt::Write as _;
 
-use super::super::exchange::{OrderType, StpMode, SymbolRules, SymbolStatus};
+use veloz_core::units::E8;
+
+use super::super::exchange::{
+    NotionalForm, OrderType, PercentForm, StpMode, SymbolRules, SymbolStatus,
+};
 use super::super::limits::OrderLimits;
 use super::super::render::json_string;
 use super::super::trading::words::Word as _;
@@ -59,7 +63,6 @@ pub(crate) fn exchange_info<'a>(
 
 fn symbol_row(out: &mut String, rules: &SymbolRules, permission_sets: bool) {
     let status = status_word(rules.status);
-    let types = [OrderType::Limit, OrderType::LimitMaker, OrderType::Market];
     let _ = write!(
         out,
         concat!(
@@ -67,7 +70,7 @@ fn symbol_row(out: &mut String, rules: &SymbolRules, permission_sets: bool) {
             r#""quoteAsset":{},"quotePrecision":8,"quoteAssetPrecision":8,"#,
             r#""baseCommissionPrecision":8,"quoteCommissionPrecision":8,"#,
             r#""orderTypes":[{}],"icebergAllowed":false,"ocoAllowed":false,"#,
-            r#""otoAllowed":false,"opoAllowed":false,"quoteOrderQtyMarketAllowed":true,"#,
+            r#""otoAllowed":false,"opoAllowed":false,"quoteOrderQtyMarketAllowed":{},"#,
             r#""allowTrailingStop":false,"cancelReplaceAllowed":true,"amendAllowed":true,"#,
             r#""pegInstructionsAllowed":false,"isSpotTradingAllowed":true,"#,
             r#""isMarginTradingAllowed":false,"filters":{},"#,
@@ -79,7 +82,8 @@ fn symbol_row(out: &mut String, rules: &SymbolRules, permission_sets: bool) {
         status,
         json_string(&rules.spec.base),
         json_string(&rules.spec.quote),
-        quoted(types.map(OrderType::word)),
+        quoted(rules.order_types.iter().copied().map(OrderType::word)),
+        rules.quote_market,
         symbol_filters(rules),
         if permission_sets { r#"["SPOT"]"# } else { "" },
         rules.stp_default.word(),
@@ -102,22 +106,13 @@ pub(crate) fn symbol_filters(rules: &SymbolRules) -> String {
         price,
         lot,
         market_lot,
-        percent_price,
-        notional,
         ..
     } = rules;
-    format!(
+    let mut out = format!(
         concat!(
             r#"[{{"filterType":"PRICE_FILTER","minPrice":"{}","maxPrice":"{}","tickSize":"{}"}},"#,
             r#"{{"filterType":"LOT_SIZE","minQty":"{}","maxQty":"{}","stepSize":"{}"}},"#,
             r#"{{"filterType":"MARKET_LOT_SIZE","minQty":"{}","maxQty":"{}","stepSize":"{}"}},"#,
-            r#"{{"filterType":"PERCENT_PRICE_BY_SIDE","bidMultiplierUp":"{}","#,
-            r#""bidMultiplierDown":"{}","askMultiplierUp":"{}","askMultiplierDown":"{}","#,
-            r#""avgPriceMins":5}},"#,
-            r#"{{"filterType":"NOTIONAL","minNotional":"{}","applyMinToMarket":{},"#,
-            r#""maxNotional":"{}","applyMaxToMarket":{},"avgPriceMins":5}},"#,
-            r#"{{"filterType":"MAX_NUM_ORDERS","maxNumOrders":{}}},"#,
-            r#"{{"filterType":"MAX_NUM_ORDER_AMENDS","maxNumOrderAmends":{}}}]"#
         ),
         price.min,
         price.max,
@@ -128,17 +123,80 @@ pub(crate) fn symbol_filters(rules: &SymbolRules) -> String {
         market_lot.min,
         market_lot.max,
         market_lot.step,
-        short(&percent_price.bid_up.to_string()),
-        short(&percent_price.bid_down.to_string()),
-        short(&percent_price.ask_up.to_string()),
-        short(&percent_price.ask_down.to_string()),
-        notional.min,
-        notional.apply_min_to_market,
-        notional.max,
-        notional.apply_max_to_market,
-        rules.orders_max,
-        rules.amends_max,
-    )
+    );
+    percent_price(&mut out, rules);
+    notional(&mut out, rules);
+    let _ = write!(
+        out,
+        concat!(
+            r#"{{"filterType":"MAX_NUM_ORDERS","maxNumOrders":{}}},"#,
+            r#"{{"filterType":"MAX_NUM_ORDER_AMENDS","maxNumOrderAmends":{}}}]"#
+        ),
+        rules.orders_max, rules.amends_max,
+    );
+    out
+}
+
+fn percent_price(out: &mut String, rules: &SymbolRules) {
+    let Some(filter) = &rules.percent_price else {
+        return;
+    };
+    let printed = |multiplier: E8| short(&multiplier.to_string()).to_owned();
+    let _ = match filter.form {
+        PercentForm::BySide => write!(
+            out,
+            concat!(
+                r#"{{"filterType":"{}","bidMultiplierUp":"{}","#,
+                r#""bidMultiplierDown":"{}","askMultiplierUp":"{}","askMultiplierDown":"{}","#,
+                r#""avgPriceMins":5}},"#
+            ),
+            filter.name(),
+            printed(filter.bid_up),
+            printed(filter.bid_down),
+            printed(filter.ask_up),
+            printed(filter.ask_down),
+        ),
+        PercentForm::Both => write!(
+            out,
+            concat!(
+                r#"{{"filterType":"{}","multiplierUp":"{}","multiplierDown":"{}","#,
+                r#""avgPriceMins":5}},"#
+            ),
+            filter.name(),
+            printed(filter.bid_up),
+            printed(filter.bid_down),
+        ),
+    };
+}
+
+fn notional(out: &mut String, rules: &SymbolRules) {
+    let Some(filter) = &rules.notional else {
+        return;
+    };
+    let _ = match filter.form {
+        NotionalForm::Range => write!(
+            out,
+            concat!(
+                r#"{{"filterType":"{}","minNotional":"{}","applyMinToMarket":{},"#,
+                r#""maxNotional":"{}","applyMaxToMarket":{},"avgPriceMins":5}},"#
+            ),
+            filter.name(),
+            filter.min,
+            filter.apply_min_to_market,
+            filter.max,
+            filter.apply_max_to_market,
+        ),
+        NotionalForm::Minimum => write!(
+            out,
+            concat!(
+                r#"{{"filterType":"{}","minNotional":"{}","applyToMarket":{},"#,
+                r#""avgPriceMins":5}},"#
+            ),
+            filter.name(),
+            filter.min,
+            filter.apply_min_to_market,
+        ),
+    };
 }
 
 /// A decimal as multipliers are printed: without zeros at the end.

@@ -3,7 +3,7 @@
 //! Owns: code and sentence of each [`Refusal`], which differ by what was asked. Does not: decide.
 //! Source: Binance Spot `errors.md`.
 
-use super::super::exchange::Refusal;
+use super::super::exchange::{OrderType, Refusal};
 use super::super::methods::ApiError;
 
 /// What was refused.
@@ -32,6 +32,19 @@ pub(crate) fn error(refusal: Refusal, asked: Asked) -> ApiError {
         Refusal::StpNotAllowed => (
             -1013,
             "This symbol does not allow the specified self-trade prevention mode.",
+        ),
+        Refusal::TypeNotSupported(kind) => {
+            let name = match kind {
+                OrderType::Limit => "Limit",
+                OrderType::LimitMaker => "Limit maker",
+                OrderType::Market => "Market",
+            };
+            let msg = format!("{name} orders are not supported for this symbol.");
+            return ApiError::bad_request(-2010, msg);
+        }
+        Refusal::QuoteQuantityNotSupported => (
+            -2010,
+            "Quote order qty market orders are not support for this symbol.",
         ),
         Refusal::InsufficientBalance => (
             code,
@@ -70,6 +83,8 @@ pub(crate) fn reject_reason(refusal: Option<Refusal>) -> &'static str {
             | Refusal::CancelRestrictions
             | Refusal::MarketClosed
             | Refusal::StpNotAllowed
+            | Refusal::TypeNotSupported(_)
+            | Refusal::QuoteQuantityNotSupported
             | Refusal::OrderDoesNotExist
             | Refusal::ClientIdMismatch
             | Refusal::AmendNotReducing
@@ -83,7 +98,11 @@ pub(crate) fn reject_reason(refusal: Option<Refusal>) -> &'static str {
 /// Whether the order got as far as the matching engine, and counts among the account's orders.
 pub(crate) fn reached_the_engine(refusal: Refusal) -> bool {
     match refusal {
-        Refusal::FilterFailure(_) | Refusal::StpNotAllowed | Refusal::TooManyAmends => false,
+        Refusal::FilterFailure(_)
+        | Refusal::StpNotAllowed
+        | Refusal::TypeNotSupported(_)
+        | Refusal::QuoteQuantityNotSupported
+        | Refusal::TooManyAmends => false,
         Refusal::InsufficientBalance
         | Refusal::WouldMatch
         | Refusal::Duplicate

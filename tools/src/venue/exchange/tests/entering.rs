@@ -283,7 +283,8 @@ fn each_filter_refuses() {
         stage.try_place(A, quote("0")),
         Err(Refusal::PriceTimesQtyZero)
     );
-    stage.exchange.markets[0].rules.notional.max = e8("1000");
+    let notional = &mut stage.exchange.markets[0].rules.notional;
+    notional.as_mut().expect("there is one").max = e8("1000");
     let too_large = stage.try_place(A, buy("11", "100"));
     assert_eq!(too_large, Err(Refusal::FilterFailure("NOTIONAL")));
     assert_eq!(stage.events(), [""; 0]);
