@@ -666,7 +666,7 @@ fn operation(doc: &Doc) -> Value {
         })
         .collect();
     parameters.extend(doc.query.iter().map(|(name, required, kind)| {
-        json!({ "name": name, "in": "query", "required": required, "schema": requests::parameter(kind) })
+        json!({ "name": name, "in": "query", "required": required, "schema": requests::parameter(kind, *required) })
     }));
     if doc.verb == Verb::Post {
         parameters.push(json!({

@@ -24,7 +24,7 @@ pub(super) const FORMS: [&str; 8] = [
 ];
 
 /// The schema of a query parameter.
-pub(super) fn parameter(kind: &str) -> Value {
+pub(super) fn parameter(kind: &str, required: bool) -> Value {
     match kind {
         "limit" => json!({ "type": "integer", "minimum": 1, "maximum": 1_000 }),
         "depth" => json!({ "type": "integer", "minimum": 1, "maximum": 100 }),
@@ -41,7 +41,9 @@ pub(super) fn parameter(kind: &str) -> Value {
         }
         "truth" => one_of(["true", "false"]),
         "log_type" => one_of(LogType::ALL.map(LogType::label)),
-        _ => json!({ "type": "string", "minLength": 1 }),
+        // Where it may be missing, an empty one says as little.
+        _ if required => word(),
+        _ => text(),
     }
 }
 
