@@ -3,7 +3,7 @@
 //! Owns: [`Setup`] and the start of the thread. Does not: watch (`dead_man.rs`) or cancel (`canceller.rs`).
 //! Invariants: each of its acts is in the audit log, where one is kept, and giving the record keeps no cancel waiting; when the core is back after a sweep it hears of it before it trades, since its orders may be gone.
 
-use crate::canceller::{CancellerConfig, Scope};
+use crate::canceller::{CancellerConfig, Notice, Scope};
 use crate::config::Config;
 use crate::dead_man::{DeadMan, DeadManConfig, Report};
 use serde_json::json;
@@ -20,6 +20,7 @@ use veloz_core::units::Nanos;
 use veloz_core::venue::binance::order_entry::{ClientOrderIds, Credentials};
 use veloz_exporter::audit::record::{Entry, LogType};
 use veloz_exporter::audit::writer::AuditLog;
+use veloz_exporter::faults::{ProcessFault, ProcessFaults};
 use veloz_exporter::wall::UnixMs;
 
 /// Back-off between attempts to connect, and its end.
@@ -66,6 +67,7 @@ impl Setup {
         gauges: GaugeReader,
         commands: CommandSender,
         records: Option<AuditLog>,
+        faults: ProcessFaults,
         core_cpu: Option<usize>,
     ) -> io::Result<DeadMan> {
         let config = DeadManConfig {
@@ -85,7 +87,10 @@ impl Setup {
                 {
                     records.record(entry);
                 }
-                tell(&report, &commands);
+                if let Some(fault) = fault_of(&report) {
+                    faults.count(fault);
+                }
+                tell(&report, &commands, &faults);
             },
         )
     }
@@ -105,8 +110,22 @@ fn act_of(report: &Report, at: UnixMs) -> Option<Entry> {
     Some(Entry::of_system(LogType::Order, action, at, details))
 }
 
+/// What a report says that went wrong, for the metrics; `None` when nothing did.
+const fn fault_of(report: &Report) -> Option<ProcessFault> {
+    match report {
+        Report::Ready(true) | Report::Back { .. } => None,
+        Report::Ready(false) => Some(ProcessFault::NoConnection),
+        Report::Stuck { .. } => Some(ProcessFault::CoreStalled),
+        Report::Notice(notice) => match notice {
+            Notice::Cancelled(_) | Notice::Gone(_) | Notice::Clean { .. } => None,
+            Notice::Refused { .. } | Notice::Unknown { .. } => Some(ProcessFault::CancelFailed),
+            Notice::Trouble(_) => Some(ProcessFault::NoConnection),
+        },
+    }
+}
+
 /// Logs what the dead-man did, and has the core reconcile when it is back.
-fn tell(report: &Report, commands: &CommandSender) {
+fn tell(report: &Report, commands: &CommandSender, faults: &ProcessFaults) {
     match report {
         Report::Ready(true) => tracing::info!(
             component = "dead_man",
@@ -142,6 +161,7 @@ fn tell(report: &Report, commands: &CommandSender) {
                 }
                 thread::sleep(TELLING_REST);
             }
+            faults.count(ProcessFault::CoreNotTold);
             tracing::error!(
                 component = "dead_man",
                 event_type = "dead_man",
@@ -154,6 +174,25 @@ fn tell(report: &Report, commands: &CommandSender) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_went_wrong_is_counted_and_what_went_well_is_not() {
+        let age = Nanos::from_ms(1_200);
+        let notice = Report::Notice;
+        for (report, fault) in [
+            (Report::Ready(true), None),
+            (Report::Ready(false), Some(ProcessFault::NoConnection)),
+            (Report::Stuck { age }, Some(ProcessFault::CoreStalled)),
+            (Report::Back { stuck_for: age }, None),
+            (notice(Notice::Clean { cancelled: 2 }), None),
+            (
+                notice(Notice::Trouble("no route".to_owned())),
+                Some(ProcessFault::NoConnection),
+            ),
+        ] {
+            assert_eq!(fault_of(&report), fault, "{report:?}");
+        }
+    }
 
     #[test]
     fn each_act_is_a_record_and_a_connection_is_none() {

@@ -1406,3 +1406,25 @@ fn an_approval_belongs_to_the_trace_of_its_request_and_not_of_the_proposal() {
         [Some("0af7651916cd43dd8448eb211c80319c".to_owned())]
     );
 }
+
+#[test]
+fn what_could_not_be_kept_is_refused_and_counted() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let place = directory.path().join("state");
+    let mut fixture = fixture_with(|state| {
+        let mut config = api_config();
+        config.place = Some(crate::api::Place {
+            directory: place.clone(),
+            instance: "test".to_owned(),
+        });
+        state.api = Arc::new(Api::open(config).expect("an empty place"));
+    });
+    with_account(&mut fixture);
+    std::fs::remove_dir_all(&place).expect("made by the API");
+    let change = json!({ "general": { "language": "de" } });
+    let (status, body) = fixture.post("/api/settings", &change);
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{body}");
+    assert_eq!(body["error"], "storage_unavailable");
+    let page = text(fixture.ask(get_request("/metrics")));
+    assert!(page.contains("veloz_errors_total{type=\"not_kept\",component=\"storage\"} 1\n"));
+}
