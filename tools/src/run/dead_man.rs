@@ -60,6 +60,10 @@ impl Setup {
     ///
     /// # Errors
     /// When the system has no thread left.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one call, with the ends of everything that it stands between"
+    )]
     pub(super) fn start(
         self,
         endpoint: Endpoint,

@@ -63,7 +63,7 @@ fn whole(max: u64) -> Value {
 }
 
 /// A limit: `none` takes it away.
-fn limit(value: Value) -> Value {
+fn limit(value: &Value) -> Value {
     json!({ "anyOf": [value, { "const": "none" }] })
 }
 
@@ -203,8 +203,8 @@ fn schemas_value() -> Value {
 }
 
 fn global(number: &Value) -> Value {
-    let whole = || limit(whole(u64::from(u32::MAX)));
-    let millis = || limit(self::whole(3_600_000));
+    let whole = || limit(&whole(u64::from(u32::MAX)));
+    let millis = || limit(&self::whole(3_600_000));
     asked(
         json!({}),
         json!({
@@ -213,7 +213,7 @@ fn global(number: &Value) -> Value {
             "leverage_max_percent": whole(),
             "concentration_max_percent": whole(),
             "concentration_from": or_null(&json!({ "type": ["number", "string"] })),
-            "daily_loss_max": limit(number.clone()),
+            "daily_loss_max": limit(number),
             "drawdown_max_bps": whole(),
             "market_data_age_max_ms": millis(),
             "clock_offset_max_ms": millis(),
@@ -222,8 +222,8 @@ fn global(number: &Value) -> Value {
 }
 
 fn instrument(number: &Value) -> Value {
-    let whole = || limit(whole(u64::from(u32::MAX)));
-    let amount = || limit(number.clone());
+    let whole = || limit(&whole(u64::from(u32::MAX)));
+    let amount = || limit(number);
     asked(
         json!({}),
         json!({
