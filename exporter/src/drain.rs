@@ -488,14 +488,21 @@ mod tests {
     use crate::analytics::{EquityRecorder, FlowMeter};
     use crate::testing::{INSTRUMENTS, instruments};
     use crate::traces::Traces;
+    use crate::traces::tests::collecting;
+    use veloz_core::event::Token;
     use veloz_core::instrument::InstrumentIndex;
     use veloz_core::limits::RECORDS_HEADROOM;
+    use veloz_core::order::{OrderId, OrderKind, OrderState, Origin, TimeInForce};
     use veloz_core::telemetry::gauges::{BookGauges, Touch};
     use veloz_core::telemetry::records::EngineState;
     use veloz_core::telemetry::{Sizes, Telemetry, telemetry};
     use veloz_core::units::{Lots, Ticks, VenueMillis};
 
     fn pair() -> (Telemetry, Drain, Shared) {
+        pair_with(Traces::none().spans())
+    }
+
+    fn pair_with(spans: Spans) -> (Telemetry, Drain, Shared) {
         let sizes = Sizes {
             records: RECORDS_HEADROOM.next_power_of_two() * 2,
             samples: 8,
@@ -510,7 +517,7 @@ mod tests {
                 keeper: None,
                 state: None,
                 hub: Hub::new(UnixMs(0)),
-                spans: Traces::none().spans(),
+                spans,
                 equity: EquityFeed::new(EquityRecorder::new(1), FlowMeter::default()),
                 fills: None,
                 acts: None,
@@ -529,6 +536,115 @@ mod tests {
             price: Ticks(price),
             qty: Lots(2),
             buyer_is_maker: false,
+        }
+    }
+
+    /// Collects lines of this thread.
+    #[derive(Clone, Default)]
+    struct Lines(Arc<std::sync::Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().expect("one thread").extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// Lines about orders while `run` runs, with what stands around them.
+    fn order_lines(run: impl FnOnce()) -> Vec<serde_json::Value> {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .json()
+            .flatten_event(true)
+            .with_max_level(tracing::Level::TRACE)
+            .with_writer(move || writer.clone())
+            .finish();
+        tracing::subscriber::with_default(subscriber, run);
+        let bytes = lines.0.lock().expect("one thread").clone();
+        let text = String::from_utf8(bytes).expect("UTF-8");
+        text.lines()
+            .map(|line| serde_json::from_str(line).expect("a JSON line"))
+            .filter(|line: &serde_json::Value| line["order_id"].is_string())
+            .collect()
+    }
+
+    /// An order that the venue takes: three records.
+    fn tell_an_order(core: &mut Telemetry) {
+        let order = OrderId {
+            run: 7,
+            sequence: 1,
+        };
+        let state = |from, to, venue_order_id| RecordBody::OrderState {
+            order,
+            instrument: InstrumentIndex(0),
+            from,
+            to,
+            venue_order_id,
+            executed: Lots(0),
+            qty: Lots(10),
+        };
+        let admitted = RecordBody::OrderAdmitted {
+            order,
+            instrument: InstrumentIndex(0),
+            side: Side::Sell,
+            kind: OrderKind::Limit,
+            time_in_force: TimeInForce::Gtc,
+            origin: Origin::Operator,
+            price: Ticks(6_000_000),
+            qty: Lots(10),
+            token: Token(0),
+        };
+        core.records.push(Nanos(1_000_000), admitted);
+        core.records.push(
+            Nanos(2_000_000),
+            state(OrderState::Admitted, OrderState::Sent, 0),
+        );
+        core.records.push(
+            Nanos(5_000_000),
+            state(OrderState::Sent, OrderState::Live, 99),
+        );
+    }
+
+    #[test]
+    fn lines_about_a_traced_order_carry_its_trace_its_span_and_its_side() {
+        let (spans, _collected) = collecting();
+        let (mut core, mut drain, _shared) = pair_with(spans);
+        tell_an_order(&mut core);
+        let lines = order_lines(|| {
+            drain.step(Nanos(6_000_000));
+        });
+        assert_eq!(lines.len(), 3, "{lines:?}");
+        let around = &lines[0]["span"];
+        let ids = (&around["trace_id"], &around["span_id"]);
+        for (id, digits) in [(ids.0, 32), (ids.1, 16)] {
+            let text = id.as_str().expect("a text");
+            let hex = text.bytes().all(|byte| byte.is_ascii_hexdigit());
+            assert!(hex && text.len() == digits, "{id}");
+        }
+        for line in &lines {
+            let around = &line["span"];
+            assert_eq!((&around["trace_id"], &around["span_id"]), ids, "{line}");
+            assert_eq!(around["side"], Side::Sell.label(), "{line}");
+        }
+    }
+
+    #[test]
+    fn lines_about_an_order_that_nobody_traces_have_no_trace() {
+        let (mut core, mut drain, _shared) = pair();
+        tell_an_order(&mut core);
+        let lines = order_lines(|| {
+            drain.step(Nanos(6_000_000));
+        });
+        assert_eq!(lines.len(), 3, "{lines:?}");
+        for line in &lines {
+            let around = &line["span"];
+            assert!(around["trace_id"].is_null() && around["span_id"].is_null());
+            assert_eq!(around["side"], Side::Sell.label(), "{line}");
         }
     }
 

@@ -4,6 +4,7 @@
 //! every configured component is good; what is not is named, with the reason.
 
 use crate::status::BookLine;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use veloz_core::event::LinkRole;
 use veloz_core::instrument::InstrumentIndex;
@@ -63,12 +64,21 @@ pub struct Health {
 #[derive(Clone, Debug, Default)]
 pub struct Reported {
     reason: Arc<Mutex<Option<String>>>,
+    failures: Arc<AtomicU64>,
 }
 
 impl Reported {
     /// It is good; or it is not, for this reason.
     pub fn report(&self, outcome: Result<(), String>) {
+        if outcome.is_err() {
+            self.failures.fetch_add(1, Relaxed);
+        }
         *self.held() = outcome.err();
+    }
+
+    /// How often it was not good when it said how it is.
+    pub fn failures(&self) -> u64 {
+        self.failures.load(Relaxed)
     }
 
     /// Why it is not good; `None` when it is.
@@ -240,6 +250,21 @@ mod tests {
 
     fn judge(heartbeat: Heartbeat, links: usize, books: &[BookLine]) -> Health {
         Health::judge(heartbeat, links, books, None, None)
+    }
+
+    #[test]
+    fn each_failure_that_is_reported_is_counted() {
+        let reported = Reported::default();
+        let owner = reported.clone();
+        for outcome in [
+            Ok(()),
+            Err("disk full".to_owned()),
+            Err("still".to_owned()),
+            Ok(()),
+        ] {
+            owner.report(outcome);
+        }
+        assert_eq!((reported.failures(), reported.reason()), (2, None));
     }
 
     #[test]

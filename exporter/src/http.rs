@@ -39,6 +39,7 @@ use crate::auth::digest::SecretDigest;
 use crate::auth::metrics::AuthMetrics;
 use crate::catalogue::metrics;
 use crate::exposition::{Format, Page};
+use crate::faults::ProcessFaults;
 use crate::health::{AccountHealth, Health, Heartbeat, Reported};
 use crate::log::Log;
 use crate::process::ProcessStats;
@@ -127,6 +128,8 @@ pub struct HttpState {
     pub audit_readers: Semaphore,
     /// The stream of events.
     pub hub: Hub,
+    /// Faults beside the core that nothing else counts.
+    pub faults: ProcessFaults,
     /// Where requests tell their spans.
     pub spans: Spans,
     /// Reads the process' state.

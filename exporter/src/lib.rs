@@ -10,6 +10,7 @@ pub mod auth;
 pub mod catalogue;
 pub mod drain;
 pub mod exposition;
+pub mod faults;
 pub mod health;
 pub mod http;
 pub mod latency;

@@ -16,6 +16,7 @@ use crate::auth::metrics::AuthMetrics;
 use crate::auth::{Auth, AuthConfig, AuthStartError, FIRST_ADMIN};
 use crate::drain::{DRAIN_EVERY, Drain, DrainConfig};
 use crate::exposition::Format;
+use crate::faults::ProcessFaults;
 use crate::health::{Heartbeat, Reported};
 use crate::http::HttpState;
 use crate::http::ports::{HttpConfig, PortError};
@@ -153,6 +154,7 @@ pub struct SidecarHandle {
     url: String,
     asks_who: bool,
     records: Option<AuditLog>,
+    faults: ProcessFaults,
     drain: Running,
     http: Running,
     /// Ends when nobody can give it a record any more.
@@ -282,6 +284,7 @@ pub fn start(
     trading.know_earlier(&api.client_ids.numbered());
     let records = audit.clone();
     let requests = Arc::new(RequestMetrics::default());
+    let faults = ProcessFaults::default();
     let state = Arc::new(HttpState {
         api: Arc::clone(&api),
         now: Arc::new(move || clock.now()),
@@ -304,6 +307,7 @@ pub fn start(
         audit_metrics,
         audit_readers: Semaphore::new(1),
         hub: hub.clone(),
+        faults: faults.clone(),
         spans: traces.spans(),
         process: ProcessStats::read,
         page: HttpState::all_metrics(),
@@ -348,6 +352,7 @@ pub fn start(
         url,
         asks_who,
         records,
+        faults,
         drain,
         http,
         audit,
@@ -387,6 +392,11 @@ impl SidecarHandle {
     /// stops keeps its thread from ending.
     pub fn records(&self) -> Option<AuditLog> {
         self.records.clone()
+    }
+
+    /// Where others of this process count their faults.
+    pub fn faults(&self) -> ProcessFaults {
+        self.faults.clone()
     }
 
     /// What the API shares with who started it: the way to the core, above all.

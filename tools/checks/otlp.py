@@ -7,8 +7,10 @@ parents, nanoseconds, attributes and headers are compared with what it says it s
 against its embedded venue with nothing but the standard variables set, a client calls it with a W3C
 `traceparent`, and the request's span has to arrive below that caller, inside the moments around the call. A
 trace id that the metrics page shows as an exemplar, and one that a log line has, must each be a trace that arrived.
-Then the variables that turn it off and to the console. At last it runs with a collector that is down: the page must count
-what failed.
+Then the variables that turn it off and to the console.
+An order that is placed with a `traceparent` must be one trace: the request below the caller, the command below the
+request, the order below the command, its execution below the order.
+At last it runs with a collector that is down: the page must count what failed.
 
 Usage: otlp.py PATH_OF_VELOZ PATH_OF_SPANS
 """
@@ -37,6 +39,7 @@ API_KEY = "a b"
 HEADERS = "x-api-key=a%20b"
 CALLER_TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 CALLER_SPAN = "00f067aa0ba902b7"
+ORDER_TRACE = "0af7651916cd43dd8448eb211c80319c"
 KINDS = {
     "http.request": {"http.method", "http.url", "http.status_code"},
     "engine.command": {"command.type", "command.symbol"},
@@ -204,10 +207,58 @@ def traces_resolve(receiver, seen, health, log):
 
     metric, trace = awaited("an exemplar", exemplar).groups()
     span = span_of(lambda span: span.trace_id.hex() == trace)
-    must(span.name.startswith(("order.", "risk.", "strategy.", "market.")), span.name)
+    # Of an order that somebody asked for, the request and the command are in it too.
+    must(span.name in KINDS and span.name != "market.process", span.name)
     line = awaited("a log line with a trace id", lambda: next((line for line in log if line.get("trace_id")), None))
     logged = span_of(lambda span: span.trace_id.hex() == line["trace_id"])
     print(f"an exemplar of {metric} leads to {span.name}, a log line of {line['component']} to {logged.name}")
+
+
+def fetched(url, body=None, headers=None):
+    """An answer's status and JSON."""
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data, {"Content-Type": "application/json"} | (headers or {}))
+    with urllib.request.urlopen(request) as answer:
+        return answer.status, json.load(answer)
+
+
+def order_traces(receiver, base):
+    """One order over HTTP is one trace, with each span below the one that it came from."""
+
+    def bid():
+        trading = fetched(f"{base}/api/status")[1]["trading"]
+        return trading and trading["phase"] == "ready" and fetched(f"{base}/api/market")[1]["best_bid"]
+
+    order = {"side": "BUY", "symbol": "BTCUSDT", "qty": "0.001", "price": awaited("a price", bid)}
+    caller = {"traceparent": f"00-{ORDER_TRACE}-{CALLER_SPAN}-01"}
+    status, placed = fetched(f"{base}/api/order", order, caller)
+    must(status == 200 and placed["ok"], placed)
+    below = {
+        "http.request": CALLER_SPAN,
+        "engine.command": "http.request",
+        "risk.check": "engine.command",
+        "order.place": "engine.command",
+        "order.execute": "order.place",
+    }
+    got = {}
+
+    def complete(arrived):
+        span = arrived[2]
+        if span.trace_id.hex() == ORDER_TRACE:
+            must(span.name in below and span.name not in got, f"{span.name} in the order's trace")
+            got[span.name] = span
+        return len(got) == len(below)
+
+    seen = receiver.until(complete)
+    for name, parent in below.items():
+        expected = got[parent].span_id.hex() if parent in got else parent
+        must(got[name].parent_span_id.hex() == expected, f"{name} is not below {parent}")
+        must(got[name].start_time_unix_nano <= got[name].end_time_unix_nano, name)
+    facts = attributes(got["order.place"].attributes)
+    must((facts["order.symbol"], facts["order.side"]) == ("BTCUSDT", "BUY"), facts)
+    must(attributes(got["http.request"].attributes)["http.method"] == "POST", "the request is a POST")
+    print(f"an order over HTTP is one trace of {len(got)} spans below its caller")
+    return seen
 
 
 def engine_traces(receiver, veloz, protocol):
@@ -257,6 +308,7 @@ def engine_traces(receiver, veloz, protocol):
     must(attributes(market.attributes)["event.type"] == "depth", market)
     length = market.end_time_unix_nano - market.start_time_unix_nano
     must(0 < length < 1_000_000_000, f"{length} ns from the bytes to the book")
+    seen += order_traces(receiver, health.removesuffix("/health"))
     traces_resolve(receiver, seen, health, log)
     process.terminate()
     must(process.wait(timeout=30) == 0, "the engine's exit code")

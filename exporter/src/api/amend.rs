@@ -15,6 +15,7 @@ use crate::http::HttpState;
 use crate::http::body::{self, expected};
 use crate::http::exchange::Caller;
 use crate::http::problem::{Code, Problem};
+use crate::stream::event::Decimal;
 use crate::trading::OrderLine;
 use axum::Extension;
 use axum::extract::{Request, State};
@@ -75,8 +76,8 @@ fn not_smaller(line: &OrderLine) -> Problem {
         "a number below the order's own and above what traded",
     )
     .with("client_order_id", line.name())
-    .with("order_qty", line.qty.to_string())
-    .with("executed_qty", line.executed.to_string())
+    .with("order_qty", Decimal(line.qty))
+    .with("executed_qty", Decimal(line.executed))
 }
 
 async fn amended(

@@ -1,15 +1,29 @@
 //! The description of every route, as OpenAPI 3.1.
 //!
-//! Owns: [`document`], [`NOT_SERVED`]. Invariant: every route of `http::routes` is described here and nothing else is; a
-//! test holds the two together.
+//! Owns: [`document`], [`NOT_SERVED`]. Invariants: every route of `http::routes` is described here and nothing else is; a
+//! test holds the two together; every answer, good or not, has a schema, and a status that is not described is not
+//! answered, which a conformance tool asks the server about.
+//!
+//! | module | what |
+//! | --- | --- |
+//! | `openapi/shape.rs` | of what schemas are made |
+//! | `openapi/requests.rs` | parameters and bodies |
+//! | `openapi/answers.rs` | what answers look like |
+//! | `openapi/refusals.rs` | what refusals look like, and which a route has |
+
+mod answers;
+mod refusals;
+mod requests;
+mod shape;
 
 use super::answer::{Answer, ok};
-use crate::auth::permission::Permission;
 use crate::catalogue::VERSION;
+use crate::exposition::Format;
 use crate::http::routes::{Access, ROUTES, Verb};
-use crate::stream::event::{Kind, NOT_STREAMED};
+use crate::stream::event::NOT_STREAMED;
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What documents of the earlier system name and this one does not serve, with the reason.
 pub const NOT_SERVED: [(&str, &str); 3] = [
@@ -36,14 +50,23 @@ struct Doc {
     query: &'static [(&'static str, bool, &'static str)],
     /// Name of the body's schema.
     body: Option<&'static str>,
-    /// Statuses of success.
-    good: &'static [u16],
+    /// Statuses whose answer is the route's own, with the name of its schema.
+    good: &'static [(u16, &'static str)],
+    /// Statuses of refusals that only this route has (`refusals::of` knows the others).
+    refused: &'static [u16],
+}
+
+impl Doc {
+    const fn refusing(self, refused: &'static [u16]) -> Self {
+        Self { refused, ..self }
+    }
 }
 
 const fn read(
     path: &'static str,
     summary: &'static str,
     query: &'static [(&'static str, bool, &'static str)],
+    good: &'static [(u16, &'static str)],
 ) -> Doc {
     Doc {
         verb: Verb::Get,
@@ -51,7 +74,8 @@ const fn read(
         summary,
         query,
         body: None,
-        good: &[200],
+        good,
+        refused: &[],
     }
 }
 
@@ -59,7 +83,7 @@ const fn write(
     path: &'static str,
     summary: &'static str,
     body: Option<&'static str>,
-    good: &'static [u16],
+    good: &'static [(u16, &'static str)],
 ) -> Doc {
     Doc {
         verb: Verb::Post,
@@ -68,6 +92,7 @@ const fn write(
         query: &[],
         body,
         good,
+        refused: &[],
     }
 }
 
@@ -75,6 +100,7 @@ const fn take(
     path: &'static str,
     summary: &'static str,
     query: &'static [(&'static str, bool, &'static str)],
+    good: &'static [(u16, &'static str)],
 ) -> Doc {
     Doc {
         verb: Verb::Delete,
@@ -82,73 +108,96 @@ const fn take(
         summary,
         query,
         body: None,
-        good: &[200],
+        good,
+        refused: &[],
     }
 }
 
 const DOCS: &[Doc] = &[
-    read("/metrics", "Metrics, as text or OpenMetrics", &[]),
-    read("/health", "The process serves", &[]),
+    read(
+        "/metrics",
+        "Metrics, as text or OpenMetrics",
+        &[],
+        &[(200, "Metrics")],
+    ),
+    read("/health", "The process serves", &[], &[(200, "Health")]),
     read(
         "/api/health",
         "The process serves, and whether the engine is connected",
         &[],
+        &[(200, "ApiHealth")],
     ),
-    read("/health/live", "The process serves", &[]),
-    Doc {
-        good: &[200, 503],
-        ..read(
-            "/health/ready",
-            "Every configured component is good, or which is not",
-            &[],
-        )
-    },
-    Doc {
-        good: &[200, 503],
-        ..read("/health/startup", "Every component was good once", &[])
-    },
+    read("/health/live", "The process serves", &[], &[(200, "Alive")]),
+    read(
+        "/health/ready",
+        "Every configured component is good, or which is not",
+        &[],
+        &[(200, "Ready"), (503, "NotReady")],
+    ),
+    read(
+        "/health/startup",
+        "Every component was good once",
+        &[],
+        &[(200, "Alive"), (503, "NotStarted")],
+    ),
     write(
         "/api/auth/login",
         "Tokens for a password",
         Some("Login"),
-        &[200],
+        &[(200, "Tokens")],
     ),
     write(
         "/api/auth/refresh",
         "New tokens for a refresh token",
         Some("RefreshToken"),
-        &[200],
+        &[(200, "Tokens")],
     ),
     write(
         "/api/auth/logout",
         "End of a session",
         Some("RefreshToken"),
-        &[200],
+        &[(200, "Done")],
     ),
     write(
         "/api/auth/stream-ticket",
         "A ticket for one stream",
         None,
-        &[200],
+        &[(200, "Ticket")],
     ),
-    read("/api/auth/keys", "API keys, without their secrets", &[]),
+    read(
+        "/api/auth/keys",
+        "API keys, without their secrets",
+        &[],
+        &[(200, "Keys")],
+    )
+    .refusing(&[409]),
     write(
         "/api/auth/keys",
         "A new API key, shown once; one of another user has no admin permission",
         Some("NewKey"),
-        &[201],
+        &[(201, "KeyMade")],
     ),
     take(
         "/api/auth/keys",
         "Revokes an API key",
         &[("key_id", true, "text")],
-    ),
+        &[(200, "KeyRevoked")],
+    )
+    .refusing(&[404, 409]),
     read(
         "/api/auth/roles",
         "Users and their roles",
         &[("user_id", false, "text")],
-    ),
-    write("/api/auth/roles", "Gives roles", Some("Roles"), &[200]),
+        &[(200, "RolesOfUsers")],
+    )
+    .refusing(&[404, 409]),
+    write(
+        "/api/auth/roles",
+        "Gives roles",
+        Some("Roles"),
+        &[(200, "RolesGiven")],
+    )
+    .refusing(&[404]),
     take(
         "/api/auth/roles",
         "Takes roles",
@@ -157,7 +206,9 @@ const DOCS: &[Doc] = &[
             ("roles", false, "text"),
             ("role", false, "text"),
         ],
-    ),
+        &[(200, "RolesTaken")],
+    )
+    .refusing(&[404, 409]),
     read(
         "/api/audit/logs",
         "Audit records",
@@ -171,90 +222,125 @@ const DOCS: &[Doc] = &[
             ("limit", false, "limit"),
             ("offset", false, "offset"),
         ],
-    ),
-    read("/api/audit/stats", "What audit records there are", &[]),
+        &[(200, "AuditPage")],
+    )
+    .refusing(&[409]),
+    read(
+        "/api/audit/stats",
+        "What audit records there are",
+        &[],
+        &[(200, "AuditStats")],
+    )
+    .refusing(&[409]),
     write(
         "/api/audit/archive",
         "Packs old audit records",
         None,
-        &[200],
+        &[(200, "AuditArchived")],
     ),
-    read("/api/config", "What the process is", &[]),
+    read(
+        "/api/config",
+        "What the process is",
+        &[],
+        &[(200, "Config")],
+    ),
     write(
         "/api/config",
         "Checks and saves a configuration for a restart",
         Some("AnyObject"),
-        &[200],
+        &[(200, "ConfigSaved")],
     ),
-    read("/api/status", "Where the engine stands", &[]),
+    read(
+        "/api/status",
+        "Where the engine stands",
+        &[],
+        &[(200, "Status")],
+    ),
     read(
         "/api/execution/ping",
         "Whether orders could get to the venue",
         &[],
-    ),
+        &[(200, "Ping")],
+    )
+    .refusing(&[409]),
     read(
         "/api/latency",
         "Quantiles of every stage in nanoseconds",
         &[],
+        &[(200, "Latencies")],
     ),
     write(
         "/api/start",
         "Trading is active, the strategy acts",
         None,
-        &[200],
+        &[(200, "Operated")],
     ),
     write(
         "/api/stop",
         "The strategy rests, trading is halted, our orders are cancelled",
         None,
-        &[200],
+        &[(200, "Operated")],
     ),
     write(
         "/api/control/start",
         "Another name of /api/start",
         None,
-        &[200],
+        &[(200, "Operated")],
     ),
     write(
         "/api/control/stop",
         "Another name of /api/stop",
         None,
-        &[200],
+        &[(200, "Operated")],
     ),
-    write("/api/halt", "No new orders; cancels pass", None, &[200]),
+    write(
+        "/api/halt",
+        "No new orders; cancels pass",
+        None,
+        &[(200, "Operated")],
+    ),
     write(
         "/api/reduce-only",
         "Only what makes a position smaller",
         None,
-        &[200],
+        &[(200, "Operated")],
     ),
-    write("/api/resume", "Anything within the limits", None, &[200]),
+    write(
+        "/api/resume",
+        "Anything within the limits",
+        None,
+        &[(200, "Operated")],
+    ),
     write(
         "/api/kill-switch/trip",
         "Halt, cancel everything, stay so over restarts",
         None,
-        &[200],
+        &[(200, "Operated")],
     ),
     write(
         "/api/kill-switch/reset",
         "Unlatches the kill switch; trading stays halted",
         None,
-        &[200],
+        &[(200, "Operated")],
     ),
     read(
         "/api/market",
         "The last price and the touch",
         &[("symbol", false, "text")],
+        &[(200, "Market")],
     ),
     read(
         "/api/book",
         "The best levels of a book",
         &[("symbol", false, "text"), ("depth", false, "depth")],
-    ),
+        &[(200, "Book")],
+    )
+    .refusing(&[409]),
     read(
         "/api/orders",
         "What happened to orders, oldest first",
         &[("limit", false, "limit")],
+        &[(200, "OrderEvents")],
     ),
     read(
         "/api/orders_state",
@@ -264,160 +350,230 @@ const DOCS: &[Doc] = &[
             ("symbol", false, "text"),
             ("open", false, "truth"),
         ],
+        &[(200, "Orders")],
     ),
     read(
         "/api/order_state",
         "One order as it stands",
         &[("client_order_id", true, "text")],
-    ),
+        &[(200, "Order")],
+    )
+    .refusing(&[404]),
     read(
         "/api/trades",
         "Our fills, newest first",
         &[("limit", false, "limit"), ("symbol", false, "text")],
+        &[(200, "Trades")],
     ),
     write(
         "/api/order",
         "Places an order",
         Some("NewOrder"),
-        &[200, 202],
+        &[(200, "OrderDone"), (202, "UnderWay")],
     ),
     write(
         "/api/cancel",
         "Takes an order back",
         Some("Cancel"),
-        &[200, 202],
-    ),
+        &[(200, "OrderDone"), (202, "UnderWay")],
+    )
+    .refusing(&[404]),
     write(
         "/api/cancel-all",
         "Takes all orders back, or those of a symbol",
         Some("CancelAll"),
-        &[200, 202],
+        &[(200, "CancelledAll"), (202, "CancelledAll")],
     ),
     write(
         "/api/cancel-replace",
         "Takes an untouched order back and places another",
         Some("CancelReplace"),
-        &[200, 202],
-    ),
+        &[(200, "OrderDone"), (202, "UnderWay")],
+    )
+    .refusing(&[404]),
     write(
         "/api/amend",
         "Makes an order smaller; it keeps its place in the queue",
         Some("Amend"),
-        &[200, 202],
+        &[(200, "OrderDone"), (202, "UnderWay")],
+    )
+    .refusing(&[404]),
+    read(
+        "/api/account",
+        "Balances and equity",
+        &[],
+        &[(200, "Account")],
     ),
-    read("/api/account", "Balances and equity", &[]),
-    read("/api/positions", "Positions that are not flat", &[]),
-    read("/api/positions/{symbol}", "One position", &[]),
-    read("/api/strategies", "What trades by itself", &[]),
-    read("/api/strategies/{id}", "One strategy", &[]),
+    read(
+        "/api/positions",
+        "Positions that are not flat",
+        &[],
+        &[(200, "Positions")],
+    ),
+    read(
+        "/api/positions/{symbol}",
+        "One position",
+        &[],
+        &[(200, "Position")],
+    )
+    .refusing(&[404]),
+    read(
+        "/api/strategies",
+        "What trades by itself",
+        &[],
+        &[(200, "Strategies")],
+    ),
+    read(
+        "/api/strategies/{id}",
+        "One strategy",
+        &[],
+        &[(200, "StrategyDetail")],
+    )
+    .refusing(&[404]),
     write(
         "/api/strategies/{id}/start",
         "The strategy may act",
         None,
-        &[200],
-    ),
+        &[(200, "Done")],
+    )
+    .refusing(&[404]),
     write(
         "/api/strategies/{id}/stop",
         "The strategy acts no more; its orders stay",
         None,
-        &[200],
-    ),
+        &[(200, "Done")],
+    )
+    .refusing(&[404]),
     read(
         "/api/risk/limits",
         "Limits, and changes that wait for approval",
         &[],
+        &[(200, "Limits")],
     ),
     write(
         "/api/risk/limits",
         "Tightens limits, or proposes to loosen them",
         Some("LimitsChange"),
-        &[200, 202],
+        &[(200, "LimitsMade"), (202, "LimitsProposed")],
     ),
     write(
         "/api/risk/limits/approve",
         "Approves what somebody else proposed, after a login: no API key approves",
         Some("Proposal"),
-        &[200],
-    ),
+        &[(200, "LimitsApproved")],
+    )
+    .refusing(&[404]),
     write(
         "/api/risk/limits/withdraw",
         "Withdraws a proposal",
         Some("Proposal"),
-        &[200],
-    ),
+        &[(200, "LimitsWithdrawn")],
+    )
+    .refusing(&[404]),
     read(
         "/api/risk/utilization",
         "How much of every limit is used",
         &[],
+        &[(200, "Utilization")],
     ),
     read(
         "/api/settings",
         "What the process is, and what a user interface keeps",
         &[],
+        &[(200, "Settings")],
     ),
     write(
         "/api/settings",
         "Keeps sections of a user interface",
         Some("AnyObject"),
-        &[200],
+        &[(200, "SettingsSaved")],
     ),
-    read("/api/settings/export", "The settings as a document", &[]),
+    read(
+        "/api/settings/export",
+        "The settings as a document",
+        &[],
+        &[(200, "SettingsExport")],
+    ),
     write(
         "/api/settings/import",
         "Takes a document of settings",
         Some("SettingsDocument"),
-        &[200],
+        &[(200, "SettingsImported")],
     ),
     read(
         "/api/exchange-keys",
         "The venue's key, without its secret",
         &[],
+        &[(200, "ExchangeKeys")],
     ),
     write(
         "/api/exchange-keys",
         "Keeps a key of the venue",
         Some("ExchangeKey"),
-        &[201],
+        &[(201, "ExchangeKeyKept")],
     ),
     take(
         "/api/exchange-keys",
         "Removes the key",
         &[("exchange", false, "text"), ("key_id", false, "text")],
-    ),
+        &[(200, "ExchangeKeyRemoved")],
+    )
+    .refusing(&[404]),
     write(
         "/api/exchange-keys/test",
         "Asks the venue whether the key is good",
         Some("Exchange"),
-        &[200],
+        &[(200, "ExchangeKeyTested")],
+    )
+    .refusing(&[404]),
+    read(
+        "/api/admin/log-level",
+        "The log's level",
+        &[],
+        &[(200, "LogLevelNow")],
     ),
-    read("/api/admin/log-level", "The log's level", &[]),
     write(
         "/api/admin/log-level",
         "Sets the log's level",
         Some("LogLevel"),
-        &[200],
+        &[(200, "LogLevelSet")],
     ),
     write(
         "/api/admin/maintenance",
         "Begins or ends maintenance",
         Some("Maintenance"),
-        &[200],
+        &[(200, "MaintenanceNow")],
     ),
-    write("/api/admin/ready", "Ends maintenance", None, &[200]),
+    write(
+        "/api/admin/ready",
+        "Ends maintenance",
+        None,
+        &[(200, "MaintenanceNow")],
+    ),
     write(
         "/api/admin/readonly",
         "The API takes no orders",
         None,
-        &[200],
+        &[(200, "ReadOnlyNow")],
     ),
-    write("/api/admin/readwrite", "The API takes orders", None, &[200]),
+    write(
+        "/api/admin/readwrite",
+        "The API takes orders",
+        None,
+        &[(200, "ReadOnlyNow")],
+    ),
     write(
         "/api/admin/reload-config",
         "Reads the configured limits anew",
         None,
-        &[200],
+        &[(200, "Done")],
     ),
-    read("/api/openapi.json", "This document", &[]),
+    read(
+        "/api/openapi.json",
+        "This document",
+        &[],
+        &[(200, "Description")],
+    ),
     read(
         "/api/stream",
         "Events as they happen (server-sent events)",
@@ -428,6 +584,7 @@ const DOCS: &[Doc] = &[
             ("symbols", false, "symbols"),
             ("ticket", false, "text"),
         ],
+        &[(200, "Events")],
     ),
 ];
 
@@ -442,208 +599,64 @@ pub(crate) fn parameters(
     Some(doc.query.iter().map(|(name, ..)| *name))
 }
 
-/// Schemas of query parameters.
-fn parameter_schema(kind: &str) -> Value {
-    match kind {
-        "limit" => json!({ "type": "integer", "minimum": 1, "maximum": 1_000 }),
-        "depth" => json!({ "type": "integer", "minimum": 1, "maximum": 100 }),
-        "offset" => json!({ "type": "integer", "minimum": 0 }),
-        "events" => {
-            let kinds: Vec<&str> = Kind::ALL.into_iter().map(Kind::label).collect();
-            json!({
-                "type": "string",
-                "description": format!("Separated by commas; any of {}", kinds.join(", ")),
-            })
-        }
-        "symbols" => {
-            json!({ "type": "string", "description": "Separated by commas, in either case" })
-        }
-        "truth" => json!({ "type": "string", "enum": ["true", "false"] }),
-        "log_type" => {
-            json!({ "type": "string", "enum": ["auth", "order", "api_key", "error", "access"] })
-        }
-        _ => json!({ "type": "string" }),
+fn schemas() -> Map<String, Value> {
+    let mut all = requests::schemas();
+    for (name, schema) in answers::schemas().into_iter().chain(refusals::schemas()) {
+        let before = all.insert(name, schema);
+        assert!(before.is_none(), "a name stands for one schema");
+    }
+    all
+}
+
+/// Types of an answer that is not JSON.
+fn types_of(schema: &str) -> Vec<&'static str> {
+    match schema {
+        "Metrics" => vec![
+            Format::Text.content_type(),
+            Format::OpenMetrics.content_type(),
+        ],
+        "Events" => vec!["text/event-stream"],
+        _ => vec!["application/json"],
     }
 }
 
-fn schemas() -> Value {
-    let number = json!({
-        "description": "An exact decimal, as a number or as its text; an exponent is legal. It is never rounded.",
-        "anyOf": [
-            { "type": "number", "exclusiveMinimum": 0 },
-            { "type": "string", "pattern": "^[0-9]+(\\.[0-9]+)?([eE][+-]?[0-9]+)?$" },
-        ],
+fn responses(doc: &Doc, refused: &BTreeSet<u16>) -> Value {
+    let mut schemas: BTreeMap<u16, Vec<String>> = BTreeMap::new();
+    for (status, name) in doc.good {
+        schemas.entry(*status).or_default().push((*name).to_owned());
+    }
+    for status in refused {
+        schemas
+            .entry(*status)
+            .or_default()
+            .push(refusals::name(*status));
+    }
+    let responses = schemas.into_iter().map(|(status, names)| {
+        let reason = StatusCode::from_u16(status)
+            .ok()
+            .and_then(|status| status.canonical_reason());
+        let schema = match names.as_slice() {
+            [one] => shape::named(one),
+            several => {
+                let several: Vec<Value> = several.iter().map(|name| shape::named(name)).collect();
+                json!({ "oneOf": several })
+            }
+        };
+        let content: Map<String, Value> = types_of(&names[0])
+            .into_iter()
+            .map(|kind| (kind.to_owned(), json!({ "schema": schema })))
+            .collect();
+        let response = json!({ "description": reason.unwrap_or("An answer"), "content": content });
+        (status.to_string(), response)
     });
-    let client_id = json!({ "type": "string", "pattern": "^[A-Za-z0-9_-]{1,36}$" });
-    let object = |properties: Value, required: Value| {
-        json!({
-            "type": "object",
-            "properties": properties,
-            "required": required,
-            "additionalProperties": false,
-        })
-    };
-    let permissions: Vec<&str> = Permission::ALL
-        .into_iter()
-        .map(Permission::label)
-        .chain(["read", "write", "admin"])
-        .collect();
-    json!({
-        "AnyObject": { "type": "object" },
-        "Login": object(
-            json!({ "user_id": { "type": "string" }, "password": { "type": "string" } }),
-            json!(["user_id", "password"])
-        ),
-        "RefreshToken": object(json!({ "refresh_token": { "type": "string" } }), json!(["refresh_token"])),
-        "NewKey": object(
-            json!({
-                "name": { "type": "string", "minLength": 1, "maxLength": 100 },
-                "permissions": {
-                    "type": "array",
-                    "items": { "type": "string", "enum": permissions },
-                    "minItems": 1,
-                    "default": ["read", "write"],
-                },
-                "user_id": {
-                    "type": "string",
-                    "description": "Whose it is: one's own if not said; one of somebody else has no admin permission",
-                },
-                "expires_at": {
-                    "description": "A time to come, in Unix seconds or RFC 3339; never if not said",
-                    "type": ["number", "string"],
-                },
-                "allowed_ips": {
-                    "description": "Addresses or networks; from anywhere if not said",
-                    "type": "array",
-                    "items": { "type": "string" },
-                    "maxItems": 64,
-                },
-                "rate_limit": {
-                    "type": "object",
-                    "properties": {
-                        "capacity": { "type": "integer", "minimum": 1, "maximum": 1_000_000 },
-                        "refill": { "description": "A second", "type": ["number", "string"] },
-                    },
-                    "required": ["capacity", "refill"],
-                    "additionalProperties": false,
-                },
-            }),
-            json!(["name"])
-        ),
-        "Roles": object(
-            json!({
-                "user_id": { "type": "string" },
-                "roles": { "type": "array", "items": { "type": "string", "enum": ["viewer", "trader", "admin"] } },
-                "role": { "type": "string", "enum": ["viewer", "trader", "admin"], "description": "Instead of roles" },
-            }),
-            json!(["user_id"])
-        ),
-        "NewOrder": object(
-            json!({
-                "side": { "type": "string", "enum": ["BUY", "SELL"] },
-                "symbol": { "type": "string" },
-                "qty": number,
-                "price": number,
-                "client_order_id": client_id,
-                "type": { "type": "string", "enum": ["LIMIT", "MARKET", "LIMIT_MAKER"], "default": "LIMIT" },
-                "tif": { "type": "string", "enum": ["GTC", "IOC", "FOK", "GTX"], "default": "GTC" },
-                "order_type": { "type": "string", "description": "Another name of type" },
-                "time_in_force": { "type": "string", "description": "Another name of tif" },
-            }),
-            json!(["side", "symbol", "qty"])
-        ),
-        "Cancel": object(
-            json!({ "client_order_id": { "type": "string" }, "symbol": { "type": "string" } }),
-            json!(["client_order_id"])
-        ),
-        "CancelAll": object(json!({ "symbol": { "type": "string" } }), json!([])),
-        "CancelReplace": object(
-            json!({
-                "client_order_id": { "type": "string" },
-                "new_client_order_id": client_id,
-                "symbol": { "type": "string" },
-                "price": number,
-                "qty": number,
-            }),
-            json!(["client_order_id", "price", "qty"])
-        ),
-        "Amend": object(
-            json!({ "client_order_id": { "type": "string" }, "symbol": { "type": "string" }, "qty": number }),
-            json!(["client_order_id", "qty"])
-        ),
-        "LimitsChange": object(
-            json!({
-                "global": { "type": "object" },
-                "instruments": { "type": "object", "additionalProperties": { "type": "object" } },
-            }),
-            json!([])
-        ),
-        "Proposal": object(json!({ "proposal_id": { "type": "integer", "minimum": 1 } }), json!(["proposal_id"])),
-        "SettingsDocument": object(
-            json!({
-                "version": { "type": "string", "const": "1.0" },
-                "settings": { "type": "object" },
-                "import_exchange_keys": { "type": "boolean" },
-                "exported_at": { "type": "string" },
-                "exchange_keys": { "type": "array", "items": { "type": "object" } },
-            }),
-            json!(["version", "settings"])
-        ),
-        "ExchangeKey": object(
-            json!({
-                "exchange": { "type": "string", "enum": ["binance"] },
-                "api_key": { "type": "string" },
-                "apiKey": { "type": "string" },
-                "api_secret": { "type": "string" },
-                "apiSecret": { "type": "string" },
-                "name": { "type": "string", "maxLength": 100 },
-                "permissions": { "type": "array", "items": { "type": "string" } },
-                "testnet": { "type": "boolean" },
-                "passphrase": { "type": "string" },
-            }),
-            json!(["exchange"])
-        ),
-        "Exchange": object(
-            json!({ "exchange": { "type": "string", "enum": ["binance"] } }),
-            json!(["exchange"])
-        ),
-        "LogLevel": object(
-            json!({ "level": { "type": "string", "enum": ["ERROR", "WARN", "INFO", "DEBUG", "TRACE"] } }),
-            json!(["level"])
-        ),
-        "Maintenance": object(json!({ "enabled": { "type": "boolean" } }), json!(["enabled"])),
-        "Problem": {
-            "type": "object",
-            "description": "Every refusal: `error` and `message` for existing clients, the members of RFC 9457 beside them, and the field at fault",
-            "properties": {
-                "error": { "type": "string" },
-                "message": { "type": "string" },
-                "field": { "type": "string" },
-                "type": { "type": "string" },
-                "title": { "type": "string" },
-                "status": { "type": "integer" },
-                "detail": { "type": "string" },
-                "instance": { "type": "string" },
-            },
-            "required": ["error", "message", "type", "title", "status", "detail", "instance"],
-        },
-    })
+    Value::Object(responses.collect())
 }
-
-/// Bodies that may come as a form too.
-const FORMS: [&str; 6] = [
-    "NewOrder",
-    "Cancel",
-    "CancelAll",
-    "CancelReplace",
-    "Amend",
-    "LogLevel",
-];
 
 fn operation(doc: &Doc) -> Value {
     let route = ROUTES
         .iter()
-        .find(|route| route.verb == doc.verb && route.path == doc.path);
+        .find(|route| route.verb == doc.verb && route.path == doc.path)
+        .expect("what is described is there");
     let mut parameters: Vec<Value> = doc
         .path
         .split('/')
@@ -653,7 +666,7 @@ fn operation(doc: &Doc) -> Value {
         })
         .collect();
     parameters.extend(doc.query.iter().map(|(name, required, kind)| {
-        json!({ "name": name, "in": "query", "required": required, "schema": parameter_schema(kind) })
+        json!({ "name": name, "in": "query", "required": required, "schema": requests::parameter(kind, *required) })
     }));
     if doc.verb == Verb::Post {
         parameters.push(json!({
@@ -662,31 +675,15 @@ fn operation(doc: &Doc) -> Value {
             "schema": { "type": "string", "pattern": "^[!-~]{1,255}$" },
         }));
     }
-    let mut responses = Map::new();
-    for status in doc.good {
-        let reason = StatusCode::from_u16(*status)
-            .ok()
-            .and_then(|status| status.canonical_reason());
-        responses.insert(
-            status.to_string(),
-            json!({ "description": reason.unwrap_or("OK") }),
-        );
-    }
-    responses.insert(
-        "default".to_owned(),
-        json!({
-            "description": "A refusal",
-            "content": { "application/json": { "schema": { "$ref": "#/components/schemas/Problem" } } },
-        }),
-    );
-    let permission = route.and_then(|route| match route.access {
+    let permission = match route.access {
         Access::Needs(permission) | Access::Stream(permission) => Some(permission.label()),
         Access::Probe | Access::Public | Access::Scrape => None,
-    });
+    };
+    let refused = refusals::of(route, doc.body.is_some(), doc.refused);
     let mut operation = json!({
         "summary": doc.summary,
         "parameters": parameters,
-        "responses": responses,
+        "responses": responses(doc, &refused),
     });
     if let Some(permission) = permission {
         operation["security"] = json!([{ "bearer": [permission] }, { "apiKey": [permission] }]);
@@ -694,7 +691,7 @@ fn operation(doc: &Doc) -> Value {
     if let Some(name) = doc.body {
         let schema = json!({ "schema": { "$ref": format!("#/components/schemas/{name}") } });
         let mut content = Map::from_iter([("application/json".to_owned(), schema.clone())]);
-        if FORMS.contains(&name) {
+        if requests::FORMS.contains(&name) {
             content.insert("application/x-www-form-urlencoded".to_owned(), schema);
         }
         operation["requestBody"] = json!({ "required": name != "CancelAll", "content": content });
@@ -751,6 +748,7 @@ pub(crate) async fn serve() -> Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stream::event::Kind;
 
     #[test]
     fn every_route_is_described_once_and_nothing_else_is() {
@@ -826,6 +824,9 @@ mod tests {
         }
         for name in DOCS.iter().filter_map(|doc| doc.body) {
             assert!(schemas.get(name).is_some(), "{name}");
+        }
+        for (_, name) in DOCS.iter().flat_map(|doc| doc.good) {
+            assert!(schemas.get(*name).is_some(), "{name}");
         }
     }
 }

@@ -61,7 +61,7 @@ impl Default for Settings {
 }
 
 /// What existing clients find when nothing was kept.
-fn defaults() -> Map<String, Value> {
+pub(super) fn defaults() -> Map<String, Value> {
     let Value::Object(defaults) = json!({
         "general": {
             "language": "en", "theme": "system", "timezone": "UTC", "dateFormat": "ISO",

@@ -54,7 +54,7 @@ impl AuditMetrics {
         self.written[log_type.index()].fetch_add(count, Relaxed);
     }
 
-    pub(super) fn lost(&self, loss: Loss) {
+    pub(crate) fn lost(&self, loss: Loss) {
         self.lost[loss.index()].fetch_add(1, Relaxed);
         self.untold.fetch_add(1, Relaxed);
     }

@@ -1,6 +1,8 @@
 //! The engine as a machine: errors, memory, its loop, its rings.
 
 use super::{Metric, counter, gauge, histogram, of_rings, optional, seconds};
+use crate::audit::metrics::Loss;
+use crate::faults::ProcessFault;
 use veloz_core::event::LinkDown;
 use veloz_core::oms::OmsFault;
 use veloz_core::telemetry::counters::Counter;
@@ -36,6 +38,17 @@ pub(super) static ENGINE: &[Metric] = &[
             samples.value(&["outbox_full", "engine"], full);
             samples.value(&["records_lost", "telemetry"], from.published.records.lost);
             samples.value(&["panic", "gateway"], from.requests.panics());
+            for loss in Loss::ALL {
+                samples.value(&[loss.label(), "audit"], from.audit.lost_by(loss));
+            }
+            samples.value(&["queue_full", "log"], from.log.lines_dropped());
+            samples.value(&["write", "log"], from.log.writes_failed());
+            samples.value(&["export", "traces"], from.traces.failed());
+            samples.value(&["queue_full", "traces"], from.traces.dropped());
+            samples.value(&["write", "state"], from.state_failures);
+            for fault in ProcessFault::ALL {
+                samples.value(&[fault.label(), fault.component()], from.faults.of(fault));
+            }
         },
     ),
     // System.

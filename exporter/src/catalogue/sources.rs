@@ -5,6 +5,7 @@
 use crate::audit::metrics::AuditMetrics;
 use crate::auth::metrics::AuthMetrics;
 use crate::exposition::Samples;
+use crate::faults::ProcessFaults;
 use crate::health::Heartbeat;
 use crate::http::requests::RequestMetrics;
 use crate::log::LogCounts;
@@ -53,6 +54,10 @@ pub struct Sources<'a> {
     pub stream: &'a StreamCounts,
     /// What became of spans.
     pub traces: &'a TraceCounts,
+    /// Faults beside the core that nothing else counts.
+    pub faults: &'a ProcessFaults,
+    /// How often the state could not be saved.
+    pub state_failures: u64,
     /// The process as the kernel sees it.
     pub process: &'a ProcessStats,
 }

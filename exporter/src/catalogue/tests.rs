@@ -3,10 +3,11 @@
 use super::*;
 use crate::analytics::Analysis;
 use crate::analytics::EquityRecorder;
-use crate::audit::metrics::AuditMetrics;
+use crate::audit::metrics::{AuditMetrics, Loss};
 use crate::auth::metrics::AuthMetrics;
 use crate::auth::metrics::{Means, Outcome};
 use crate::exposition::{Exemplar, Format, Page};
+use crate::faults::{ProcessFault, ProcessFaults};
 use crate::http::requests::{Answer, Observation, RequestMetrics};
 use crate::http::requests::{ConnectionEnd, Refusal};
 use crate::latency::LatencyTotals;
@@ -328,6 +329,16 @@ fn page(format: Format) -> String {
     let log = LogCounts::default();
     log.accepted(tracing::Level::WARN);
     log.dropped();
+    log.failed();
+    log.failed();
+    let audit = AuditMetrics::default();
+    audit.lost(Loss::QueueFull);
+    let faults = ProcessFaults::default();
+    for (position, fault) in ProcessFault::ALL.into_iter().enumerate() {
+        for _ in 0..=position {
+            faults.count(fault);
+        }
+    }
     let auth = AuthMetrics::default();
     auth.count(Means::Password, Outcome::Failure);
     auth.count_denied();
@@ -355,9 +366,11 @@ fn page(format: Format) -> String {
             requests: &requests,
             log: &log,
             stream: hub.counts(),
-            traces: &TraceCounts::default(),
+            traces: &TraceCounts::told(202, 203),
+            faults: &faults,
+            state_failures: 204,
             auth: &auth,
-            audit: &AuditMetrics::default(),
+            audit: &audit,
             process: &process,
         },
         format,
@@ -369,6 +382,27 @@ fn page(format: Format) -> String {
             "arch=\"any\"",
         )
         .replace(&format!("version=\"{VERSION}\""), "version=\"any\"")
+}
+
+#[test]
+fn errors_of_every_component_are_counted() {
+    let page = page(Format::Text);
+    for line in [
+        "{type=\"queue_full\",component=\"audit\"} 1",
+        "{type=\"queue_full\",component=\"log\"} 1",
+        "{type=\"write\",component=\"log\"} 2",
+        "{type=\"export\",component=\"traces\"} 202",
+        "{type=\"queue_full\",component=\"traces\"} 203",
+        "{type=\"write\",component=\"state\"} 204",
+        "{type=\"core_stalled\",component=\"dead_man\"} 1",
+        "{type=\"cancel_failed\",component=\"dead_man\"} 2",
+        "{type=\"no_connection\",component=\"dead_man\"} 3",
+        "{type=\"core_not_told\",component=\"dead_man\"} 4",
+        "{type=\"not_kept\",component=\"storage\"} 5",
+    ] {
+        let whole = format!("\nveloz_errors_total{line}\n");
+        assert!(page.contains(&whole), "{line}");
+    }
 }
 
 #[test]

@@ -5,12 +5,13 @@
 //! Invariants: every answer of a handler, a layer or the router passes here; an id that a client made
 //! up reaches a header or a log line only when it is short and plain.
 
-use super::problem;
+use super::problem::{self, Code, Problem};
 use super::requests::{Answer, OTHER, Observation};
 use super::routes::Route;
 use super::{Port, Trust, routes};
 use crate::audit::record::{Entry, LogType};
 use crate::auth::Principal;
+use crate::faults::ProcessFault;
 use crate::wall::UnixMs;
 use axum::body::HttpBody;
 use axum::extract::{MatchedPath, Request, State};
@@ -136,7 +137,12 @@ pub(super) async fn surround(
     };
     request.extensions_mut().insert(caller.clone());
 
-    let mut response = problem::render(next.run(request).await, &request_id);
+    let response = next.run(request).await;
+    let problem = response.extensions().get::<Problem>();
+    if problem.is_some_and(|problem| problem.code() == Code::StorageUnavailable) {
+        state.faults.count(ProcessFault::NotKept);
+    }
+    let mut response = problem::render(response, &request_id);
 
     let headers = response.headers_mut();
     for (name, value) in SECURITY_HEADERS {

@@ -6,7 +6,7 @@
 use super::HttpState;
 use crate::catalogue::{Sources, VERSION};
 use crate::exposition::Format;
-use crate::health::Health;
+use crate::health::{Health, Reported};
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::header::{ACCEPT, CONTENT_TYPE, VARY};
@@ -53,6 +53,8 @@ pub(super) fn metrics_text(state: &HttpState, format: Format) -> String {
             audit: &state.audit_metrics,
             stream: state.hub.counts(),
             traces: state.spans.counts(),
+            faults: &state.faults,
+            state_failures: state.state.as_ref().map_or(0, Reported::failures),
             process: &(state.process)(),
         },
         format,

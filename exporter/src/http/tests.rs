@@ -15,6 +15,7 @@ use super::*;
 use crate::api::ApiConfig;
 use crate::catalogue::VERSION;
 use crate::exposition::Format;
+use crate::faults::ProcessFaults;
 use crate::published::Published;
 use crate::testing::{INSTRUMENTS, instruments, trading_view};
 use crate::traces::Traces;
@@ -86,6 +87,7 @@ fn fixture_with(change: impl FnOnce(&mut HttpState)) -> Fixture {
         audit_readers: Semaphore::new(1),
         hub: Hub::new(UnixMs(1_000)),
         spans: Traces::none().spans(),
+        faults: ProcessFaults::default(),
         process: ProcessStats::default,
         page: HttpState::all_metrics(),
     };

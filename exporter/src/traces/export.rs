@@ -55,6 +55,26 @@ impl TraceCounts {
         ]
     }
 
+    /// Spans that the collector did not take.
+    pub fn failed(&self) -> u64 {
+        self.failed.load(Relaxed)
+    }
+
+    /// Spans that found the queue full.
+    pub fn dropped(&self) -> u64 {
+        self.dropped.load(Relaxed)
+    }
+
+    /// Counts of a test.
+    #[cfg(test)]
+    pub(crate) fn told(failed: u64, dropped: u64) -> Self {
+        Self {
+            failed: AtomicU64::new(failed),
+            dropped: AtomicU64::new(dropped),
+            ..Self::default()
+        }
+    }
+
     /// Spans that wait for the exporter.
     pub fn waiting(&self) -> u64 {
         let taken = self.taken.load(Relaxed);

@@ -32,6 +32,7 @@ use veloz_core::venue::binance;
 use veloz_exporter::api::{Api, ApiConfig};
 use veloz_exporter::audit::metrics::AuditMetrics;
 use veloz_exporter::auth::metrics::AuthMetrics;
+use veloz_exporter::faults::ProcessFaults;
 use veloz_exporter::http::cors::Cors;
 use veloz_exporter::http::exchange::Peer;
 use veloz_exporter::http::rate::RateRule;
@@ -229,6 +230,7 @@ impl World {
             audit_readers: Semaphore::new(1),
             hub: Hub::new(UnixMs(1)),
             spans: Traces::none().spans(),
+            faults: ProcessFaults::default(),
             process: ProcessStats::default,
             page: HttpState::all_metrics(),
         };

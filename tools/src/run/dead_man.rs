@@ -3,7 +3,7 @@
 //! Owns: [`Setup`] and the start of the thread. Does not: watch (`dead_man.rs`) or cancel (`canceller.rs`).
 //! Invariants: each of its acts is in the audit log, where one is kept, and giving the record keeps no cancel waiting; when the core is back after a sweep it hears of it before it trades, since its orders may be gone.
 
-use crate::canceller::{CancellerConfig, Scope};
+use crate::canceller::{CancellerConfig, Notice, Scope};
 use crate::config::Config;
 use crate::dead_man::{DeadMan, DeadManConfig, Report};
 use serde_json::json;
@@ -20,6 +20,7 @@ use veloz_core::units::Nanos;
 use veloz_core::venue::binance::order_entry::{ClientOrderIds, Credentials};
 use veloz_exporter::audit::record::{Entry, LogType};
 use veloz_exporter::audit::writer::AuditLog;
+use veloz_exporter::faults::{ProcessFault, ProcessFaults};
 use veloz_exporter::wall::UnixMs;
 
 /// Back-off between attempts to connect, and its end.
@@ -59,6 +60,10 @@ impl Setup {
     ///
     /// # Errors
     /// When the system has no thread left.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one call, with the ends of everything that it stands between"
+    )]
     pub(super) fn start(
         self,
         endpoint: Endpoint,
@@ -66,6 +71,7 @@ impl Setup {
         gauges: GaugeReader,
         commands: CommandSender,
         records: Option<AuditLog>,
+        faults: ProcessFaults,
         core_cpu: Option<usize>,
     ) -> io::Result<DeadMan> {
         let config = DeadManConfig {
@@ -87,7 +93,10 @@ impl Setup {
                 {
                     records.record(entry);
                 }
-                tell(&report, &commands);
+                if let Some(fault) = fault_of(&report) {
+                    faults.count(fault);
+                }
+                tell(&report, &commands, &faults);
             },
         )
     }
@@ -131,8 +140,23 @@ impl Spent {
     }
 }
 
+/// What a report says that went wrong, for the metrics; `None` when nothing did.
+const fn fault_of(report: &Report) -> Option<ProcessFault> {
+    match report {
+        Report::Ready(true) | Report::Back { .. } => None,
+        Report::Ready(false) => Some(ProcessFault::NoConnection),
+        Report::Stuck { .. } => Some(ProcessFault::CoreStalled),
+        Report::Notice(notice) => match notice {
+            Notice::Cancelled(_) | Notice::Gone(_) | Notice::Clean { .. } => None,
+            Notice::Refused { .. } | Notice::Unknown { .. } => Some(ProcessFault::CancelFailed),
+            Notice::Trouble(_) => Some(ProcessFault::NoConnection),
+        },
+        Report::Spent { .. } => None,
+    }
+}
+
 /// Logs what the dead-man did, and has the core reconcile when it is back.
-fn tell(report: &Report, commands: &CommandSender) {
+fn tell(report: &Report, commands: &CommandSender, faults: &ProcessFaults) {
     match report {
         Report::Spent { .. } => {}
         Report::Ready(true) => tracing::info!(
@@ -169,6 +193,7 @@ fn tell(report: &Report, commands: &CommandSender) {
                 }
                 thread::sleep(TELLING_REST);
             }
+            faults.count(ProcessFault::CoreNotTold);
             tracing::error!(
                 component = "dead_man",
                 event_type = "dead_man",
@@ -208,6 +233,25 @@ mod tests {
         hear(Report::Back { stuck_for: age }, true);
         hear(Report::Ready(false), true);
         assert_eq!(told, [2, 2, 100]);
+    }
+
+    #[test]
+    fn what_went_wrong_is_counted_and_what_went_well_is_not() {
+        let age = Nanos::from_ms(1_200);
+        let notice = Report::Notice;
+        for (report, fault) in [
+            (Report::Ready(true), None),
+            (Report::Ready(false), Some(ProcessFault::NoConnection)),
+            (Report::Stuck { age }, Some(ProcessFault::CoreStalled)),
+            (Report::Back { stuck_for: age }, None),
+            (notice(Notice::Clean { cancelled: 2 }), None),
+            (
+                notice(Notice::Trouble("no route".to_owned())),
+                Some(ProcessFault::NoConnection),
+            ),
+        ] {
+            assert_eq!(fault_of(&report), fault, "{report:?}");
+        }
     }
 
     #[test]

@@ -143,6 +143,7 @@ impl Boot {
                     gauges.clone(),
                     commands,
                     sidecar.records(),
+                    sidecar.faults(),
                     self.placement.cpu,
                 );
                 Some(started.map_err(|error| format!("no thread for the dead-man: {error}"))?)

@@ -1340,3 +1340,95 @@ fn a_key_of_the_venue_is_written_and_never_read_back() {
     said += &records;
     assert!(!said.contains(CANARY) && !said.contains("public"), "{said}");
 }
+
+/// What the test's requests say that they belong to.
+const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
+fn traced(path: &str, body: &Value) -> Request {
+    let mut request = request_for(Method::POST, path, body);
+    let parent = HeaderValue::from_static(PARENT);
+    request.headers_mut().insert("traceparent", parent);
+    request
+}
+
+/// The traces of the commands since the last look.
+fn traces(core: &Core) -> Vec<Option<String>> {
+    std::mem::take(&mut core.lock().expect("one thread").traces)
+}
+
+#[test]
+fn a_start_of_a_strategy_belongs_to_the_trace_of_its_request() {
+    let mut fixture = fixture_with(|state| {
+        let mut config = api_config();
+        config.profile.strategy = Some("market_maker");
+        state.api = Arc::new(Api::open(config).expect("keeps nothing"));
+    });
+    with_account(&mut fixture);
+    let core = play(&fixture.state);
+    for act in ["start", "stop"] {
+        let path = format!("/api/strategies/market_maker/{act}");
+        let (status, body) = fixture.send(traced(&path, &json!({})));
+        assert_eq!(status, StatusCode::OK, "{body}");
+        assert_eq!(
+            traces(&core),
+            [Some("0af7651916cd43dd8448eb211c80319c".to_owned())],
+            "{path}"
+        );
+    }
+    let (_, detail) = fixture.get("/api/strategies/market_maker");
+    assert_eq!(
+        (&detail["win_count"], &detail["lose_count"]),
+        (&json!(0), &json!(0))
+    );
+}
+
+#[test]
+fn an_approval_belongs_to_the_trace_of_its_request_and_not_of_the_proposal() {
+    let mut guarded = guarded();
+    with_account(&mut guarded.fixture);
+    let core = play(&guarded.fixture.state);
+    let auth = guarded.fixture.state.auth.as_ref().expect("there");
+    auth.store()
+        .update::<_, crate::auth::users::UserFault>(|document| {
+            document.give_roles("vera", &[crate::auth::permission::Role::Admin])
+        })
+        .expect("given");
+    let admin = guarded.key("admin");
+    let (vera, _) = guarded.login("vera");
+    let limits = "/api/risk/limits";
+    for limit in [json!(5), json!("none")] {
+        let change = json!({ "global": { "open_orders_max": limit } });
+        guarded.post(limits, &change, Shown::Key(&admin));
+    }
+    traces(&core);
+    let proposal = json!({ "proposal_id": 1 });
+    let request = traced("/api/risk/limits/approve", &proposal);
+    let (status, body) = guarded.json(request, Shown::Token(&vera));
+    assert_eq!(status, StatusCode::OK, "{body}");
+    assert_eq!(
+        traces(&core),
+        [Some("0af7651916cd43dd8448eb211c80319c".to_owned())]
+    );
+}
+
+#[test]
+fn what_could_not_be_kept_is_refused_and_counted() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let place = directory.path().join("state");
+    let mut fixture = fixture_with(|state| {
+        let mut config = api_config();
+        config.place = Some(crate::api::Place {
+            directory: place.clone(),
+            instance: "test".to_owned(),
+        });
+        state.api = Arc::new(Api::open(config).expect("an empty place"));
+    });
+    with_account(&mut fixture);
+    std::fs::remove_dir_all(&place).expect("made by the API");
+    let change = json!({ "general": { "language": "de" } });
+    let (status, body) = fixture.post("/api/settings", &change);
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{body}");
+    assert_eq!(body["error"], "storage_unavailable");
+    let page = text(fixture.ask(get_request("/metrics")));
+    assert!(page.contains("veloz_errors_total{type=\"not_kept\",component=\"storage\"} 1\n"));
+}
