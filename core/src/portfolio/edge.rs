@@ -115,11 +115,11 @@ mod tests {
         Price::new(2, E8(1))
     }
 
-    fn lacks(amount: i64) -> Option<Lacking> {
-        Some(Lacking {
+    fn lacks(amount: i64) -> Lacking {
+        Lacking {
             amount: E8(amount),
             price: price(),
-        })
+        }
     }
 
     #[test]
@@ -128,13 +128,13 @@ mod tests {
         // The first is contained, the second is not.
         assert_eq!(edge.fill(E8(-2), price(), true), None);
         assert_eq!(edge.fill(E8(-3), price(), true), None);
-        assert_eq!(edge.amount(E8(-3), false, AT, AT), lacks(-3));
+        assert_eq!(edge.amount(E8(-3), false, AT, AT), Some(lacks(-3)));
         assert_eq!(edge.amount(E8(0), true, AT, AT), None);
 
         let mut edge = Edge::default();
         assert_eq!(edge.amount(E8(-3), false, AT, AT), None);
-        assert_eq!(edge.fill(E8(-2), price(), true), lacks(-2));
-        assert_eq!(edge.fill(E8(-3), price(), true), lacks(-1));
+        assert_eq!(edge.fill(E8(-2), price(), true), Some(lacks(-2)));
+        assert_eq!(edge.fill(E8(-3), price(), true), Some(lacks(-1)));
         assert_eq!(edge.fill(E8(-4), price(), true), None);
     }
 
@@ -146,12 +146,12 @@ mod tests {
         assert_eq!(edge.amount(E8(5), true, LATER, AT), None);
 
         assert_eq!(edge.fill(E8(5), price(), true), None);
-        assert_eq!(edge.amount(E8(5), true, LATER, AT), lacks(5));
+        assert_eq!(edge.amount(E8(5), true, LATER, AT), Some(lacks(5)));
         // The first is contained, the two after it are not.
         for delta in [5, 2, -3] {
             assert_eq!(edge.fill(E8(delta), price(), true), None);
         }
-        assert_eq!(edge.amount(E8(-1), false, LATER, AT), lacks(-1));
+        assert_eq!(edge.amount(E8(-1), false, LATER, AT), Some(lacks(-1)));
         // More than are remembered: the oldest stay contained.
         for _ in 0..=FILLS_MAX {
             assert_eq!(edge.fill(E8(1), price(), true), None);
@@ -169,6 +169,6 @@ mod tests {
         assert_eq!(edge.fill(E8(5), price(), true), None);
         assert_eq!(edge.amount(E8(-5), false, AT, AT), None);
         assert_eq!(edge.fill(E8(5), price(), true), None);
-        assert_eq!(edge.fill(E8(-6), price(), true), lacks(-5));
+        assert_eq!(edge.fill(E8(-6), price(), true), Some(lacks(-5)));
     }
 }
