@@ -387,7 +387,7 @@ def latency():
         ("The Venue", [
             panel("timeseries", "Order to Acknowledgment", "An order in the kernel's hands to the venue's first word.", quantiles("veloz_order_latency_seconds", which=(0.5, 0.99, 0.999)), unit="s", steps=[(None, GREEN), (0.1, YELLOW), (0.5, RED)], runbook="HighOrderLatency"),
             panel("heatmap", "Order to Acknowledgment, Distribution", "Every order.", heat("veloz_order_latency_seconds", I), unit="s", runbook="CriticalOrderLatency"),
-            panel("timeseries", "Round Trips, p99", "Requests of each kind to the venue's answer.", quantiles("veloz_stage_latency_seconds", by="stage", where=f'{I},stage=~"cancel_round_trip|replace_round_trip|query_round_trip|snapshot_round_trip"', legend="{{stage}}", which=(0.99,)), unit="s"),
+            panel("timeseries", "Round Trips, p99", "Requests of each kind to the venue's answer.", quantiles("veloz_stage_latency_seconds", by="stage", where=f'{I},stage=~".+_round_trip"', legend="{{stage}}", which=(0.99,)), unit="s"),
             panel("timeseries", "Market Data Lag by Symbol", "Receive time minus the venue's event time.", [query(f"veloz_orderbook_lag_seconds{{{I}}}", "{{symbol}}")], unit="s", runbook="HighMarketDataLag"),
         ]),
         ("The Core's Loop", [

@@ -36,10 +36,24 @@ labelled! {
         OrderAck = "order_ack",
         /// A cancel to the venue's answer.
         CancelRoundTrip = "cancel_round_trip",
-        /// A replacement or an amend to the venue's answer.
+        /// A replacement to the venue's answer.
         ReplaceRoundTrip = "replace_round_trip",
-        /// A question about orders, trades or the account, or a log-on, to the venue's answer.
-        QueryRoundTrip = "query_round_trip",
+        /// An amend to the venue's answer.
+        AmendRoundTrip = "amend_round_trip",
+        /// A log-on to the venue's answer.
+        LogOnRoundTrip = "log_on_round_trip",
+        /// A subscription to user data to the venue's answer.
+        SubscribeRoundTrip = "subscribe_round_trip",
+        /// A question about one order to the venue's answer.
+        OrderStatusRoundTrip = "order_status_round_trip",
+        /// A question about all open orders to the venue's answer.
+        OpenOrdersRoundTrip = "open_orders_round_trip",
+        /// A question about own trades to the venue's answer.
+        TradesRoundTrip = "trades_round_trip",
+        /// A question about the account to the venue's answer.
+        AccountRoundTrip = "account_round_trip",
+        /// A question about counts of orders to the venue's answer.
+        OrderCountsRoundTrip = "order_counts_round_trip",
         /// A depth snapshot, from the request handed to the edge to the answer received.
         SnapshotRoundTrip = "snapshot_round_trip",
     }

@@ -143,7 +143,14 @@ pub(super) static ENGINE: &[Metric] = &[
                     | Stage::OrderAck
                     | Stage::CancelRoundTrip
                     | Stage::ReplaceRoundTrip
-                    | Stage::QueryRoundTrip
+                    | Stage::AmendRoundTrip
+                    | Stage::LogOnRoundTrip
+                    | Stage::SubscribeRoundTrip
+                    | Stage::OrderStatusRoundTrip
+                    | Stage::OpenOrdersRoundTrip
+                    | Stage::TradesRoundTrip
+                    | Stage::AccountRoundTrip
+                    | Stage::OrderCountsRoundTrip
                     | Stage::SnapshotRoundTrip => {
                         from.latency(samples, &[stage.label()], stage);
                     }

@@ -6,6 +6,7 @@ use veloz_core::telemetry::counters::{Counter, InstrumentCounter, MessageKind};
 use veloz_core::telemetry::histograms::{BUCKET_BOUNDS_NS, Stage};
 use veloz_core::telemetry::records::{BookState, ResyncCause};
 use veloz_core::venue::binance::fault::VenueFault;
+use veloz_core::venue::binance::order_entry::RequestKind;
 use veloz_core::venue::binance::order_error::ErrorKind;
 
 /// Kinds that move prices or levels: all but answers to requests.
@@ -41,14 +42,23 @@ const API_FAULTS: [VenueFault; 9] = [
 /// Refusals of requests about orders that are no fault: trading meets them every day.
 const API_REFUSALS: [ErrorKind; 2] = [ErrorKind::Rejected, ErrorKind::UnknownOrder];
 
-/// Stages that are the round trip of a method. What shares a stage is named by its most frequent method: a
-/// replacement's also holds amends, a query's also lists, trades, the account and the log-on.
-const API_STAGES: [(&str, Stage); 5] = [
+/// Methods of the venue and the stages that are their round trips. A subscription with a signature counts as one.
+const API_STAGES: [(&str, Stage); 12] = [
     ("depth", Stage::SnapshotRoundTrip),
-    ("order.place", Stage::OrderAck),
-    ("order.cancel", Stage::CancelRoundTrip),
-    ("order.cancelReplace", Stage::ReplaceRoundTrip),
-    ("order.status", Stage::QueryRoundTrip),
+    (RequestKind::LogOn.label(), Stage::LogOnRoundTrip),
+    (RequestKind::Subscribe.label(), Stage::SubscribeRoundTrip),
+    (RequestKind::Place.label(), Stage::OrderAck),
+    (RequestKind::Cancel.label(), Stage::CancelRoundTrip),
+    (RequestKind::CancelReplace.label(), Stage::ReplaceRoundTrip),
+    (RequestKind::Amend.label(), Stage::AmendRoundTrip),
+    (RequestKind::Status.label(), Stage::OrderStatusRoundTrip),
+    (RequestKind::OpenOrders.label(), Stage::OpenOrdersRoundTrip),
+    (RequestKind::Trades.label(), Stage::TradesRoundTrip),
+    (RequestKind::Account.label(), Stage::AccountRoundTrip),
+    (
+        RequestKind::OrderCounts.label(),
+        Stage::OrderCountsRoundTrip,
+    ),
 ];
 
 /// What arrives, and what requests come to.

@@ -174,18 +174,17 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
         let (stage, from) = match request.purpose {
             Purpose::Place(_) => (Stage::OrderAck, in_kernel_at),
             Purpose::Cancel(_) => (Stage::CancelRoundTrip, request.sent_at),
-            Purpose::Replace { .. } | Purpose::Amend(_) => {
-                (Stage::ReplaceRoundTrip, request.sent_at)
+            Purpose::Replace { .. } => (Stage::ReplaceRoundTrip, request.sent_at),
+            Purpose::Amend(_) => (Stage::AmendRoundTrip, request.sent_at),
+            Purpose::LogOn => (Stage::LogOnRoundTrip, request.sent_at),
+            Purpose::Subscribe => (Stage::SubscribeRoundTrip, request.sent_at),
+            Purpose::Status(_) | Purpose::Owner(..) => {
+                (Stage::OrderStatusRoundTrip, request.sent_at)
             }
-            Purpose::LogOn
-            | Purpose::Subscribe
-            | Purpose::Status(_)
-            | Purpose::Trades(..)
-            | Purpose::Missed(_)
-            | Purpose::Owner(..)
-            | Purpose::OpenOrders
-            | Purpose::Account
-            | Purpose::OrderCounts => (Stage::QueryRoundTrip, request.sent_at),
+            Purpose::Trades(..) | Purpose::Missed(_) => (Stage::TradesRoundTrip, request.sent_at),
+            Purpose::OpenOrders => (Stage::OpenOrdersRoundTrip, request.sent_at),
+            Purpose::Account => (Stage::AccountRoundTrip, request.sent_at),
+            Purpose::OrderCounts => (Stage::OrderCountsRoundTrip, request.sent_at),
         };
         self.telemetry.histograms.record(stage, from, self.now);
     }
