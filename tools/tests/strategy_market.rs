@@ -281,6 +281,7 @@ impl World {
             position: E8(self.position),
             open_buys,
             open_sells,
+            counts_twice: false,
             open_orders_total: self.orders.len() as u32,
             available_base: E8(100 * E8_ONE + self.position),
             available_quote: E8(self.quote),

@@ -164,6 +164,7 @@ fn conditions(view: &View<'_>) -> Conditions {
         position: E8(0),
         open_buys: none,
         open_sells: none,
+        counts_twice: false,
         open_orders_total: 0,
         available_base: E8(100 * E8_ONE),
         available_quote: E8(10_000_000 * E8_ONE),

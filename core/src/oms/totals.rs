@@ -15,6 +15,8 @@ pub struct Totals {
     pub buy_count: u32,
     /// Those of them that are [`OrderState::Unresolved`].
     pub unresolved_count: u32,
+    /// Those of them that are [`OrderState::ReplaceSent`].
+    pub replacing_count: u32,
     /// Lots that buys can still fill. Wider than [`Lots`], because a sum of them can leave their range.
     pub buy_remaining_lots: i128,
     /// Lots that sells can still fill.
@@ -34,6 +36,7 @@ pub struct Totals {
 pub(super) struct Part {
     is_open: bool,
     is_unresolved: bool,
+    is_replacing: bool,
     side: Side,
     remaining: Lots,
     price: Ticks,
@@ -47,6 +50,7 @@ impl Part {
         Self {
             is_open,
             is_unresolved: order.state == OrderState::Unresolved,
+            is_replacing: order.state == OrderState::ReplaceSent,
             side: order.side,
             remaining: if is_open {
                 order.remaining()
@@ -124,6 +128,9 @@ impl Totals {
         self.unresolved_count = self
             .unresolved_count
             .wrapping_add_signed(sign * i32::from(part.is_unresolved));
+        self.replacing_count = self
+            .replacing_count
+            .wrapping_add_signed(sign * i32::from(part.is_replacing));
         let lots = i128::from(sign) * i128::from(part.remaining.0);
         match part.side {
             Side::Buy => {

@@ -318,7 +318,8 @@ pub(super) fn open_count(conditions: &Conditions) -> u32 {
         .saturating_add(conditions.open_sells.count)
 }
 
-/// Leverage and concentration, which an order can only break by making the worst position larger; and
+/// Leverage and concentration, which an order can only break by making the worst position larger, or
+/// where that is not certain by not only reducing it; and
 /// the losses, after which only orders that make the position smaller pass; so too while they are not known.
 #[inline]
 fn check_exposure(
@@ -332,7 +333,10 @@ fn check_exposure(
     if limits.leverage_max_percent.is_some() || limits.concentration_max_percent.is_some() {
         let added = added_exposure_twice_e16(intent.side, instrument, conditions, priced, market)
             .ok_or(Rejection::MaxLeverage)?;
-        if added > 0 {
+        // The side that seems the smaller one may be the larger when the other one holds an order twice.
+        let may_grow =
+            conditions.counts_twice && !reduces(intent.side, instrument, conditions, priced);
+        if added > 0 || may_grow {
             let twice_e16 = |exposure: E8| i128::from(exposure.0) * i128::from(2 * E8_ONE);
             let gross = twice_e16(conditions.gross_exposure) + added;
             if let Some(percent) = limits.leverage_max_percent {

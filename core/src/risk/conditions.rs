@@ -112,6 +112,9 @@ pub struct Conditions {
     pub open_buys: OpenOrders,
     /// Orders that may still sell.
     pub open_sells: OpenOrders,
+    /// Whether an order of the instrument and its replacement may both be among the open ones, of which only one can
+    /// fill: what is open may be more than what can come.
+    pub counts_twice: bool,
     /// Open orders of all instruments.
     pub open_orders_total: u32,
     /// What may be sold: free base asset, less what admitted orders need that the venue has not locked

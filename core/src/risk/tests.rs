@@ -93,6 +93,7 @@ fn conditions() -> Conditions {
         position: E8(0),
         open_buys: OpenOrders::default(),
         open_sells: OpenOrders::default(),
+        counts_twice: false,
         open_orders_total: 0,
         available_base: E8(10 * E8_ONE),
         available_quote: E8(1_000 * E8_ONE),
@@ -559,6 +560,15 @@ fn what_does_not_grow_exposure_is_not_refused_for_it() {
         // Selling 7 ends at 2 the other way, still less than 5.
         case.intent = intent(Side::Sell, 10_010, 7_000);
         assert!(case.admit().is_ok());
+        // Where what is open may hold an order twice, only what reduces is certain not to grow it.
+        let before = case.conditions;
+        case.conditions.counts_twice = true;
+        case.conditions.gross_exposure = E8(60_000 * E8_ONE);
+        case.conditions.instrument_exposure = E8(50_000 * E8_ONE);
+        assert_eq!(case.admit(), Err(reason));
+        case.intent = intent(Side::Sell, 10_010, 5_000);
+        assert!(case.admit().is_ok(), "it ends at nothing");
+        case.conditions = before;
         case.conditions.available_base = E8(20 * E8_ONE);
         case.intent = intent(Side::Sell, 10_010, 15_000);
         assert_eq!(case.admit(), Err(reason));
@@ -1001,6 +1011,7 @@ impl Model {
             position: E8(self.position[index] * LOT_E8),
             open_buys: of(Side::Buy),
             open_sells: of(Side::Sell),
+            counts_twice: false,
             open_orders_total: (self.open[0].len() + self.open[1].len()) as u32,
             available_base: E8((self.base[index] - sold) * LOT_E8),
             available_quote: E8((available_e16 / i128::from(E8_ONE)) as i64),
@@ -1227,6 +1238,7 @@ fn any_conditions() -> impl Strategy<Value = Conditions> {
                 position: E8(numbers[0]),
                 open_buys,
                 open_sells,
+                counts_twice: count % 2 == 1,
                 open_orders_total: count,
                 available_base: E8(numbers[1]),
                 available_quote: E8(numbers[2]),

@@ -198,6 +198,10 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
             position: trading.portfolio.position(index).qty(),
             open_buys: trading.open_orders(index, Side::Buy, replaced),
             open_sells: trading.open_orders(index, Side::Sell, replaced),
+            counts_twice: {
+                let totals = trading.oms.totals(index);
+                totals.replacing_count > 0 || totals.unresolved_count > 0
+            },
             open_orders_total: trading.oms.open_count() as u32 - u32::from(replaced.is_some()),
             available_base: trading.portfolio.available(
                 pair.base,

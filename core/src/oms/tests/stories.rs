@@ -673,6 +673,7 @@ fn totals_know_the_best_of_our_own_prices_and_what_has_none() {
             open_count: 6,
             buy_count: 4,
             unresolved_count: 0,
+            replacing_count: 0,
             buy_remaining_lots: 10,
             sell_remaining_lots: 11,
             buy_notional: 90 + 95 * 5,
