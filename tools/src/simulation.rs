@@ -383,12 +383,11 @@ impl World {
     fn next_at(&self) -> Nanos {
         let venue = self.venue.next_deadline().map_or(Nanos::MAX, engine_time);
         let others = venue.min(self.network.next_at_venue());
-        match self.asleep {
-            Some((_, until)) => others.min(until),
-            None => {
-                let engine = self.engine_due().unwrap_or(Nanos::MAX);
-                others.min(engine).min(self.network.next_at_engine())
-            }
+        if let Some((_, until)) = self.asleep {
+            others.min(until)
+        } else {
+            let engine = self.engine_due().unwrap_or(Nanos::MAX);
+            others.min(engine).min(self.network.next_at_engine())
         }
     }
 
