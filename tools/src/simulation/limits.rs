@@ -18,6 +18,7 @@ use veloz_core::venue::binance::resync::SyncState;
 /// How far equity and marks of this side may be from the engine's, in hundredths: deposits and fees that only one of the
 /// two knows yet, and marks that moved within the event.
 const TOLERANCE_PERCENT: i128 = 2;
+const WITH_TOLERANCE: i128 = 100 + TOLERANCE_PERCENT;
 /// How far the machine's clock may be off beyond its limit: half of the longest round trip to the venue, by which a
 /// measurement of the offset can be wrong.
 const OFFSET_TOLERANCE: Nanos = Nanos::from_secs(1);
@@ -273,9 +274,16 @@ impl Watch {
                 ));
             }
             self.collar(admission, moment)?;
-            if self.worst[admission.instrument] > before[admission.instrument] {
-                self.exposure(admission.instrument, exposures, moment)?;
-            }
+        }
+        let grew = |instrument: usize| self.worst[instrument] > before[instrument];
+        if admitted.iter().any(|it| grew(it.instrument)) {
+            self.leverage(exposures, moment)?;
+        }
+        // What the event ends with is what its last order met; an earlier one was a part of less.
+        if let Some(last) = admitted.last()
+            && grew(last.instrument)
+        {
+            self.concentration(last.instrument, exposures, moment)?;
         }
         Ok(())
     }
@@ -334,46 +342,57 @@ impl Watch {
         Ok(())
     }
 
-    /// Leverage and concentration, after an order that can make the position larger.
-    fn exposure(
+    /// Leverage, after orders that can make a position larger.
+    fn leverage(&self, exposures: &Exposures, moment: &Moment) -> Result<(), String> {
+        let gross = valued(moment, |position| exposures.worst(position));
+        let (Some(percent), Some(gross), Some(equity)) =
+            (self.limits.leverage_max_percent, gross, moment.equity)
+        else {
+            return Ok(());
+        };
+        if gross * 100 * 100 > equity * i128::from(percent) * WITH_TOLERANCE {
+            return Err(format!(
+                "orders are admitted, and exposures of {gross} are more than {percent} % of {equity}"
+            ));
+        }
+        Ok(())
+    }
+
+    /// Concentration, after an order that can make the position larger.
+    fn concentration(
         &self,
         instrument: usize,
         exposures: &Exposures,
         moment: &Moment,
     ) -> Result<(), String> {
-        let (mut gross, mut in_full) = (0, 0);
-        for (position, mark) in moment.marks.iter().enumerate() {
-            let Some(mark) = mark else {
-                return Ok(());
-            };
-            gross += value(exposures.worst(position), *mark);
-            // Concentration is measured against everything open in full: what is to be replaced is still there.
-            in_full += value(exposures.worst_in_full(position), *mark);
-        }
-        let (Some(equity), Some(mark)) = (moment.equity, moment.marks[instrument]) else {
+        // Measured against everything open in full: what is to be replaced is still there.
+        let gross = valued(moment, |position| exposures.worst_in_full(position));
+        let (Some(percent), Some(gross), Some(mark)) = (
+            self.limits.concentration_max_percent,
+            gross,
+            moment.marks[instrument],
+        ) else {
             return Ok(());
         };
         let own = value(exposures.worst(instrument), mark);
-        let more = 100 + TOLERANCE_PERCENT;
-        if let Some(percent) = self.limits.leverage_max_percent
-            && gross * 100 * 100 > equity * i128::from(percent) * more
+        if gross * 100 > i128::from(self.limits.concentration_from.0) * WITH_TOLERANCE
+            && own * 100 * 100 > gross * i128::from(percent) * WITH_TOLERANCE
         {
             return Err(format!(
-                "an order of {} is admitted, and exposures of {gross} are more than {percent} % of {equity}",
-                self.symbols[instrument]
-            ));
-        }
-        if let Some(percent) = self.limits.concentration_max_percent
-            && in_full * 100 > i128::from(self.limits.concentration_from.0) * more
-            && own * 100 * 100 > in_full * i128::from(percent) * more
-        {
-            return Err(format!(
-                "an order of {} is admitted, and its exposure of {own} is more than {percent} % of {in_full}",
+                "an order of {} is admitted, and its exposure of {own} is more than {percent} % of {gross}",
                 self.symbols[instrument]
             ));
         }
         Ok(())
     }
+}
+
+/// What positions of all instruments come to, in 1e-8 of money; `None` while a mark is missing.
+fn valued(moment: &Moment, position: impl Fn(usize) -> i128) -> Option<i128> {
+    let marks = moment.marks.iter().enumerate();
+    marks
+        .map(|(instrument, mark)| Some(value(position(instrument), (*mark)?)))
+        .sum()
 }
 
 /// So much of a base at twice its mark, in 1e-8 of money.

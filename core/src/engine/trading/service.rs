@@ -314,8 +314,12 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
         true
     }
 
-    /// Sends one question; `false` when there is no link, budget or room.
+    /// Sends one question; `false` when there is no link, budget or room, or the clock is in doubt: its measurement
+    /// has everything that waits looked at.
     pub(super) fn ask(&mut self, purpose: Purpose) -> bool {
+        if self.venue_clock.is_in_doubt() {
+            return false;
+        }
         let (Some(link), Some(at)) = (self.session.orders(), self.clocks.venue(self.now)) else {
             return false;
         };

@@ -54,6 +54,11 @@ impl VenueClock {
         self.doubted_at = Some(now);
     }
 
+    /// Whether the venue refused a time of ours and no answer came since: what is signed now would be refused as well.
+    pub fn is_in_doubt(&self) -> bool {
+        self.doubted_at.is_some()
+    }
+
     /// Unix nanoseconds on the venue's clock when the engine's read zero; `None` before the first answer.
     pub fn unix_ns_at_zero(&self) -> Option<i64> {
         self.samples
@@ -74,11 +79,14 @@ mod tests {
         let ms = Nanos::from_ms;
         clock.answered(ms(1_000), ms(1_002), VenueMillis(1_001));
         // Asked, then paused for ten seconds.
+        assert!(!clock.is_in_doubt());
         clock.doubt(ms(3_000));
         clock.answered(ms(2_900), ms(3_100), VenueMillis(13_000));
         assert_eq!(clock.unix_ns_at_zero(), Some(10_000_500_000));
+        assert!(clock.is_in_doubt());
         clock.answered(ms(3_000), ms(3_400), VenueMillis(13_210));
         assert_eq!(clock.unix_ns_at_zero(), Some(10_010_500_000));
+        assert!(!clock.is_in_doubt());
         // From here on the fastest counts again.
         clock.answered(ms(4_000), ms(4_900), VenueMillis(14_999));
         assert_eq!(clock.unix_ns_at_zero(), Some(10_010_500_000));
