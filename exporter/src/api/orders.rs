@@ -760,7 +760,7 @@ pub(crate) async fn states(State(state): State<Arc<HttpState>>, uri: Uri) -> Ans
         .get("symbol")
         .map(|symbol| state.instrument("symbol", symbol).map(|(index, _)| index))
         .transpose()?;
-    let open_only = match query.get("open") {
+    let open_only = match query.given("open") {
         None | Some("false") => false,
         Some("true") => true,
         Some(_) => return Err(expected("open", "true or false")),

@@ -78,11 +78,15 @@ impl Query {
 
     /// A value that says something.
     pub fn get(&self, name: &str) -> Option<&str> {
+        self.given(name).filter(|value| !value.is_empty())
+    }
+
+    /// A value, an empty one too.
+    pub fn given(&self, name: &str) -> Option<&str> {
         self.0
             .iter()
             .find(|(known, _)| known == name)
             .map(|(_, value)| value.as_str())
-            .filter(|value| !value.is_empty())
     }
 
     /// A value that must be there.
@@ -93,7 +97,7 @@ impl Query {
         self.get(name).ok_or_else(|| expected(name, "a value"))
     }
 
-    /// A whole number in a range, or its default.
+    /// A whole number in a range, or its default where it is not given; an empty text is no number.
     ///
     /// # Errors
     /// `bad_params` names it.
@@ -103,7 +107,7 @@ impl Query {
         range: RangeInclusive<usize>,
         default: usize,
     ) -> Result<usize, Problem> {
-        let Some(text) = self.get(name) else {
+        let Some(text) = self.given(name) else {
             return Ok(default);
         };
         let digits = text.bytes().all(|byte| byte.is_ascii_digit());
@@ -154,12 +158,14 @@ mod tests {
 
     #[test]
     fn whole_numbers_have_a_range_and_a_default() {
-        let query = Query::parse(Some("a=10&b=1001&c=+5&d=1e2&e=-1&f=99999999999999999999"))
-            .expect("sound");
+        let query = Query::parse(Some(
+            "a=10&b=1001&c=+5&d=1e2&e=-1&f=99999999999999999999&g=",
+        ))
+        .expect("sound");
         let whole = |name| query.whole(name, 1..=1_000, 100);
         assert_eq!(whole("a"), Ok(10));
         assert_eq!(whole("absent"), Ok(100));
-        for bad in ["b", "c", "d", "e", "f"] {
+        for bad in ["b", "c", "d", "e", "f", "g"] {
             assert!(whole(bad).is_err(), "{bad}");
         }
         assert!(query.text("absent").is_err());
