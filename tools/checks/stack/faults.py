@@ -12,7 +12,6 @@ import json
 import os
 import re
 import resource
-import signal
 import subprocess
 import threading
 import time
@@ -253,9 +252,13 @@ def limit_breached(receivers, engine):
         case("a limit that is used up pages risk and who is on call, as CriticalRiskUtilization", risk and used)
         spike = receivers.warning("RiskRejectionsSpike", engine.address)
         case("orders beyond it warn as RiskRejectionsSpike", spike)
-    # The limits of the configuration hold again.
-    engine.process.send_signal(signal.SIGHUP)
-    case("limits as configured, and no more orders, resolve both", receivers.resolved(used) and receivers.closed(spike))
+    # What rests is taken back. The limit stays: one that was set over the API is not loosened by files.
+    taken_back = lambda: engine.metric("veloz_active_orders") == 0
+    engine.until(
+        "nothing rests",
+        lambda: taken_back() or (engine.ask("POST", "/api/cancel-all", {})[0] in (200, 202) and taken_back()),
+    )
+    case("no more orders, and none that rest, resolve both", receivers.resolved(used) and receivers.closed(spike))
 
 
 def audit_unwritable(receivers, engine):
