@@ -242,8 +242,7 @@ impl<S: Stopwatch, T: Strategy> Engine<S, T> {
                     .push(now, TraceEvent::Backlog(above));
             }
             Event::WallClock { unix_ns_at_zero } => {
-                self.brain.unix_ns_at_zero = Some(unix_ns_at_zero);
-                self.brain.clocks_changed();
+                self.brain.wall_clock_measured(now, unix_ns_at_zero);
             }
         }
         self.unfinished = Some(unfinished);

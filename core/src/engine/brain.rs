@@ -40,6 +40,10 @@ use super::trading::{Account, Clocks, Desk, Trading};
 /// that did not help will not help a second time, and a dead instrument must not cost a link a minute.
 pub(super) const SILENT_REPLACE_INTERVAL: Nanos = Nanos::from_secs(300);
 
+/// From here on a wall clock has jumped. Slewed by at most 500 ppm (`adjtime(3)`), it moves by half a millisecond between two
+/// measurements a second apart; what jumps by less is far within any bound on its offset.
+pub(super) const WALL_CLOCK_JUMP: Nanos = Nanos::from_ms(10);
+
 /// The best price that the venue last published by itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct LastTicker {
@@ -206,6 +210,11 @@ impl<T: Strategy> Brain<T> {
             fault_records: 0,
         };
         brain.publish_memory();
+        if let Some(trading) = &brain.trading {
+            // Whoever stops an engine before its first event has to see that there is something to wait for.
+            let phase = trading.phase().index() as i64;
+            brain.telemetry.gauges.set(Gauge::TradingPhase, phase);
+        }
         Ok(brain)
     }
 
@@ -219,11 +228,8 @@ impl<T: Strategy> Brain<T> {
     ) -> Option<Desk<'a, T, S>> {
         // First, because most events of an engine without an account end here.
         let trading = self.trading.as_mut()?;
-        let venue = self.venue_clock.unix_ns_at_zero();
         let clocks = Clocks {
-            offset_ns: venue
-                .zip(self.unix_ns_at_zero)
-                .map(|(venue, wall)| venue.saturating_sub(wall)),
+            offset_ns: self.venue_clock.offset_ns(self.unix_ns_at_zero),
             unix_ns_at_zero: self.venue_ns_at_zero,
         };
         Some(Desk {
@@ -470,6 +476,17 @@ impl<T: Strategy> Brain<T> {
             EngineState::Starting => EngineState::Starting,
             EngineState::Ready | EngineState::Degraded => EngineState::Degraded,
         }
+    }
+
+    /// Our wall clock was measured. When it jumped, it or the engine's own stepped, as when the machine slept: what the
+    /// venue's clock was measured to be holds no more, and a wall clock that is wrong by as much would look right.
+    pub(super) fn wall_clock_measured(&mut self, now: Nanos, unix_ns_at_zero: i64) {
+        let before = self.unix_ns_at_zero.replace(unix_ns_at_zero);
+        if before.is_some_and(|before| before.abs_diff(unix_ns_at_zero) >= WALL_CLOCK_JUMP.0) {
+            self.venue_clock.doubt(now);
+            self.deadlines.set_earlier(Timer::VenueClock, now);
+        }
+        self.clocks_changed();
     }
 
     /// The best clock that we have: the venue's own answers, or this machine's wall clock.

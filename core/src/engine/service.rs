@@ -321,6 +321,10 @@ impl<T: Strategy> Brain<T> {
                 if request.question == Question::Time =>
             {
                 self.venue_clock.answered(request.sent_at, now, venue);
+                if self.venue_clock.is_in_doubt() {
+                    // It was under way when the doubt came.
+                    self.deadlines.set_earlier(Timer::VenueClock, now);
+                }
                 self.clocks_changed();
             }
             (ApiOutcome::Snapshot(_) | ApiOutcome::ServerTime(_) | ApiOutcome::Other, request) => {

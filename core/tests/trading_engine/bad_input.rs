@@ -210,3 +210,33 @@ fn a_clock_ten_seconds_off_refuses_new_orders_and_lets_cancels_out() {
     desk.answer(&asked, &held.cancelled(desk.unix_ms()));
     assert_eq!(desk.state(id), OrderState::Done(DoneReason::Cancelled));
 }
+
+/// The machine sleeps for four seconds, and its wall clock is set back by as much less 400 ms: against what the venue's clock
+/// was measured to be before, it is 400 ms wrong.
+#[test]
+fn a_wall_clock_that_jumped_is_trusted_when_the_venue_was_asked_again() {
+    let mut desk = Desk::ready(&Setup {
+        global: GlobalLimits {
+            clock_offset_max: Some(Nanos::from_secs(1)),
+            ..GlobalLimits::default()
+        },
+        ..Setup::default()
+    });
+    let place = |desk: &mut Desk| {
+        let (result, reason, _) = desk.place_intent(limit(Side::Buy, 9_900, WHOLE), None);
+        (result, reason)
+    };
+    let untrusted = (CommandResult::Rejected, Some(Rejection::ClockUntrusted));
+    desk.clock_ahead_ms = 4_000;
+    desk.wall_clock(400);
+    assert_eq!(place(&mut desk), untrusted, "nobody knows");
+    desk.advance(100);
+    assert_eq!(place(&mut desk), untrusted, "it is 3.6 s wrong");
+    desk.wall_clock(4_000);
+    assert_eq!(place(&mut desk), untrusted, "nobody knows");
+    desk.advance(100);
+    assert_eq!(place(&mut desk), (CommandResult::Done, None));
+    // Slewed, not set.
+    desk.wall_clock(4_009);
+    assert_eq!(place(&mut desk), (CommandResult::Done, None));
+}

@@ -449,10 +449,15 @@ impl Desk {
 
     /// Both clocks agree, and the links come up; the order link says nothing yet.
     pub(crate) fn begin(&mut self) {
-        self.handle(Event::WallClock {
-            unix_ns_at_zero: UNIX_MS as i64 * 1_000_000,
-        });
+        self.wall_clock(0);
         self.advance(1_500);
+    }
+
+    /// The machine's wall clock is found so many milliseconds ahead of the engine's.
+    pub(crate) fn wall_clock(&mut self, ahead_ms: i64) {
+        self.handle(Event::WallClock {
+            unix_ns_at_zero: (UNIX_MS as i64 + ahead_ms) * 1_000_000,
+        });
     }
 
     /// Answers a whole introduction: log-on, subscription, open orders, balances.

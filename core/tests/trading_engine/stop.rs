@@ -3,6 +3,7 @@
 use veloz_core::event::{Command, Event, LinkDown, LinkRole};
 use veloz_core::order::{DoneReason, OrderState, Side};
 use veloz_core::risk::Rejection;
+use veloz_core::telemetry::gauges::Gauge;
 use veloz_core::telemetry::records::{EngineState, RecordBody, TradingPhase};
 
 use crate::desk::{Desk, Held, Setup, WHOLE, limit, logged_on};
@@ -145,4 +146,12 @@ fn a_stop_without_a_link_never_claims_that_nothing_is_open() {
     desk.handle(Event::Command(Command::Shutdown));
     assert_eq!(desk.engine.state(), EngineState::Stopped);
     desk.expect_phase(TradingPhase::Stopping);
+}
+
+/// Whoever stops an engine reads how far trading has come off the gauge, perhaps before the first event.
+#[test]
+fn an_engine_that_heard_nothing_yet_shows_that_it_trades() {
+    let desk = Desk::new(&Setup::default());
+    let shown = desk.reader.gauges.plain(Gauge::TradingPhase);
+    assert_eq!(shown, TradingPhase::Starting.index() as i64);
 }

@@ -41,9 +41,16 @@ impl Arrival {
         self.link.role == LinkRole::Orders
     }
 
-    /// Whether it is a message of market data.
+    /// Whether it is a message of market data: of the streams, or the snapshot of a book.
     pub(super) fn is_of_market(&self) -> bool {
-        self.link.role == LinkRole::Market && matches!(self.what, What::Text(_))
+        let What::Text(text) = &self.what else {
+            return false;
+        };
+        match self.link.role {
+            LinkRole::Market => true,
+            LinkRole::Api => std::str::from_utf8(text).is_ok_and(|text| text.contains("\"bids\":")),
+            LinkRole::Orders => false,
+        }
     }
 
     /// Hands it over as the engine's event.

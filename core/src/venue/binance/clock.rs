@@ -20,6 +20,8 @@ struct Sample {
 pub struct VenueClock {
     samples: [Option<Sample>; SAMPLES],
     next: usize,
+    /// What the sample of the shortest round trip says: read with every event, so it is not looked for then.
+    unix_ns_at_zero: Option<i64>,
     /// Answers to what was asked before this are worth nothing.
     doubted_at: Option<Nanos>,
 }
@@ -46,26 +48,41 @@ impl VenueClock {
             unix_ns_at_zero,
         });
         self.next = (self.next + 1) % SAMPLES;
+        self.unix_ns_at_zero = self
+            .samples
+            .iter()
+            .flatten()
+            .min_by_key(|sample| sample.round_trip)
+            .map(|sample| sample.unix_ns_at_zero);
     }
 
-    /// The venue refused a time of ours at `now`: one of the clocks stepped, as after a pause of the machine, and the next
-    /// answer counts alone.
+    /// Something shows at `now` that one of the clocks stepped, as after a pause of the machine: the venue refused a time of
+    /// ours, or our wall clock jumped. The next answer counts alone.
     pub fn doubt(&mut self, now: Nanos) {
         self.doubted_at = Some(now);
     }
 
-    /// Whether the venue refused a time of ours and no answer came since: what is signed now would be refused as well.
+    /// Whether no answer came since the last doubt: what is signed now may be refused, and how wrong our wall clock is
+    /// nobody knows.
+    #[inline]
     pub fn is_in_doubt(&self) -> bool {
         self.doubted_at.is_some()
     }
 
     /// Unix nanoseconds on the venue's clock when the engine's read zero; `None` before the first answer.
+    #[inline]
     pub fn unix_ns_at_zero(&self) -> Option<i64> {
-        self.samples
-            .iter()
-            .flatten()
-            .min_by_key(|sample| sample.round_trip)
-            .map(|sample| sample.unix_ns_at_zero)
+        self.unix_ns_at_zero
+    }
+
+    /// How far the venue's clock is ahead of a wall clock that read so much when the engine's read zero, in nanoseconds;
+    /// `None` before the first answer, and while in doubt.
+    #[inline]
+    pub fn offset_ns(&self, wall_ns_at_zero: Option<i64>) -> Option<i64> {
+        if self.is_in_doubt() {
+            return None;
+        }
+        Some(self.unix_ns_at_zero?.saturating_sub(wall_ns_at_zero?))
     }
 }
 
