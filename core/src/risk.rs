@@ -29,8 +29,8 @@
 //! | `max_open_orders` | one more is too many for the instrument, the venue, or all | limits, [`OrderRules::open_orders_max`] |
 //! | `price_collar` | distance to the mark > `price_collar_bps` of the mark, either way | limit, [`Conditions::touch`] |
 //! | `order_rate` | more than `orders_per_second_max` in some second | limit, times of admission |
-//! | `max_leverage` | exposure grows and gross exposure > `leverage_max_percent` of equity, or by more than [`E8`] holds | limit, [`Conditions::gross_exposure`] |
-//! | `max_concentration` | exposure grows, gross exposure > `concentration_from`, and this instrument's part > `concentration_max_percent` of it | limit, [`Conditions::instrument_exposure`] |
+//! | `max_leverage` | exposure grows, and gross exposure > `leverage_max_percent` of equity or not known, or by more than [`E8`] holds | limit, [`Conditions::gross_exposure`] |
+//! | `max_concentration` | exposure grows, and gross exposure is not known, or > `concentration_from` and this instrument's part > `concentration_max_percent` of it | limit, [`Conditions::instrument_exposure`] |
 //! | `daily_loss` | the day's loss >= `daily_loss_max` or not known, and the order does not only reduce | limit, [`Conditions::day_change`] |
 //! | `max_drawdown` | the drawdown >= `drawdown_max_bps` or not known, and the order does not only reduce | limit, [`Conditions::drawdown_bps`] |
 //! | `self_trade` | it reaches our own best price on the other side, or asks for a mode of prevention that the venue does not allow here | [`OpenOrders::best_price`], [`OrderRules`] |

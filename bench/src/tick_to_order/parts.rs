@@ -169,7 +169,7 @@ fn conditions(view: &View<'_>) -> Conditions {
         available_base: E8(100 * E8_ONE),
         available_quote: E8(10_000_000 * E8_ONE),
         equity: E8(16_000_000 * E8_ONE),
-        gross_exposure: E8(0),
+        gross_exposure: Some(E8(0)),
         instrument_exposure: E8(0),
         quote_to_account: Ratio::ONE,
         day_change: Some(E8(0)),

@@ -140,6 +140,10 @@ impl<T: Strategy> Brain<T> {
                 self.arm(index);
                 if self.check(now, link, index, None, out) {
                     self.publish_book(now, index);
+                    // Orders may come before the next diff does.
+                    if let Some(trading) = &mut self.trading {
+                        trading.mark(index, self.markets[index.as_usize()].touch);
+                    }
                 }
             }
         }

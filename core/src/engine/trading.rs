@@ -143,10 +143,12 @@ pub(super) struct Trading<T> {
     pub(super) assets: Assets,
     /// Base, quote and grids of each instrument.
     pairs: Vec<Pair>,
-    /// What each instrument's position may come to, in the account currency.
-    exposures: Vec<E8>,
-    /// Their sum.
+    /// What each instrument's position may come to, in the account currency; `None` while there is one without a mark.
+    exposures: Vec<Option<E8>>,
+    /// The sum of those that are known.
     gross_exposure: i128,
+    /// How many are not.
+    unknown_exposures: u32,
 }
 
 impl<T: Strategy> Trading<T> {
@@ -230,8 +232,9 @@ impl<T: Strategy> Trading<T> {
                     }
                 })
                 .collect(),
-            exposures: vec![E8(0); instruments.count()],
+            exposures: vec![Some(E8(0)); instruments.count()],
             gross_exposure: 0,
+            unknown_exposures: 0,
             assets,
             config,
         })
@@ -395,13 +398,8 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
     /// Values everything at the new touch of a live book.
     #[inline]
     pub(super) fn mark(&mut self, index: InstrumentIndex) {
-        let touch = self.markets[index.as_usize()].touch;
-        if let (Some((bid, _)), Some((ask, _))) = (touch.bid, touch.ask) {
-            // A touch whose middle stays where it was changes no worth.
-            if self.trading.portfolio.mark(index, bid, ask) {
-                self.trading.refresh_exposure(index);
-            }
-        }
+        self.trading
+            .mark(index, self.markets[index.as_usize()].touch);
     }
 
     /// Has the timer look at trading at once.

@@ -338,7 +338,14 @@ fn check_exposure(
             conditions.counts_twice && !reduces(intent.side, instrument, conditions, priced);
         if added > 0 || may_grow {
             let twice_e16 = |exposure: E8| i128::from(exposure.0) * i128::from(2 * E8_ONE);
-            let gross = twice_e16(conditions.gross_exposure) + added;
+            let Some(gross) = conditions.gross_exposure else {
+                return Err(if limits.leverage_max_percent.is_some() {
+                    Rejection::MaxLeverage
+                } else {
+                    Rejection::MaxConcentration
+                });
+            };
+            let gross = twice_e16(gross) + added;
             if let Some(percent) = limits.leverage_max_percent {
                 let unit = 2 * E8_ONE * i64::from(percent);
                 if gross * 100 > i128::from(conditions.equity.0) * i128::from(unit) {

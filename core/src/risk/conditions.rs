@@ -125,9 +125,10 @@ pub struct Conditions {
     pub available_quote: E8,
     /// Equity.
     pub equity: E8,
-    /// Sum of all instruments' exposures, each rounded up; see [`worst_position`].
-    pub gross_exposure: E8,
-    /// This instrument's part of it.
+    /// Sum of all instruments' exposures, each rounded up; see [`worst_position`]. `None` while one of them has no mark: an
+    /// order is refused by a limit that it might pass.
+    pub gross_exposure: Option<E8>,
+    /// This instrument's part of it, zero while it has none.
     pub instrument_exposure: E8,
     /// What the quote asset is worth.
     pub quote_to_account: Ratio,

@@ -98,7 +98,7 @@ fn conditions() -> Conditions {
         available_base: E8(10 * E8_ONE),
         available_quote: E8(1_000 * E8_ONE),
         equity: E8(2_000 * E8_ONE),
-        gross_exposure: E8(0),
+        gross_exposure: Some(E8(0)),
         instrument_exposure: E8(0),
         quote_to_account: Ratio::ONE,
         day_change: Some(E8(0)),
@@ -145,12 +145,12 @@ fn spoil(case: &mut Case, reason: Rejection) {
         }
         Rejection::MaxLeverage => {
             case.global.leverage_max_percent = Some(100);
-            conditions.gross_exposure = E8(1_900 * E8_ONE);
+            conditions.gross_exposure = Some(E8(1_900 * E8_ONE));
         }
         Rejection::MaxConcentration => {
             case.global.concentration_max_percent = Some(50);
             case.global.concentration_from = E8(1_000 * E8_ONE);
-            conditions.gross_exposure = E8(1_900 * E8_ONE);
+            conditions.gross_exposure = Some(E8(1_900 * E8_ONE));
             conditions.instrument_exposure = E8(900 * E8_ONE);
         }
         Rejection::DailyLoss => {
@@ -256,7 +256,7 @@ fn each_rule_ends_exactly_at_its_limit() {
     admits(|case| {
         case.global.leverage_max_percent = Some(100);
         // The order is worth its quantity times the mark, 200.12.
-        case.conditions.gross_exposure = E8(2_000 * E8_ONE - 20_012_000_000);
+        case.conditions.gross_exposure = Some(E8(2_000 * E8_ONE - 20_012_000_000));
     });
     admits(|case| {
         case.global.daily_loss_max = Some(E8(50 * E8_ONE));
@@ -563,7 +563,7 @@ fn what_does_not_grow_exposure_is_not_refused_for_it() {
         // Where what is open may hold an order twice, only what reduces is certain not to grow it.
         let before = case.conditions;
         case.conditions.counts_twice = true;
-        case.conditions.gross_exposure = E8(60_000 * E8_ONE);
+        case.conditions.gross_exposure = Some(E8(60_000 * E8_ONE));
         case.conditions.instrument_exposure = E8(50_000 * E8_ONE);
         assert_eq!(case.admit(), Err(reason));
         case.intent = intent(Side::Sell, 10_010, 5_000);
@@ -592,10 +592,26 @@ fn concentration_binds_only_above_its_threshold() {
     case.global.concentration_from = E8(200 * E8_ONE);
     assert_eq!(case.admit(), Err(Rejection::MaxConcentration));
     // 200.12 of 500.30 is exactly 40 %.
-    case.conditions.gross_exposure = E8(30_018_000_000);
+    case.conditions.gross_exposure = Some(E8(30_018_000_000));
     assert!(case.admit().is_ok());
-    case.conditions.gross_exposure.0 -= 1;
+    case.conditions.gross_exposure = Some(E8(30_018_000_000 - 1));
     assert_eq!(case.admit(), Err(Rejection::MaxConcentration));
+}
+
+#[test]
+fn exposures_that_are_not_known_are_refused_by_the_limit_that_they_may_pass() {
+    let mut case = Case::clean();
+    case.conditions.gross_exposure = None;
+    assert!(case.admit().is_ok(), "nothing limits them");
+    case.global.concentration_max_percent = Some(100);
+    case.global.concentration_from = E8(i64::MAX);
+    assert_eq!(case.admit(), Err(Rejection::MaxConcentration));
+    case.global.leverage_max_percent = Some(100_000);
+    assert_eq!(case.admit(), Err(Rejection::MaxLeverage));
+    case.conditions.position = E8(10 * E8_ONE);
+    case.conditions.available_base = E8(10 * E8_ONE);
+    case.intent = intent(Side::Sell, 10_010, 2_000);
+    assert!(case.admit().is_ok(), "it makes them smaller");
 }
 
 #[test]
@@ -849,7 +865,7 @@ fn every_use_can_be_read() {
     assert_eq!(before.highest_bps, 0);
     assert_eq!(before.of(Limit::OrderQty).used, None, "no order yet");
     let mut spread_out = case.conditions;
-    spread_out.gross_exposure = E8(1_000 * E8_ONE);
+    spread_out.gross_exposure = Some(E8(1_000 * E8_ONE));
     risk.admit(NOW, &case.intent, &case.instrument, &spread_out)
         .expect("clean");
 
@@ -859,7 +875,7 @@ fn every_use_can_be_read() {
     conditions.open_sells.remaining = Lots(500);
     conditions.open_orders_total = 3;
     conditions.position = E8(E8_ONE);
-    conditions.gross_exposure = E8(500 * E8_ONE);
+    conditions.gross_exposure = Some(E8(500 * E8_ONE));
     conditions.instrument_exposure = E8(300 * E8_ONE);
     conditions.equity = E8(1_500 * E8_ONE);
     conditions.day_change = Some(E8(-25 * E8_ONE));
@@ -894,7 +910,7 @@ fn every_use_can_be_read() {
     bare.conditions.touch = None;
     bare.conditions.clock_offset_ns = None;
     bare.conditions.equity = E8(-1);
-    bare.conditions.gross_exposure = E8(1);
+    bare.conditions.gross_exposure = Some(E8(1));
     let bare = bare
         .risk()
         .utilization(NOW, INDEX, &bare.instrument, &bare.conditions);
@@ -1016,7 +1032,7 @@ impl Model {
             available_base: E8((self.base[index] - sold) * LOT_E8),
             available_quote: E8((available_e16 / i128::from(E8_ONE)) as i64),
             equity: self.equity,
-            gross_exposure: E8(exposures[0].0 + exposures[1].0),
+            gross_exposure: Some(E8(exposures[0].0 + exposures[1].0)),
             instrument_exposure: exposures[index],
             ..conditions()
         }
@@ -1243,7 +1259,7 @@ fn any_conditions() -> impl Strategy<Value = Conditions> {
                 available_base: E8(numbers[1]),
                 available_quote: E8(numbers[2]),
                 equity: E8(numbers[3]),
-                gross_exposure: E8(numbers[4]),
+                gross_exposure: Some(E8(numbers[4])),
                 instrument_exposure: E8(numbers[5]),
                 quote_to_account: ratio.unwrap_or(Ratio::ONE),
                 day_change: Some(E8(numbers[6])),

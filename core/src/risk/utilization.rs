@@ -199,17 +199,19 @@ impl Risk {
                     self.global.orders_per_second_max.map(i64::from),
                 ),
                 Limit::Leverage => (
-                    Some(percent(conditions.gross_exposure, conditions.equity)),
+                    conditions
+                        .gross_exposure
+                        .map(|gross| percent(gross, conditions.equity)),
                     self.global.leverage_max_percent.map(i64::from),
                 ),
                 Limit::Concentration => (
-                    Some(
-                        if conditions.gross_exposure > self.global.concentration_from {
-                            percent(conditions.instrument_exposure, conditions.gross_exposure)
+                    conditions.gross_exposure.map(|gross| {
+                        if gross > self.global.concentration_from {
+                            percent(conditions.instrument_exposure, gross)
                         } else {
                             0
-                        },
-                    ),
+                        }
+                    }),
                     self.global.concentration_max_percent.map(i64::from),
                 ),
                 Limit::DailyLoss => (

@@ -289,6 +289,8 @@ pub(crate) struct Desk {
     pub(crate) reader: TelemetryReader,
     out: Outbox,
     pub(crate) now: Nanos,
+    /// A diff overtakes each snapshot: the book is live with it.
+    pub(crate) snapshots_are_late: bool,
     links: [Option<LinkId>; 3],
     due: VecDeque<Due>,
     /// What the engine sent on order links, oldest first.
@@ -408,6 +410,7 @@ impl Desk {
             reader,
             out: Outbox::new(),
             now: Nanos::ZERO,
+            snapshots_are_late: false,
             links: [None; 3],
             due: VecDeque::new(),
             asked: VecDeque::new(),
@@ -607,6 +610,11 @@ impl Desk {
                     ticks(bid),
                     ticks(ask)
                 );
+                if self.snapshots_are_late {
+                    let diff = self.diff(position);
+                    self.due
+                        .push_back(Due::Text(self.link(LinkRole::Market), diff));
+                }
                 self.due.push_back(Due::Text(link, text));
             }
             (role, other) => panic!("{role:?} is asked {other}"),

@@ -5,6 +5,7 @@ use veloz_core::limits::RECORDS_HEADROOM;
 use veloz_core::order::{
     DoneReason, Intent, OrderId, OrderKind, OrderState, SelfTradePrevention, Side, TimeInForce,
 };
+use veloz_core::portfolio::Portfolio;
 use veloz_core::risk::{GlobalLimits, InstrumentLimits, LimitsChange, Rejection, TradingState};
 use veloz_core::telemetry::Sizes;
 use veloz_core::telemetry::records::{CommandResult, HaltCause, RecordBody};
@@ -203,6 +204,25 @@ fn fall(desk: &mut Desk) {
     bought(desk, MID, WHOLE);
     desk.touch[0] = (4_999, 5_001);
     desk.advance(2_000);
+}
+
+/// The first order may come before the first diff does, and is judged by what everything is worth now.
+#[test]
+fn a_book_that_is_live_again_values_what_is_held_at_once() {
+    let mut desk = Desk::ready(&Setup::default());
+    bought(&mut desk, MID, WHOLE);
+    let equity = |desk: &Desk| desk.engine.portfolio().and_then(Portfolio::equity);
+    let before = equity(&desk).expect("known");
+    desk.feed = false;
+    desk.touch[0] = (MID / 2 - 1, MID / 2 + 1);
+    desk.snapshots_are_late = true;
+    desk.break_book();
+    desk.tick_book(BTC);
+    assert!(desk.engine.book(BTC).is_none());
+    assert_eq!(equity(&desk), Some(before), "no book, no other mark");
+    desk.advance(1_000);
+    assert!(desk.engine.book(BTC).is_some());
+    assert!(equity(&desk).expect("known") < before);
 }
 
 #[test]

@@ -74,6 +74,21 @@ fn amount(e8: i128) -> E8 {
 }
 
 impl<T: Strategy> Trading<T> {
+    /// Values everything at the touch of a live book.
+    #[inline]
+    pub(in crate::engine) fn mark(
+        &mut self,
+        index: InstrumentIndex,
+        touch: crate::telemetry::gauges::Touch,
+    ) {
+        if let (Some((bid, _)), Some((ask, _))) = (touch.bid, touch.ask) {
+            // A touch whose middle stays where it was changes no worth.
+            if self.portfolio.mark(index, bid, ask) {
+                self.refresh_exposure(index);
+            }
+        }
+    }
+
     /// Follows what one instrument's position and open orders may come to, in the account currency.
     pub(super) fn refresh_exposure(&mut self, index: InstrumentIndex) {
         let pair = self.pairs[index.as_usize()];
@@ -85,17 +100,17 @@ impl<T: Strategy> Trading<T> {
         );
         let held = self.exposures[index.as_usize()];
         let exposure = if worst == E8(0) {
-            if held == E8(0) {
+            if held == Some(E8(0)) {
                 return;
             }
-            E8(0)
+            Some(E8(0))
         } else {
-            // Without a mark nothing is admitted either: the quote has no worth then.
-            self.portfolio
-                .in_account_currency(pair.base, worst)
-                .unwrap_or_default()
+            self.portfolio.in_account_currency(pair.base, worst)
         };
-        self.gross_exposure += i128::from(exposure.0) - i128::from(held.0);
+        let known = |exposure: Option<E8>| i128::from(exposure.unwrap_or_default().0);
+        self.gross_exposure += known(exposure) - known(held);
+        self.unknown_exposures += u32::from(exposure.is_none());
+        self.unknown_exposures -= u32::from(held.is_none());
         self.exposures[index.as_usize()] = exposure;
     }
 
@@ -212,8 +227,9 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
                 trading.reserved(pair.quote, replaced, self.markets),
             ),
             equity: trading.portfolio.equity().unwrap_or_default(),
-            gross_exposure: amount(trading.gross_exposure),
-            instrument_exposure: trading.exposures[index.as_usize()],
+            gross_exposure: (trading.unknown_exposures == 0)
+                .then(|| amount(trading.gross_exposure)),
+            instrument_exposure: trading.exposures[index.as_usize()].unwrap_or_default(),
             quote_to_account: one_quote.unwrap_or(Ratio::ONE),
             // A day that has not begun begins with the equity of now.
             day_change: trading
