@@ -89,7 +89,7 @@ async fn amended(
 ) -> Answer {
     let name = line.name();
     let until = Instant::now() + ANSWER_TIME_MAX;
-    let before = line.refusal;
+    let before = line.refusals;
     let token = state.send(who.asked("amend_order", line.client_id), |token| {
         Command::Amend {
             token,
@@ -115,7 +115,7 @@ async fn amended(
     }
     let refused = |now: &OrderLine| {
         now.refusal
-            .filter(|refusal| refusal.request == OrderRequest::Amend && now.refusal != before)
+            .filter(|refusal| refusal.request == OrderRequest::Amend && now.refusals != before)
     };
     // A refusal is told before the state that follows from it.
     let settled = |now: &OrderLine| {

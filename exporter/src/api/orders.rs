@@ -521,10 +521,10 @@ async fn cancelled(state: &HttpState, who: &Who<'_>, line: &OrderLine) -> Answer
             | CommandResult::Full => return Err(not_done(core.result, core.reason, &name)),
         }
     }
-    let before = line.refusal;
+    let before = line.refusals;
     let refused = |now: &OrderLine| {
         now.refusal
-            .filter(|refusal| refusal.request == OrderRequest::Cancel && now.refusal != before)
+            .filter(|refusal| refusal.request == OrderRequest::Cancel && now.refusals != before)
     };
     let ended = state
         .trading

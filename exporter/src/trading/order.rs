@@ -121,6 +121,8 @@ pub struct OrderLine {
     pub state: OrderState,
     /// The last request about it that the venue refused.
     pub refusal: Option<Refusal>,
+    /// How many requests about it the venue refused: two refusals may be alike in all else.
+    pub refusals: u64,
     /// The last thing told of it that does not fit.
     pub fault: Option<OmsFault>,
     /// When it was admitted or taken over, Unix time in nanoseconds.

@@ -49,9 +49,10 @@ pub(super) fn play(state: &Arc<HttpState>) -> Core {
     state.api.commands().connect(move |command| {
         let mut played = player.lock().expect("one thread");
         let fate = match command {
-            Command::Place { .. } | Command::Replace { .. } | Command::Amend { .. } => {
-                played.fates.pop_front().unwrap_or(Fate::Live)
-            }
+            Command::Place { .. }
+            | Command::Replace { .. }
+            | Command::Amend { .. }
+            | Command::Cancel { .. } => played.fates.pop_front().unwrap_or(Fate::Live),
             _ => Fate::Live,
         };
         if matches!(fate, Fate::Busy) {
@@ -167,16 +168,38 @@ impl Played {
             Command::Cancel {
                 token,
                 order: OrderRef::Id(order),
-            } => vec![
-                moved(order, OrderState::Live, OrderState::CancelSent, 0),
-                told(token, CommandResult::Done, Some(order)),
-                moved(
-                    order,
-                    OrderState::CancelSent,
-                    OrderState::Done(DoneReason::Cancelled),
-                    0,
-                ),
-            ],
+            } => {
+                let (live, sent) = (OrderState::Live, OrderState::CancelSent);
+                let mut bodies = vec![
+                    moved(order, live, sent, 0),
+                    told(token, CommandResult::Done, Some(order)),
+                ];
+                match fate {
+                    Fate::RefusedByVenue(code) => bodies.extend([
+                        RecordBody::VenueRefused {
+                            order,
+                            instrument: InstrumentIndex(0),
+                            request: OrderRequest::Cancel,
+                            code,
+                        },
+                        moved(order, sent, live, 0),
+                    ]),
+                    Fate::Live
+                    | Fate::Filled
+                    | Fate::RefusedByRisk(_)
+                    | Fate::Silent
+                    | Fate::Lost
+                    | Fate::Busy => {
+                        bodies.push(moved(
+                            order,
+                            sent,
+                            OrderState::Done(DoneReason::Cancelled),
+                            0,
+                        ));
+                    }
+                }
+                bodies
+            }
             Command::Amend {
                 token,
                 order: OrderRef::Id(order),
@@ -412,6 +435,34 @@ fn an_order_is_made_smaller_and_only_that() {
         (409, &json!("not_open")),
         "{body}"
     );
+}
+
+#[test]
+fn each_refusal_of_the_venue_is_told_though_the_one_before_was_the_same() {
+    let (fixture, core) = trading();
+    fixture.post("/api/order", &order("mine"));
+    let asked = [
+        (
+            "/api/amend",
+            json!({ "client_order_id": "mine", "qty": 0.00001 }),
+        ),
+        ("/api/cancel", json!({ "client_order_id": "mine" })),
+    ];
+    for (path, body) in &asked {
+        for _ in 0..3 {
+            core.lock()
+                .expect("one thread")
+                .fates
+                .push_back(Fate::RefusedByVenue(-1_013));
+            let (status, told) = fixture.post(path, body);
+            assert_eq!(
+                (status.as_u16(), &told["error"]),
+                (400, &json!("binance_error")),
+                "{path}: {told}"
+            );
+            assert_eq!(told["details"]["code"], -1_013);
+        }
+    }
 }
 
 #[test]
