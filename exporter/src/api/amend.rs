@@ -9,12 +9,13 @@ use super::idempotency::Keyed;
 use super::number;
 use super::orders::{
     ANSWER_TIME_MAX, Placed, Who, find, name_request, not_done, outcome, over, under_way,
+    venue_refuses,
 };
 use crate::auth::Principal;
 use crate::http::HttpState;
 use crate::http::body::{self, expected};
 use crate::http::exchange::Caller;
-use crate::http::problem::{Code, Problem};
+use crate::http::problem::Problem;
 use crate::stream::event::Decimal;
 use crate::trading::OrderLine;
 use axum::Extension;
@@ -138,15 +139,9 @@ async fn amended(
         });
     }
     match refused(&now) {
-        Some(refusal) if !now.is_done() => Err(Problem::new(
-            Code::BinanceError,
-            format!("the venue refuses the amend: {}", refusal.kind().label()),
-        )
-        .with(
-            "details",
-            json!({ "code": refusal.code, "kind": refusal.kind().label() }),
-        )
-        .with("client_order_id", name)),
+        Some(refusal) if !now.is_done() => {
+            Err(venue_refuses("amend", refusal).with("client_order_id", name))
+        }
         Some(_) | None => Err(over(&now)),
     }
 }

@@ -246,8 +246,15 @@ impl Orders {
                 instrument: _,
                 request,
                 code,
+                kind,
+                cause,
             } => self.change(order, ts_ns, |line| {
-                line.refusal = Some(Refusal { request, code });
+                line.refusal = Some(Refusal {
+                    request,
+                    code,
+                    kind,
+                    cause,
+                });
                 line.refusals += 1;
             }),
             RecordBody::OrderFault { order, fault, .. } => {

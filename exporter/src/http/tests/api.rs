@@ -12,6 +12,7 @@ use veloz_core::telemetry::records::{
     CommandResult, OrderRequest, Record, RecordBody, TradingPhase,
 };
 use veloz_core::units::{Lots, Ticks};
+use veloz_core::venue::binance::order_error::{Refusal, classify};
 
 /// What the core is to make of the next order.
 #[derive(Clone, Copy)]
@@ -76,6 +77,16 @@ pub(super) fn play(state: &Arc<HttpState>) -> Core {
         Ok(())
     });
     core
+}
+
+/// A refusal in the venue's words, where they say more than its code.
+fn refusal(code: i32) -> Refusal {
+    let words = if code == -2_011 {
+        "Market is closed."
+    } else {
+        ""
+    };
+    classify(400, code, words)
 }
 
 fn told(token: Token, result: CommandResult, order: Option<OrderId>) -> RecordBody {
@@ -153,12 +164,12 @@ impl Played {
                         moved(order, sent, OrderState::Done(DoneReason::Filled), 2),
                     ]),
                     Fate::RefusedByVenue(code) => bodies.extend([
-                        RecordBody::VenueRefused {
+                        RecordBody::venue_refused(
                             order,
-                            instrument: InstrumentIndex(0),
-                            request: OrderRequest::Place,
-                            code,
-                        },
+                            InstrumentIndex(0),
+                            OrderRequest::Place,
+                            refusal(code),
+                        ),
                         moved(order, sent, OrderState::Done(DoneReason::Rejected), 0),
                     ]),
                     Fate::Silent | Fate::RefusedByRisk(_) | Fate::Lost | Fate::Busy => {}
@@ -176,12 +187,12 @@ impl Played {
                 ];
                 match fate {
                     Fate::RefusedByVenue(code) => bodies.extend([
-                        RecordBody::VenueRefused {
+                        RecordBody::venue_refused(
                             order,
-                            instrument: InstrumentIndex(0),
-                            request: OrderRequest::Cancel,
-                            code,
-                        },
+                            InstrumentIndex(0),
+                            OrderRequest::Cancel,
+                            refusal(code),
+                        ),
                         moved(order, sent, live, 0),
                     ]),
                     Fate::Live
@@ -228,12 +239,12 @@ impl Played {
                         return vec![told(token, CommandResult::InvalidValue, Some(order))];
                     }
                     Fate::RefusedByVenue(code) => bodies.extend([
-                        RecordBody::VenueRefused {
+                        RecordBody::venue_refused(
                             order,
-                            instrument: InstrumentIndex(0),
-                            request: OrderRequest::Amend,
-                            code,
-                        },
+                            InstrumentIndex(0),
+                            OrderRequest::Amend,
+                            refusal(code),
+                        ),
                         settled(Lots(2), live),
                     ]),
                     Fate::Silent | Fate::Lost | Fate::Busy => {}
@@ -463,6 +474,16 @@ fn each_refusal_of_the_venue_is_told_though_the_one_before_was_the_same() {
             assert_eq!(told["details"]["code"], -1_013);
         }
     }
+    core.lock()
+        .expect("one thread")
+        .fates
+        .push_back(Fate::RefusedByVenue(-2_011));
+    let (_, told) = fixture.post("/api/cancel", &asked[1].1);
+    assert_eq!(
+        told["details"],
+        json!({ "code": -2_011, "kind": "rejected", "cause": "market_closed" }),
+        "the order stands, and the words say so where the code does not"
+    );
 }
 
 #[test]
