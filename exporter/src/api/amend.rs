@@ -9,12 +9,13 @@ use super::idempotency::Keyed;
 use super::number;
 use super::orders::{
     ANSWER_TIME_MAX, Placed, Who, find, name_request, not_done, outcome, over, under_way,
+    venue_refuses,
 };
 use crate::auth::Principal;
 use crate::http::HttpState;
 use crate::http::body::{self, expected};
 use crate::http::exchange::Caller;
-use crate::http::problem::{Code, Problem};
+use crate::http::problem::Problem;
 use crate::stream::event::Decimal;
 use crate::trading::OrderLine;
 use axum::Extension;
@@ -89,7 +90,7 @@ async fn amended(
 ) -> Answer {
     let name = line.name();
     let until = Instant::now() + ANSWER_TIME_MAX;
-    let before = line.refusal;
+    let before = line.refusals;
     let token = state.send(who.asked("amend_order", line.client_id), |token| {
         Command::Amend {
             token,
@@ -115,7 +116,7 @@ async fn amended(
     }
     let refused = |now: &OrderLine| {
         now.refusal
-            .filter(|refusal| refusal.request == OrderRequest::Amend && now.refusal != before)
+            .filter(|refusal| refusal.request == OrderRequest::Amend && now.refusals != before)
     };
     // A refusal is told before the state that follows from it.
     let settled = |now: &OrderLine| {
@@ -138,15 +139,9 @@ async fn amended(
         });
     }
     match refused(&now) {
-        Some(refusal) if !now.is_done() => Err(Problem::new(
-            Code::BinanceError,
-            format!("the venue refuses the amend: {}", refusal.kind().label()),
-        )
-        .with(
-            "details",
-            json!({ "code": refusal.code, "kind": refusal.kind().label() }),
-        )
-        .with("client_order_id", name)),
+        Some(refusal) if !now.is_done() => {
+            Err(venue_refuses("amend", refusal).with("client_order_id", name))
+        }
         Some(_) | None => Err(over(&now)),
     }
 }

@@ -17,7 +17,7 @@ use crate::http::exchange::Caller;
 use crate::http::problem::{Code, Problem};
 use crate::http::query::Query;
 use crate::stream::event::Decimal;
-use crate::trading::{Asked, OrderEvent, OrderLine, OrderStatus, Reason};
+use crate::trading::{Asked, OrderEvent, OrderLine, OrderStatus, Reason, Refusal};
 use axum::Extension;
 use axum::extract::{Request, State};
 use axum::http::{StatusCode, Uri};
@@ -35,6 +35,7 @@ use veloz_core::order::{
 use veloz_core::risk::Rejection;
 use veloz_core::telemetry::records::{CommandResult, OrderRequest, TradingPhase};
 use veloz_core::units::{Lots, Ticks};
+use veloz_core::venue::binance::order_error::Cause;
 
 /// How long an answer waits for the venue's: the median is below a tenth of a second. Then it is 202 with the state.
 pub(crate) const ANSWER_TIME_MAX: Duration = Duration::from_secs(3);
@@ -397,18 +398,41 @@ pub(crate) fn not_done(result: CommandResult, reason: Option<Rejection>, name: &
     problem.with("client_order_id", name)
 }
 
+/// What the venue said of a request.
+pub(super) fn venue_refuses(what: &str, refusal: Refusal) -> Problem {
+    let (kind, cause) = (refusal.kind.label(), refusal.cause.label());
+    let words = match refusal.cause {
+        Cause::Unnamed => kind.to_owned(),
+        Cause::InsufficientBalance
+        | Cause::WouldMatch
+        | Cause::DuplicateOrder
+        | Cause::UnknownOrder
+        | Cause::MarketClosed
+        | Cause::Filter
+        | Cause::SelfTradeMode
+        | Cause::NotPermitted
+        | Cause::NotSupported
+        | Cause::ZeroNotional
+        | Cause::CancelRestricted
+        | Cause::NoReduction
+        | Cause::Illiquid
+        | Cause::WouldTrigger => format!("{kind}, {cause}"),
+    };
+    Problem::new(
+        Code::BinanceError,
+        format!("the venue refuses the {what}: {words}"),
+    )
+    .with(
+        "details",
+        json!({ "code": refusal.code, "kind": kind, "cause": cause }),
+    )
+}
+
 fn refused_by_venue(line: &OrderLine) -> Problem {
     let name = line.name();
     let reason = line.reason();
     let problem = match reason {
-        Some(Reason::Venue(refusal)) => Problem::new(
-            Code::BinanceError,
-            format!("the venue refuses the order: {}", refusal.kind().label()),
-        )
-        .with(
-            "details",
-            json!({ "code": refusal.code, "kind": refusal.kind().label() }),
-        ),
+        Some(Reason::Venue(refusal)) => venue_refuses("order", refusal),
         Some(Reason::NotSent) => Problem::new(
             Code::ExecutionUnavailable,
             "the order could not be sent; it never left",
@@ -521,10 +545,10 @@ async fn cancelled(state: &HttpState, who: &Who<'_>, line: &OrderLine) -> Answer
             | CommandResult::Full => return Err(not_done(core.result, core.reason, &name)),
         }
     }
-    let before = line.refusal;
+    let before = line.refusals;
     let refused = |now: &OrderLine| {
         now.refusal
-            .filter(|refusal| refusal.request == OrderRequest::Cancel && now.refusal != before)
+            .filter(|refusal| refusal.request == OrderRequest::Cancel && now.refusals != before)
     };
     let ended = state
         .trading
@@ -542,15 +566,9 @@ async fn cancelled(state: &HttpState, who: &Who<'_>, line: &OrderLine) -> Answer
             ok: true,
             order: OrderBody::new(&now),
         }),
-        (_, Some(refusal)) if !now.is_done() => Err(Problem::new(
-            Code::BinanceError,
-            format!("the venue refuses the cancel: {}", refusal.kind().label()),
-        )
-        .with(
-            "details",
-            json!({ "code": refusal.code, "kind": refusal.kind().label() }),
-        )
-        .with("client_order_id", name)),
+        (_, Some(refusal)) if !now.is_done() => {
+            Err(venue_refuses("cancel", refusal).with("client_order_id", name))
+        }
         (_, _) => Err(over(&now)),
     }
 }

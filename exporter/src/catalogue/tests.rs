@@ -39,7 +39,7 @@ use veloz_core::telemetry::records::{
 use veloz_core::telemetry::{Sizes, telemetry};
 use veloz_core::units::{E8, E8_ONE, Lots, Ticks};
 use veloz_core::venue::binance::fault::VenueFault;
-use veloz_core::venue::binance::order_error::ErrorKind;
+use veloz_core::venue::binance::order_error::{ErrorKind, classify};
 
 #[test]
 fn names_are_unique_and_follow_their_type() {
@@ -220,12 +220,12 @@ fn traded() -> TradingView {
         admitted(2),
         state(2, OrderState::Admitted, OrderState::Sent),
         state(2, OrderState::Live, OrderState::Done(DoneReason::Cancelled)),
-        RecordBody::VenueRefused {
-            order: order(2),
-            instrument: InstrumentIndex(0),
-            request: OrderRequest::Place,
-            code: -2_010,
-        },
+        RecordBody::venue_refused(
+            order(2),
+            InstrumentIndex(0),
+            OrderRequest::Place,
+            classify(400, -2_010, ""),
+        ),
         RecordBody::CommandDone {
             token: Token(1),
             result: CommandResult::Done,

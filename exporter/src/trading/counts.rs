@@ -3,7 +3,7 @@
 //! Owns: [`TradingCounts`]. Does not: count what the core counts itself (risk's refusals, the funnel): refusals of
 //! risk are not all recorded. Invariant: counts only rise.
 
-use super::order::{Refusal, places};
+use super::order::places;
 use super::orders::Orders;
 use veloz_core::order::{DoneReason, OrderKind, OrderState, Side};
 use veloz_core::telemetry::records::{CommandResult, OrderRequest, RecordBody};
@@ -49,7 +49,7 @@ impl TradingCounts {
         self.cancels
     }
 
-    /// Placements and replacements that the venue refused, by what its code means.
+    /// Placements and replacements that the venue refused, by what the refusal means.
     pub fn rejected(&self, kind: ErrorKind) -> u64 {
         self.rejected[kind.index()]
     }
@@ -83,10 +83,10 @@ impl TradingCounts {
                 }
             }
             RecordBody::Fill { side, .. } => self.fills[side.index()] += 1,
-            RecordBody::VenueRefused { request, code, .. } => {
+            RecordBody::VenueRefused { request, kind, .. } => {
                 self.refused[request.index()] += 1;
                 if places(request) {
-                    self.rejected[Refusal { request, code }.kind().index()] += 1;
+                    self.rejected[kind.index()] += 1;
                 }
             }
             RecordBody::CommandDone { result, .. } => self.commands[result.index()] += 1,

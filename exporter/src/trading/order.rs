@@ -16,7 +16,7 @@ use veloz_core::order::{
 use veloz_core::risk::Rejection;
 use veloz_core::telemetry::records::OrderRequest;
 use veloz_core::units::{E8, E8_ONE};
-use veloz_core::venue::binance::order_error::{ErrorKind, classify};
+use veloz_core::venue::binance::order_error::{Cause, ErrorKind};
 
 labelled! {
     /// Where an order stands, in the words of existing clients.
@@ -45,15 +45,10 @@ pub struct Refusal {
     pub request: OrderRequest,
     /// The venue's error code.
     pub code: i32,
-}
-
-impl Refusal {
-    /// What the code means.
-    pub fn kind(&self) -> ErrorKind {
-        // The status and the words are not recorded: the code is judged alone.
-        const REFUSED: u16 = 400;
-        classify(REFUSED, self.code, "").kind
-    }
+    /// What the refusal means, by its status, its code and its words.
+    pub kind: ErrorKind,
+    /// What its words say besides.
+    pub cause: Cause,
 }
 
 /// Why an order did not go well. Its text is what clients are shown.
@@ -78,7 +73,7 @@ impl fmt::Display for Reason {
         match self {
             Self::Risk(reason) => f.write_str(reason.label()),
             Self::Venue(refusal) => {
-                write!(f, "venue_{} ({})", refusal.kind().label(), refusal.code)
+                write!(f, "venue_{} ({})", refusal.kind.label(), refusal.code)
             }
             Self::MatchingEngine => f.write_str("venue_matching_engine"),
             Self::NotSent => f.write_str("not_sent"),
@@ -121,6 +116,8 @@ pub struct OrderLine {
     pub state: OrderState,
     /// The last request about it that the venue refused.
     pub refusal: Option<Refusal>,
+    /// How many requests about it the venue refused: two refusals may be alike in all else.
+    pub refusals: u64,
     /// The last thing told of it that does not fit.
     pub fault: Option<OmsFault>,
     /// When it was admitted or taken over, Unix time in nanoseconds.

@@ -246,8 +246,16 @@ impl Orders {
                 instrument: _,
                 request,
                 code,
+                kind,
+                cause,
             } => self.change(order, ts_ns, |line| {
-                line.refusal = Some(Refusal { request, code });
+                line.refusal = Some(Refusal {
+                    request,
+                    code,
+                    kind,
+                    cause,
+                });
+                line.refusals += 1;
             }),
             RecordBody::OrderFault { order, fault, .. } => {
                 self.change(order, ts_ns, |line| line.fault = Some(fault))
@@ -418,6 +426,7 @@ fn unknown(
         executed: E8(0),
         state: OrderState::Unresolved,
         refusal: None,
+        refusals: 0,
         fault: None,
         created_ns: ts_ns,
         last_ts_ns: ts_ns,

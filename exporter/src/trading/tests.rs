@@ -11,7 +11,7 @@ use veloz_core::order::{ClientId, DoneReason, OrderKind, OrderState, Origin, Sid
 use veloz_core::risk::{Rejection, TradingState};
 use veloz_core::telemetry::records::{CommandResult, HaltCause, OrderRequest, TradingPhase};
 use veloz_core::units::{E8, Lots, Ticks, VenueMillis};
-use veloz_core::venue::binance::order_error::ErrorKind;
+use veloz_core::venue::binance::order_error::{ErrorKind, classify};
 
 const BTC: InstrumentIndex = InstrumentIndex(0);
 /// Of every instrument of these tests, in 1e-8.
@@ -197,12 +197,8 @@ fn an_average_is_rounded_once_half_to_even() {
 #[test]
 fn each_way_to_fail_has_its_reason() {
     let rejected = OrderState::Done(DoneReason::Rejected);
-    let refused = |request, code| RecordBody::VenueRefused {
-        order: id(1),
-        instrument: BTC,
-        request,
-        code,
-    };
+    let refused =
+        |request, code| RecordBody::venue_refused(id(1), BTC, request, classify(400, code, ""));
     let after = |bodies: &[RecordBody]| {
         let view = view();
         tell(&view, &[admitted(1, OrderKind::Limit, 0)]);
@@ -458,18 +454,8 @@ fn counts_are_of_what_was_told() {
                 OrderState::Done(DoneReason::Rejected),
                 0,
             ),
-            RecordBody::VenueRefused {
-                order: id(1),
-                instrument: BTC,
-                request: OrderRequest::Place,
-                code: -2_010,
-            },
-            RecordBody::VenueRefused {
-                order: id(1),
-                instrument: BTC,
-                request: OrderRequest::Cancel,
-                code: -2_011,
-            },
+            RecordBody::venue_refused(id(1), BTC, OrderRequest::Place, classify(400, -2_010, "")),
+            RecordBody::venue_refused(id(1), BTC, OrderRequest::Cancel, classify(400, -2_011, "")),
             RecordBody::CommandDone {
                 token: Token(1),
                 result: CommandResult::Done,

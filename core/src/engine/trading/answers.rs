@@ -553,12 +553,7 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
         let instrument = held.instrument();
         self.telemetry.records.push(
             self.now,
-            RecordBody::VenueRefused {
-                order,
-                instrument,
-                request,
-                code: refusal.code,
-            },
+            RecordBody::venue_refused(order, instrument, request, refusal),
         );
     }
 }

@@ -9,6 +9,7 @@ use crate::oms::OmsFault;
 use crate::order::{ClientId, Intent, OrderId, OrderKind, OrderState, Origin, Side, TimeInForce};
 use crate::risk::{Rejection, TradingState};
 use crate::units::{E8, Lots, Ticks, VenueMillis};
+use crate::venue::binance::order_error::{Cause, ErrorKind, Refusal};
 
 labelled! {
     /// Where the local copy of a book stands.
@@ -333,6 +334,10 @@ pub enum RecordBody {
         request: OrderRequest,
         /// The venue's error code.
         code: i32,
+        /// What the refusal means: the code alone does not say it.
+        kind: ErrorKind,
+        /// What its words say besides.
+        cause: Cause,
     },
     /// What was told of an order does not fit what is known of it.
     OrderFault {
@@ -439,6 +444,23 @@ impl RecordBody {
             price: intent.price,
             qty: intent.qty,
             token,
+        }
+    }
+
+    /// A refusal by the venue.
+    pub const fn venue_refused(
+        order: OrderId,
+        instrument: InstrumentIndex,
+        request: OrderRequest,
+        refusal: Refusal,
+    ) -> Self {
+        Self::VenueRefused {
+            order,
+            instrument,
+            request,
+            code: refusal.code,
+            kind: refusal.kind,
+            cause: refusal.cause,
         }
     }
 

@@ -19,9 +19,10 @@ use crate::order::{
 };
 use crate::risk::{Rejection, TradingState};
 use crate::units::{E8, Lots, Nanos, Ticks, VenueMillis};
+use crate::venue::binance::order_error::{Cause, ErrorKind};
 
 /// Version of the encoding; a journal names it in its header.
-pub const RECORD_VERSION: u16 = 3;
+pub const RECORD_VERSION: u16 = 4;
 
 /// Offsets of the encoding. All integers are little-endian; bytes not named are zero.
 mod field {
@@ -353,9 +354,12 @@ fn write_trading(body: &RecordBody, bytes: &mut [u8; RECORD_BYTES]) -> u8 {
             instrument,
             request,
             code,
+            kind,
+            cause,
         } => {
             fields.u64(order.to_bits()).u16(instrument.0);
             fields.u8(request.index()).raw(code.to_le_bytes());
+            fields.u8(kind.index()).u8(cause.index());
             13
         }
         RecordBody::CommandDone {
@@ -572,6 +576,8 @@ fn read_trading(kind: u8, bytes: &[u8; RECORD_BYTES]) -> Result<RecordBody, Reco
             instrument: fields.instrument(),
             request: fields.one_of(&OrderRequest::ALL)?,
             code: i32::from_le_bytes(fields.raw()),
+            kind: fields.one_of(&ErrorKind::ALL)?,
+            cause: fields.one_of(&Cause::ALL)?,
         },
         14 => {
             let token = Token(fields.u64());
@@ -871,14 +877,18 @@ mod tests {
                 any_order(),
                 any::<u16>(),
                 select(&OrderRequest::ALL[..]),
-                any::<i32>()
+                any::<i32>(),
+                select(&ErrorKind::ALL[..]),
+                select(&Cause::ALL[..])
             )
-                .prop_map(|(order, instrument, request, code)| {
+                .prop_map(|(order, instrument, request, code, kind, cause)| {
                     RecordBody::VenueRefused {
                         order,
                         instrument: InstrumentIndex(instrument),
                         request,
                         code,
+                        kind,
+                        cause,
                     }
                 }),
             (any_order(), any::<u16>(), select(&OmsFault::ALL[..])).prop_map(

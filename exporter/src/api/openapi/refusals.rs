@@ -10,7 +10,7 @@ use crate::trading::OrderStatus;
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
-use veloz_core::venue::binance::order_error::ErrorKind;
+use veloz_core::venue::binance::order_error::{Cause, ErrorKind};
 
 /// What any route may answer: a target, a host or headers that are none of ours, a fault, a handler that is late.
 const ANY: [StatusCode; 6] = [
@@ -95,6 +95,7 @@ fn with_status(status: u16) -> Value {
     let venue_words = object(json!({
         "code": { "type": "integer" },
         "kind": one_of(ErrorKind::ALL.map(ErrorKind::label)),
+        "cause": one_of(Cause::ALL.map(Cause::label)),
     }));
     object_with(
         json!({

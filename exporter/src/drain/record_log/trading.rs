@@ -163,6 +163,8 @@ impl RecordLog {
                 instrument,
                 request,
                 code,
+                kind,
+                cause,
             } => warn!(
                 component = "engine",
                 event_type = "order_refused",
@@ -171,6 +173,8 @@ impl RecordLog {
                 symbol = self.symbol(instrument),
                 request = request.label(),
                 code,
+                kind = kind.label(),
+                reason = cause.label(),
                 "Order: the venue refused a request about it"
             ),
             RecordBody::OrderFault {

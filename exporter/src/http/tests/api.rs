@@ -12,6 +12,7 @@ use veloz_core::telemetry::records::{
     CommandResult, OrderRequest, Record, RecordBody, TradingPhase,
 };
 use veloz_core::units::{Lots, Ticks};
+use veloz_core::venue::binance::order_error::{Refusal, classify};
 
 /// What the core is to make of the next order.
 #[derive(Clone, Copy)]
@@ -49,9 +50,10 @@ pub(super) fn play(state: &Arc<HttpState>) -> Core {
     state.api.commands().connect(move |command| {
         let mut played = player.lock().expect("one thread");
         let fate = match command {
-            Command::Place { .. } | Command::Replace { .. } | Command::Amend { .. } => {
-                played.fates.pop_front().unwrap_or(Fate::Live)
-            }
+            Command::Place { .. }
+            | Command::Replace { .. }
+            | Command::Amend { .. }
+            | Command::Cancel { .. } => played.fates.pop_front().unwrap_or(Fate::Live),
             _ => Fate::Live,
         };
         if matches!(fate, Fate::Busy) {
@@ -75,6 +77,16 @@ pub(super) fn play(state: &Arc<HttpState>) -> Core {
         Ok(())
     });
     core
+}
+
+/// A refusal in the venue's words, where they say more than its code.
+fn refusal(code: i32) -> Refusal {
+    let words = if code == -2_011 {
+        "Market is closed."
+    } else {
+        ""
+    };
+    classify(400, code, words)
 }
 
 fn told(token: Token, result: CommandResult, order: Option<OrderId>) -> RecordBody {
@@ -152,12 +164,12 @@ impl Played {
                         moved(order, sent, OrderState::Done(DoneReason::Filled), 2),
                     ]),
                     Fate::RefusedByVenue(code) => bodies.extend([
-                        RecordBody::VenueRefused {
+                        RecordBody::venue_refused(
                             order,
-                            instrument: InstrumentIndex(0),
-                            request: OrderRequest::Place,
-                            code,
-                        },
+                            InstrumentIndex(0),
+                            OrderRequest::Place,
+                            refusal(code),
+                        ),
                         moved(order, sent, OrderState::Done(DoneReason::Rejected), 0),
                     ]),
                     Fate::Silent | Fate::RefusedByRisk(_) | Fate::Lost | Fate::Busy => {}
@@ -167,16 +179,38 @@ impl Played {
             Command::Cancel {
                 token,
                 order: OrderRef::Id(order),
-            } => vec![
-                moved(order, OrderState::Live, OrderState::CancelSent, 0),
-                told(token, CommandResult::Done, Some(order)),
-                moved(
-                    order,
-                    OrderState::CancelSent,
-                    OrderState::Done(DoneReason::Cancelled),
-                    0,
-                ),
-            ],
+            } => {
+                let (live, sent) = (OrderState::Live, OrderState::CancelSent);
+                let mut bodies = vec![
+                    moved(order, live, sent, 0),
+                    told(token, CommandResult::Done, Some(order)),
+                ];
+                match fate {
+                    Fate::RefusedByVenue(code) => bodies.extend([
+                        RecordBody::venue_refused(
+                            order,
+                            InstrumentIndex(0),
+                            OrderRequest::Cancel,
+                            refusal(code),
+                        ),
+                        moved(order, sent, live, 0),
+                    ]),
+                    Fate::Live
+                    | Fate::Filled
+                    | Fate::RefusedByRisk(_)
+                    | Fate::Silent
+                    | Fate::Lost
+                    | Fate::Busy => {
+                        bodies.push(moved(
+                            order,
+                            sent,
+                            OrderState::Done(DoneReason::Cancelled),
+                            0,
+                        ));
+                    }
+                }
+                bodies
+            }
             Command::Amend {
                 token,
                 order: OrderRef::Id(order),
@@ -205,12 +239,12 @@ impl Played {
                         return vec![told(token, CommandResult::InvalidValue, Some(order))];
                     }
                     Fate::RefusedByVenue(code) => bodies.extend([
-                        RecordBody::VenueRefused {
+                        RecordBody::venue_refused(
                             order,
-                            instrument: InstrumentIndex(0),
-                            request: OrderRequest::Amend,
-                            code,
-                        },
+                            InstrumentIndex(0),
+                            OrderRequest::Amend,
+                            refusal(code),
+                        ),
                         settled(Lots(2), live),
                     ]),
                     Fate::Silent | Fate::Lost | Fate::Busy => {}
@@ -411,6 +445,44 @@ fn an_order_is_made_smaller_and_only_that() {
         (status.as_u16(), &body["error"]),
         (409, &json!("not_open")),
         "{body}"
+    );
+}
+
+#[test]
+fn each_refusal_of_the_venue_is_told_though_the_one_before_was_the_same() {
+    let (fixture, core) = trading();
+    fixture.post("/api/order", &order("mine"));
+    let asked = [
+        (
+            "/api/amend",
+            json!({ "client_order_id": "mine", "qty": 0.00001 }),
+        ),
+        ("/api/cancel", json!({ "client_order_id": "mine" })),
+    ];
+    for (path, body) in &asked {
+        for _ in 0..3 {
+            core.lock()
+                .expect("one thread")
+                .fates
+                .push_back(Fate::RefusedByVenue(-1_013));
+            let (status, told) = fixture.post(path, body);
+            assert_eq!(
+                (status.as_u16(), &told["error"]),
+                (400, &json!("binance_error")),
+                "{path}: {told}"
+            );
+            assert_eq!(told["details"]["code"], -1_013);
+        }
+    }
+    core.lock()
+        .expect("one thread")
+        .fates
+        .push_back(Fate::RefusedByVenue(-2_011));
+    let (_, told) = fixture.post("/api/cancel", &asked[1].1);
+    assert_eq!(
+        told["details"],
+        json!({ "code": -2_011, "kind": "rejected", "cause": "market_closed" }),
+        "the order stands, and the words say so where the code does not"
     );
 }
 
