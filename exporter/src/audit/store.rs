@@ -8,6 +8,7 @@
 
 use super::files::{Anchor, Ends, LiveFile, Segment, sync_directory};
 use super::record::{self, Entry, Link, LogType, Place, seal};
+use crate::lines::LineFile;
 use crate::wall::UnixMs;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -72,11 +73,7 @@ struct Stream {
 
 struct Open {
     name: LiveFile,
-    file: File,
-    /// Where the last whole record ends.
-    good_bytes: u64,
-    /// Whether there may be a part of a line behind it.
-    torn: bool,
+    lines: LineFile,
 }
 
 /// What one batch came to, by type; types that it has no record of are left out.
@@ -275,7 +272,7 @@ impl Stream {
             let mut taken = 0;
             for entry in rest {
                 let other_day = entry.at.date() > open.name.date;
-                let full = open.good_bytes + text.len() as u64 >= file_bytes_max;
+                let full = open.lines.bytes() + text.len() as u64 >= file_bytes_max;
                 if taken > 0 && (other_day || full) {
                     break;
                 }
@@ -284,7 +281,7 @@ impl Stream {
                 head = next;
                 taken += 1;
             }
-            open.write(&text)?;
+            open.lines.append_durably(&text)?;
             self.ends.head = head;
             all.push_str(&text);
             rest = &rest[taken..];
@@ -298,7 +295,7 @@ impl Stream {
         let date = at.date();
         let fits = |name: &LiveFile, bytes: u64| name.date >= date && bytes < file_bytes_max;
         if let Some(open) = &self.open
-            && fits(&open.name, open.good_bytes)
+            && fits(&open.name, open.lines.bytes())
         {
             return Ok(());
         }
@@ -338,34 +335,9 @@ impl Open {
             sync_directory(directory)?;
         }
         let bytes = file.metadata()?.len();
-        let mut open = Self {
-            name,
-            good_bytes: whole_lines(&path, bytes)?,
-            file,
-            torn: true,
-        };
-        open.mend()?;
-        Ok(open)
-    }
-
-    /// Writes whole lines, and waits for the disk.
-    fn write(&mut self, text: &str) -> io::Result<()> {
-        self.mend()?;
-        self.torn = true;
-        self.file.write_all(text.as_bytes())?;
-        self.file.sync_data()?;
-        self.torn = false;
-        self.good_bytes += text.len() as u64;
-        Ok(())
-    }
-
-    /// Cuts off what a failed write, or a crash, may have left.
-    fn mend(&mut self) -> io::Result<()> {
-        if self.torn {
-            self.file.set_len(self.good_bytes)?;
-            self.torn = false;
-        }
-        Ok(())
+        // What a crash may have left is cut off.
+        let lines = LineFile::new(file, whole_lines(&path, bytes)?)?;
+        Ok(Self { name, lines })
     }
 }
 
