@@ -52,6 +52,17 @@ impl LineFile {
         self.write(text, File::sync_data)
     }
 
+    /// Takes back what is behind `bytes`, and waits for the disk. Nothing is appended until that is cut off.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(crate) fn cut_durably(&mut self, bytes: u64) -> io::Result<()> {
+        self.torn |= self.good_bytes != bytes;
+        self.good_bytes = bytes;
+        self.mend()?;
+        self.file.sync_data()
+    }
+
     fn write(&mut self, text: &str, wait: impl Fn(&File) -> io::Result<()>) -> io::Result<()> {
         self.mend()?;
         self.torn = true;
@@ -67,6 +78,12 @@ impl LineFile {
         self.torn = false;
         self.good_bytes += text.len() as u64;
         Ok(())
+    }
+
+    /// Puts another file in its place, such as one that can be neither cut nor written.
+    #[cfg(test)]
+    pub(crate) fn put_file(&mut self, file: File) {
+        self.file = file;
     }
 
     fn mend(&mut self) -> io::Result<()> {
@@ -106,6 +123,8 @@ mod tests {
             lines.append("short\n").expect("room");
             let text = std::fs::read_to_string(&path).expect("read");
             assert_eq!(text, format!("{long}short\n"));
+            lines.cut_durably(300).expect("cut");
+            assert_eq!(std::fs::read_to_string(&path).expect("read"), long);
         });
     }
 
@@ -121,6 +140,7 @@ mod tests {
             torn: true,
         };
         assert!(lines.append("more\n").is_err());
+        assert!(lines.cut_durably(5).is_err());
         lines.file = OpenOptions::new().append(true).open(&path).expect("there");
         lines.append("more\n").expect("cut and written");
         let text = std::fs::read_to_string(&path).expect("read");
