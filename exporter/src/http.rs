@@ -156,18 +156,30 @@ impl HttpState {
         }
     }
 
-    /// Gives a record of an administrative action and waits until it is on the disk: before it is done.
+    /// Gives a record of an administrative action and waits until it is on the disk: before it is done. When nobody can
+    /// wait any longer the record may still get there, so a second one, `failed`, follows it.
     ///
     /// # Errors
     /// `audit_unavailable`; then it must not be done.
-    pub(crate) async fn record_first(&self, entry: Entry) -> Result<(), Problem> {
-        match &self.audit {
-            Some(audit) => audit
-                .record_durably(entry)
-                .await
-                .map_err(|_| audit_routes::unavailable()),
-            None => Ok(()),
-        }
+    pub(crate) async fn record_first(
+        &self,
+        entry: Entry,
+        failed: &'static str,
+    ) -> Result<(), Problem> {
+        let Some(audit) = &self.audit else {
+            return Ok(());
+        };
+        let mut second = entry.clone();
+        audit.record_durably(entry).await.map_err(|_| {
+            let problem = audit_routes::unavailable();
+            second.at = (self.unix)();
+            second.action = failed.into();
+            let details = [("error", problem.code().label()), ("outcome", "refused")];
+            let details = details.map(|(name, word)| (name.to_owned(), word.into()));
+            second.details.extend(details);
+            audit.record(second);
+            problem
+        })
     }
 
     fn engine_runs(&self, now: Nanos) -> bool {

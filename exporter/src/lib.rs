@@ -24,6 +24,7 @@ pub mod traces;
 pub mod trading;
 pub mod wall;
 
+mod lines;
 mod sidecar;
 #[cfg(test)]
 mod testing;

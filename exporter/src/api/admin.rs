@@ -26,12 +26,12 @@ async fn record(
     state: &HttpState,
     caller: &Caller,
     principal: &Principal,
-    action: &'static str,
+    (action, failed): (&'static str, &'static str),
     details: Value,
     safer: bool,
 ) -> Result<(), Problem> {
     act(action, details, safer)
-        .record(state, &who(caller, principal))
+        .record(state, &who(caller, principal), failed)
         .await
 }
 
@@ -92,7 +92,15 @@ pub(crate) async fn set_log_level(
     };
     let before = state.log.level();
     let details = json!({ "from": word(before), "to": word(level) });
-    record(&state, &caller, &principal, "log_level_set", details, false).await?;
+    record(
+        &state,
+        &caller,
+        &principal,
+        ("log_level_set", "log_level_set_failed"),
+        details,
+        false,
+    )
+    .await?;
     state.log.set_level(level);
     ok(&json!({ "ok": true, "level": word(level), "before": word(before) }))
 }
@@ -135,7 +143,15 @@ pub(crate) async fn ready(
     Extension(principal): Extension<Principal>,
 ) -> Answer {
     let details = json!({ "enabled": false });
-    record(&state, &caller, &principal, "maintenance", details, false).await?;
+    record(
+        &state,
+        &caller,
+        &principal,
+        ("maintenance", "maintenance_failed"),
+        details,
+        false,
+    )
+    .await?;
     state.api.read_only.store(false, Relaxed);
     ok(&json!({ "ok": true, "maintenance": false }))
 }
@@ -146,7 +162,15 @@ pub(crate) async fn readonly(
     Extension(caller): Extension<Caller>,
     Extension(principal): Extension<Principal>,
 ) -> Answer {
-    record(&state, &caller, &principal, "read_only", json!({}), true).await?;
+    record(
+        &state,
+        &caller,
+        &principal,
+        ("read_only", "read_only_failed"),
+        json!({}),
+        true,
+    )
+    .await?;
     state.api.read_only.store(true, Relaxed);
     ok(&json!({ "ok": true, "read_only": true }))
 }
@@ -157,7 +181,15 @@ pub(crate) async fn readwrite(
     Extension(caller): Extension<Caller>,
     Extension(principal): Extension<Principal>,
 ) -> Answer {
-    record(&state, &caller, &principal, "read_write", json!({}), false).await?;
+    record(
+        &state,
+        &caller,
+        &principal,
+        ("read_write", "read_write_failed"),
+        json!({}),
+        false,
+    )
+    .await?;
     state.api.read_only.store(false, Relaxed);
     ok(&json!({ "ok": true, "read_only": false }))
 }

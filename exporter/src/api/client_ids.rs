@@ -9,12 +9,13 @@
 //! It is written and not synced: it outlives the process, not a power cut in the second before it.
 
 use super::UnreadableState;
+use crate::lines::LineFile;
 use crate::trading::parse_id;
 use crate::wall::UnixMs;
 use sha2::{Digest as _, Sha256};
 use std::collections::{HashSet, VecDeque};
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write as _};
+use std::fs::OpenOptions;
+use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
@@ -56,7 +57,7 @@ struct Kept {
     used: HashSet<u128>,
     /// Orders of earlier runs with their clients' ids, oldest first.
     numbered: VecDeque<(OrderId, ClientId)>,
-    file: Option<File>,
+    file: Option<LineFile>,
 }
 
 fn digest(id: &ClientId) -> u128 {
@@ -83,7 +84,7 @@ impl ClientIds {
         let mut used = HashSet::new();
         let mut numbered = VecDeque::new();
         // A line without its end was cut by a kill or a power cut: its order was not sent yet.
-        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+        let whole = text.rfind('\n').map_or("", |end| &text[..=end]);
         for (number, line) in whole.lines().enumerate() {
             let (sign, rest) = line.split_at_checked(1).unwrap_or(("", line));
             let (id, number_of_order) = match rest.split_once(' ') {
@@ -109,18 +110,14 @@ impl ClientIds {
                 _ => return Err(unreadable(format!("line {} is no event", number + 1))),
             }
         }
-        let mut file = OpenOptions::new()
+        let file = OpenOptions::new()
             .append(true)
             .create(true)
             .mode(0o600)
             .open(path)
             .map_err(failed)?;
-        if text.len() > whole.len() + 1 || (whole.is_empty() && !text.is_empty() && text != "\n") {
-            // What was cut must not become the beginning of the next line.
-            let keep = if whole.is_empty() { 0 } else { whole.len() + 1 };
-            file.set_len(keep as u64).map_err(failed)?;
-            file.flush().map_err(failed)?;
-        }
+        // What was cut must not become the beginning of the next line.
+        let file = LineFile::new(file, whole.len() as u64).map_err(failed)?;
         Ok(Self {
             kept: Mutex::new(Kept {
                 used,
@@ -204,8 +201,7 @@ impl Kept {
 
     fn append(&mut self, line: &str) -> io::Result<()> {
         match &mut self.file {
-            // One call, so that a line is whole or not there.
-            Some(file) => file.write_all(line.as_bytes()),
+            Some(file) => file.append(line),
             None => Ok(()),
         }
     }
@@ -214,6 +210,8 @@ impl Kept {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::with_small_files;
+    use std::io::Write as _;
 
     fn id(text: &str) -> ClientId {
         ClientId::new(text).expect("legal")
@@ -280,6 +278,26 @@ mod tests {
                 ids.give_back(&id(name));
             }
         }
+    }
+
+    #[test]
+    fn a_disk_that_was_full_for_a_moment_stops_no_start() {
+        let name = "api::client_ids::tests::a_disk_that_was_full_for_a_moment_stops_no_start";
+        with_small_files(name, || {
+            let directory = tempfile::tempdir().expect("a directory");
+            let path = directory.path().join("client-order-ids");
+            let ids = ClientIds::open(&path).expect("new");
+            let long = |number: u32| id(&format!("{number:036}"));
+            let taken = (0..).take_while(|number| ids.take(&long(*number)).is_ok());
+            let taken = u32::try_from(taken.count()).expect("few");
+            assert!(taken > 0);
+            assert!(matches!(ids.take(&long(taken)), Err(NotTaken::Io(_))));
+            ids.take(&id("short")).expect("room");
+            let ids = ClientIds::open(&path).expect("whole lines");
+            for name in (0..taken).map(long).chain([id("short")]) {
+                assert!(matches!(ids.take(&name), Err(NotTaken::Used)), "{name:?}");
+            }
+        });
     }
 
     #[test]

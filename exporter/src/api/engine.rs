@@ -149,11 +149,17 @@ pub(crate) struct Operation {
 }
 
 impl Operation {
-    /// Records it: beside the act when it makes things safer, before it otherwise.
+    /// Records it: beside the act when it makes things safer, before it otherwise, and then with a second record,
+    /// `failed`, when nobody knows whether the first gets to the disk.
     ///
     /// # Errors
     /// `audit_unavailable`; then it must not be done.
-    pub(crate) async fn record(&self, state: &HttpState, who: &Who<'_>) -> Result<(), Problem> {
+    pub(crate) async fn record(
+        &self,
+        state: &HttpState,
+        who: &Who<'_>,
+        failed: &'static str,
+    ) -> Result<(), Problem> {
         let at = (state.unix)();
         let user = &who.principal.user_id;
         let details = self.details.clone();
@@ -164,7 +170,7 @@ impl Operation {
             state.record(|_| entry);
             return Ok(());
         }
-        state.record_first(entry).await
+        state.record_first(entry, failed).await
     }
 
     /// Records it and does it; what came to nothing, or nobody knows to what, has a second record, `failed`, that says why.
@@ -178,7 +184,7 @@ impl Operation {
         failed: &'static str,
         work: impl Future<Output = Result<T, Problem>>,
     ) -> Result<T, Problem> {
-        self.record(state, who).await?;
+        self.record(state, who, failed).await?;
         let result = work.await;
         if let Err(problem) = &result {
             let mut details = self.details;

@@ -303,7 +303,11 @@ pub(crate) async fn test(
     let key = state.api.exchange_keys.read().ok_or_else(no_key)?;
     let details = json!({ "exchange": EXCHANGE });
     key_act("exchange_key_tested", details)
-        .record(&state, &who(&caller, &principal))
+        .record(
+            &state,
+            &who(&caller, &principal),
+            "exchange_key_test_failed",
+        )
         .await?;
     let administration = Arc::clone(&state.api.administration);
     let asked = Instant::now();

@@ -398,7 +398,9 @@ pub(crate) async fn change(
         details: json!({ "change": changes_json(&state, &changes) }),
         safer: false,
     };
-    operation.record(&state, &who).await?;
+    operation
+        .record(&state, &who, "limits_proposal_failed")
+        .await?;
     held.last_proposal += 1;
     let proposal = Proposal {
         id: held.last_proposal,
@@ -506,7 +508,9 @@ pub(crate) async fn withdraw(
         details: json!({ "proposed_by": proposal.by }),
         safer: true,
     };
-    operation.record(&state, &who).await?;
+    operation
+        .record(&state, &who, "limits_withdrawal_failed")
+        .await?;
     ok(&json!({ "ok": true, "proposal_id": id }))
 }
 

@@ -2,12 +2,13 @@
 //!
 //! Owns: [`AuditStore`]. Does not: have a thread (`writer.rs`) or pack old files (`retention.rs`).
 //! Invariants: one process writes a directory; records of a batch are on the disk, and the anchor knows
-//! them, before anybody is told that they were written; a write that fails leaves no part of a line
-//! behind; what the anchor knows and the files lack is told, and the chain goes on from the anchor, so
+//! them, before anybody is told that they were written; of a batch that is told to be refused nothing stays, neither
+//! a part of a line nor records that the anchor did not take; what the anchor knows and the files lack is told, and the chain goes on from the anchor, so
 //! that the hole can be seen for ever.
 
 use super::files::{Anchor, Ends, LiveFile, Segment, sync_directory};
 use super::record::{self, Entry, Link, LogType, Place, seal};
+use crate::lines::LineFile;
 use crate::wall::UnixMs;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -68,15 +69,18 @@ struct Stream {
     log_type: LogType,
     ends: Ends,
     open: Option<Open>,
+    /// Where the chain ended before this batch, and files that the batch filled: until the anchor knows it.
+    before: Ends,
+    filled: Vec<Open>,
+    /// Files with records of a refused batch that could not be cut off yet. Nothing is recorded until they are.
+    uncut: Vec<LineFile>,
 }
 
 struct Open {
     name: LiveFile,
-    file: File,
-    /// Where the last whole record ends.
-    good_bytes: u64,
-    /// Whether there may be a part of a line behind it.
-    torn: bool,
+    lines: LineFile,
+    /// Bytes before this batch.
+    before_bytes: u64,
 }
 
 /// What one batch came to, by type; types that it has no record of are left out.
@@ -162,6 +166,9 @@ impl AuditStore {
                 log_type,
                 ends,
                 open: None,
+                before: ends,
+                filled: Vec::new(),
+                uncut: Vec::new(),
             };
             streams.insert(log_type, stream);
         }
@@ -196,23 +203,36 @@ impl AuditStore {
         }
         let mut written = Written::new();
         let mut copies = String::new();
+        let mut anchor = self.anchor.clone();
         for (log_type, entries) in lines_of {
             let stream = self.streams.get_mut(&log_type).expect("one for each type");
             let result = stream.append(&self.directory, &entries, self.file_bytes_max);
             if let Ok(lines) = &result {
                 copies.push_str(lines);
-                self.anchor.set(log_type, stream.ends);
+                anchor.set(log_type, stream.ends);
             }
             written.insert(
                 log_type,
                 result.map(|_| ()).map_err(|error| error.to_string()),
             );
         }
-        if written.values().any(Result::is_ok)
-            && let Err(error) = self.anchor.write(&self.directory)
-        {
-            for result in written.values_mut().filter(|result| result.is_ok()) {
-                *result = Err(format!("anchor.json: {error}"));
+        if written.values().any(Result::is_ok) {
+            match self.write_anchor(anchor) {
+                Ok(()) => {
+                    for stream in self.streams.values_mut() {
+                        stream.filled.clear();
+                    }
+                }
+                Err(error) => {
+                    copies.clear();
+                    for (log_type, result) in &mut written {
+                        if result.is_ok() {
+                            *result = Err(format!("anchor.json: {error}"));
+                            let stream = self.streams.get_mut(log_type);
+                            stream.expect("one for each type").take_back();
+                        }
+                    }
+                }
             }
         }
         // After the anchor: what is known here is on the disk there.
@@ -228,6 +248,19 @@ impl AuditStore {
             tracing::error!(component = "audit", %error, "the copy of the audit log is incomplete");
         }
         written
+    }
+
+    /// Has the anchor know what was written.
+    fn write_anchor(&mut self, anchor: Anchor) -> io::Result<()> {
+        if let Err(error) = anchor.write(&self.directory) {
+            // In its place, and only its name may not outlive a power cut: whichever anchor does, these records fit it.
+            if Anchor::read(&self.directory).ok().flatten().as_ref() != Some(&anchor) {
+                return Err(error);
+            }
+            tracing::error!(component = "audit", %error, "anchor.json is in its place, and may be an older one after a power cut");
+        }
+        self.anchor = anchor;
+        Ok(())
     }
 
     /// Lets go of the files, so that they can be packed; the next record opens its own.
@@ -257,8 +290,38 @@ impl AuditStore {
 }
 
 impl Stream {
-    /// Writes entries of this stream; gives the lines.
+    /// Writes entries of this stream, all or none; gives the lines.
     fn append(
+        &mut self,
+        directory: &Path,
+        entries: &[&Entry],
+        file_bytes_max: u64,
+    ) -> io::Result<String> {
+        while let Some(lines) = self.uncut.last_mut() {
+            lines.cut_durably(lines.bytes())?;
+            self.uncut.pop();
+        }
+        self.before = self.ends;
+        self.filled.clear();
+        if let Some(open) = &mut self.open {
+            open.before_bytes = open.lines.bytes();
+        }
+        self.extend(directory, entries, file_bytes_max)
+            .inspect_err(|_| self.take_back())
+    }
+
+    /// Takes back what this batch wrote. The next record opens its file anew.
+    fn take_back(&mut self) {
+        self.ends = self.before;
+        for mut open in self.filled.drain(..).chain(self.open.take()) {
+            if let Err(error) = open.lines.cut_durably(open.before_bytes) {
+                tracing::error!(component = "audit", %error, "records that were refused cannot be taken back yet");
+                self.uncut.push(open.lines);
+            }
+        }
+    }
+
+    fn extend(
         &mut self,
         directory: &Path,
         entries: &[&Entry],
@@ -275,7 +338,7 @@ impl Stream {
             let mut taken = 0;
             for entry in rest {
                 let other_day = entry.at.date() > open.name.date;
-                let full = open.good_bytes + text.len() as u64 >= file_bytes_max;
+                let full = open.lines.bytes() + text.len() as u64 >= file_bytes_max;
                 if taken > 0 && (other_day || full) {
                     break;
                 }
@@ -284,7 +347,7 @@ impl Stream {
                 head = next;
                 taken += 1;
             }
-            open.write(&text)?;
+            open.lines.append_durably(&text)?;
             self.ends.head = head;
             all.push_str(&text);
             rest = &rest[taken..];
@@ -298,11 +361,11 @@ impl Stream {
         let date = at.date();
         let fits = |name: &LiveFile, bytes: u64| name.date >= date && bytes < file_bytes_max;
         if let Some(open) = &self.open
-            && fits(&open.name, open.good_bytes)
+            && fits(&open.name, open.lines.bytes())
         {
             return Ok(());
         }
-        self.open = None;
+        self.filled.extend(self.open.take());
         let newest = LiveFile::list(directory)?
             .into_iter()
             .rfind(|file| file.log_type == self.log_type);
@@ -338,34 +401,13 @@ impl Open {
             sync_directory(directory)?;
         }
         let bytes = file.metadata()?.len();
-        let mut open = Self {
+        // What a crash may have left is cut off.
+        let lines = LineFile::new(file, whole_lines(&path, bytes)?)?;
+        Ok(Self {
             name,
-            good_bytes: whole_lines(&path, bytes)?,
-            file,
-            torn: true,
-        };
-        open.mend()?;
-        Ok(open)
-    }
-
-    /// Writes whole lines, and waits for the disk.
-    fn write(&mut self, text: &str) -> io::Result<()> {
-        self.mend()?;
-        self.torn = true;
-        self.file.write_all(text.as_bytes())?;
-        self.file.sync_data()?;
-        self.torn = false;
-        self.good_bytes += text.len() as u64;
-        Ok(())
-    }
-
-    /// Cuts off what a failed write, or a crash, may have left.
-    fn mend(&mut self) -> io::Result<()> {
-        if self.torn {
-            self.file.set_len(self.good_bytes)?;
-            self.torn = false;
-        }
-        Ok(())
+            before_bytes: lines.bytes(),
+            lines,
+        })
     }
 }
 
@@ -438,12 +480,16 @@ struct Found {
 impl Found {
     fn in_files(directory: &Path, log_type: LogType, known: Option<Ends>) -> io::Result<Self> {
         let segments = Segment::list(directory, log_type)?;
-        let start = match segments.first() {
-            Some(oldest) => places(&oldest.read(directory)?)
+        let mut start = None;
+        for segment in &segments {
+            // A first write that failed leaves an empty file.
+            start = places(&segment.read(directory)?)
                 .next()
-                .map(|place| place.after),
-            None => None,
-        };
+                .map(|place| place.after);
+            if start.is_some() {
+                break;
+            }
+        }
         for segment in segments.iter().rev() {
             let text = segment.read(directory)?;
             let mut last = None;
@@ -693,7 +739,74 @@ pub(super) mod tests {
         fs::rename(&moved, &inner).expect("moved back");
         write(&mut store, LogType::Order, &[NOON]);
         let report = verify(&inner).expect("read");
+        assert_eq!((report.fault.clone(), report.records()), (None, 2));
+    }
+
+    #[test]
+    fn records_that_the_anchor_did_not_take_are_taken_back() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        // Three records a file, so that a batch fills several.
+        let (mut store, _) =
+            AuditStore::open_with(&config(directory.path()), UnixMs(NOON), 1_000).expect("opens");
+        write(&mut store, LogType::Auth, &[NOON]);
+        let files = || -> Vec<(String, Vec<String>)> {
+            let names = names(directory.path()).into_iter();
+            let read = names.map(|name| (name.clone(), lines(directory.path(), &name)));
+            read.filter(|(_, lines)| !lines.is_empty()).collect()
+        };
+        let before = files();
+        // The records can be written, the anchor cannot.
+        let fresh = directory.path().join("anchor.json.new");
+        fs::create_dir(&fresh).expect("made");
+        for times in [&[NOON; 1][..], &[NOON; 9], &[NOON, NOON + DAY]] {
+            let refused: Vec<Entry> = times
+                .iter()
+                .flat_map(|at| [LogType::Auth, LogType::Order].map(|of| entry(of, "refused", *at)))
+                .collect();
+            let written = store.append(&refused);
+            assert!(written.values().all(Result::is_err), "{written:?}");
+            assert_eq!(files(), before);
+            assert_eq!(store.ends(LogType::Auth).head.seq, 1);
+            assert_eq!(store.ends(LogType::Order), Ends::NONE);
+            let report = verify(directory.path()).expect("read");
+            assert_eq!((report.fault.clone(), report.records()), (None, 1));
+        }
+        fs::remove_dir(&fresh).expect("removed");
+        write(&mut store, LogType::Auth, &[NOON + DAY]);
+        write(&mut store, LogType::Order, &[NOON]);
+        drop(store);
+        let report = verify(directory.path()).expect("read");
         assert_eq!((report.fault.clone(), report.records()), (None, 3));
+        let (store, findings) = open(directory.path());
+        assert!(findings.is_empty(), "{findings:?}");
+        assert_eq!(store.ends(LogType::Auth).head.seq, 2);
+    }
+
+    #[test]
+    fn records_that_cannot_be_taken_back_yet_stop_the_chain_until_they_are() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let (mut store, _) = open(directory.path());
+        write(&mut store, LogType::Auth, &[NOON]);
+        let path = directory.path().join("auth_2026-02-23.ndjson");
+        let text = fs::read_to_string(&path).expect("there");
+        // As a disk that takes records and cannot cut them leaves it.
+        append_to(&path)
+            .and_then(|mut file| file.write_all(text.as_bytes()))
+            .expect("written");
+        let stream = store.streams.get_mut(&LogType::Auth).expect("there");
+        stream.open = None;
+        let mut uncut = LineFile::new(append_to(&path).expect("there"), 2 * text.len() as u64)
+            .expect("whole lines");
+        uncut.put_file(File::open(&path).expect("there"));
+        assert!(uncut.cut_durably(text.len() as u64).is_err());
+        stream.uncut.push(uncut);
+        let more = [entry(LogType::Auth, "logout", NOON)];
+        assert!(store.append(&more)[&LogType::Auth].is_err());
+        let stream = store.streams.get_mut(&LogType::Auth).expect("there");
+        stream.uncut[0].put_file(append_to(&path).expect("there"));
+        assert!(store.append(&more)[&LogType::Auth].is_ok());
+        let report = verify(directory.path()).expect("read");
+        assert_eq!((report.fault.clone(), report.records()), (None, 2));
     }
 
     #[test]

@@ -139,10 +139,15 @@ impl Chain {
 
     fn follow(&mut self, directory: &Path) -> io::Result<Option<Fault>> {
         let Some(ends) = self.anchored else {
-            let any = !Segment::list(directory, self.log_type)?.is_empty();
-            return Ok(any.then_some(Fault::NoAnchor {
-                log_type: self.log_type,
-            }));
+            // A first write that failed leaves an empty file, and that is no record.
+            for segment in Segment::list(directory, self.log_type)? {
+                if lines(&segment.read(directory)?).next().is_some() {
+                    return Ok(Some(Fault::NoAnchor {
+                        log_type: self.log_type,
+                    }));
+                }
+            }
+            return Ok(None);
         };
         let mut passed_anchor = ends.head == self.head;
         for segment in Segment::list(directory, self.log_type)? {
@@ -152,16 +157,13 @@ impl Chain {
             }
             let path = segment.path(directory);
             let file = path.file_name().unwrap_or_default().to_string_lossy();
-            for (number, line) in text.split(|byte| *byte == b'\n').enumerate() {
-                if line.is_empty() {
-                    continue;
-                }
+            for (number, line) in lines(&text) {
                 match record::check(line, self.head) {
                     Ok(link) => self.head = link,
                     Err(cause) => {
                         return Ok(Some(Fault::Record {
                             file: file.into_owned(),
-                            line: number + 1,
+                            line: number,
                             cause,
                         }));
                     }
@@ -171,7 +173,7 @@ impl Chain {
                     let seq = self.head.seq;
                     return Ok(Some(Fault::Record {
                         file: file.into_owned(),
-                        line: number + 1,
+                        line: number,
                         cause: BadRecord::Changed { seq },
                     }));
                 }
@@ -194,6 +196,14 @@ impl Chain {
             .find_map(|line| record::read(line).ok())
             .is_some_and(|place| self.ends.contains(&place.link))
     }
+}
+
+/// Lines that say something, with their numbers, from 1.
+fn lines(text: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
+    text.split(|byte| *byte == b'\n')
+        .enumerate()
+        .filter(|(_, line)| !line.is_empty())
+        .map(|(index, line)| (index + 1, line))
 }
 
 #[cfg(test)]
@@ -286,6 +296,13 @@ mod tests {
                 log_type: LogType::Auth
             })
         );
+        for name in ["auth_2026-02-23.ndjson", "auth_2026-02-24.ndjson"] {
+            fs::write(directory.path().join(name), "").expect("written");
+        }
+        let report = verify(directory.path()).expect("read");
+        assert_eq!(report.fault, None, "what a failed first write leaves");
+        fs::write(directory.path().join("auth_2026-02-24.ndjson"), "x").expect("written");
+        assert!(verify(directory.path()).expect("read").fault.is_some());
         let empty = tempfile::tempdir().expect("a temporary directory");
         assert_eq!(verify(empty.path()).expect("read").records(), 0);
         assert!(verify(&empty.path().join("nowhere")).is_err());

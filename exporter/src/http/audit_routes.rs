@@ -165,7 +165,7 @@ pub(super) async fn archive(
         json!({}),
         now,
     );
-    state.record_first(entry).await?;
+    state.record_first(entry, "audit_archive_failed").await?;
     let stats = audit.archive(now).await.map_err(|_| unavailable())?;
     if let Some(error) = stats.errors.first()
         && stats.archived_files + stats.deleted_files == 0

@@ -411,7 +411,9 @@ impl Act {
             let details = self.details.clone();
             caller.entry(self.log_type, action, &principal.user_id, details, at)
         };
-        state.record_first(entry(self.done, (state.unix)())).await?;
+        state
+            .record_first(entry(self.done, (state.unix)()), self.failed)
+            .await?;
         let result = blocking(work).await.map_err(Problem::from);
         if result.is_err() {
             state.record(|at| entry(self.failed, at));

@@ -11,14 +11,15 @@ use super::{Answer, Digest, KEYS_MAX};
 use crate::api::UnreadableState;
 use crate::api::settings::replace;
 use crate::http::problem::{KeptProblem, Problem};
+use crate::lines::LineFile;
 use crate::random::to_hex;
 use crate::wall::UnixMs;
 use axum::body::Bytes;
 use axum::http::{HeaderValue, StatusCode};
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, VecDeque};
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write as _};
+use std::fs::OpenOptions;
+use std::io;
 use std::path::{Path, PathBuf};
 use veloz_core::order::ClientId;
 
@@ -141,10 +142,9 @@ fn text(line: &Line) -> String {
 #[derive(Debug)]
 pub(super) struct KeysFile {
     path: PathBuf,
-    file: File,
-    /// Bytes after the last rewriting, and since.
+    lines: LineFile,
+    /// Bytes after the last rewriting.
     bytes: u64,
-    grown: u64,
 }
 
 impl KeysFile {
@@ -155,40 +155,38 @@ impl KeysFile {
     pub(super) fn open(path: PathBuf) -> Result<(Self, Vec<(Digest, Kept)>), UnreadableState> {
         let kept = read(&path)?;
         let lines: String = kept.iter().map(|(key, kept)| lines_of(key, kept)).collect();
-        let file = rewritten(&path, &lines).map_err(|error| UnreadableState::new(&path, &error))?;
+        let lines =
+            rewritten(&path, &lines).map_err(|error| UnreadableState::new(&path, &error))?;
         let keys = Self {
             path,
-            file,
-            bytes: lines.len() as u64,
-            grown: 0,
+            bytes: lines.bytes(),
+            lines,
         };
         Ok((keys, kept))
     }
 
-    /// Writes one line, in one call, so that it is whole or not there.
+    /// Writes one line; it is whole or not there.
     pub(super) fn append(&mut self, line: &str) -> io::Result<()> {
-        self.file.write_all(line.as_bytes())?;
-        self.grown += line.len() as u64;
-        Ok(())
+        self.lines.append(line)
     }
 
     /// Whether most of the file is about what is forgotten by now.
     pub(super) fn is_overgrown(&self) -> bool {
-        self.grown > self.bytes.max(GROWN_BYTES_MIN)
+        self.lines.bytes() - self.bytes > self.bytes.max(GROWN_BYTES_MIN)
     }
 
     /// Replaces the whole file.
     pub(super) fn rewrite(&mut self, lines: &str) -> io::Result<()> {
-        self.file = rewritten(&self.path, lines)?;
-        self.bytes = lines.len() as u64;
-        self.grown = 0;
+        self.lines = rewritten(&self.path, lines)?;
+        self.bytes = self.lines.bytes();
         Ok(())
     }
 }
 
-fn rewritten(path: &Path, lines: &str) -> io::Result<File> {
+fn rewritten(path: &Path, lines: &str) -> io::Result<LineFile> {
     replace(path, lines.as_bytes())?;
-    OpenOptions::new().append(true).open(path)
+    let file = OpenOptions::new().append(true).open(path)?;
+    LineFile::new(file, lines.len() as u64)
 }
 
 fn read(path: &Path) -> Result<Vec<(Digest, Kept)>, UnreadableState> {
@@ -296,6 +294,7 @@ fn take(table: &mut HashMap<Digest, Kept>, ages: &mut VecDeque<Digest>, line: Li
 mod tests {
     use super::*;
     use crate::http::problem::Code;
+    use crate::testing::with_small_files;
 
     fn path(directory: &tempfile::TempDir) -> PathBuf {
         directory.path().join("idempotency-keys")
@@ -351,6 +350,29 @@ mod tests {
             assert_eq!(again.content_type, answer.content_type);
             assert_eq!(again.problem, Some(problem.clone()));
         }
+    }
+
+    #[test]
+    fn a_disk_that_was_full_for_a_moment_stops_no_start() {
+        let name =
+            "api::idempotency::file::tests::a_disk_that_was_full_for_a_moment_stops_no_start";
+        with_small_files(name, || {
+            let directory = tempfile::tempdir().expect("a directory");
+            let (mut file, _) = KeysFile::open(path(&directory)).expect("new");
+            let mut written = 0u8;
+            while file
+                .append(&began(&[written; 32], &[9; 32], UnixMs(1)))
+                .is_ok()
+            {
+                written += 1;
+            }
+            assert!(written > 0);
+            // A shorter line still fits.
+            file.append(&shown(&[0; 32])).expect("room");
+            let (_, kept) = KeysFile::open(path(&directory)).expect("whole lines");
+            assert_eq!(kept.len(), usize::from(written));
+            assert!(matches!(kept[0].1.end, End::Shown));
+        });
     }
 
     #[test]

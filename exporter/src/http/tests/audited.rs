@@ -3,7 +3,9 @@
 use super::identities::{Guarded, PASSWORD, Shown, guarded};
 use super::*;
 use crate::audit::record::{Entry, LogType};
+use crate::audit::store::{AuditConfig, AuditStore};
 use crate::audit::verify::verify;
+use crate::audit::writer::queue;
 use crate::auth::FIRST_ADMIN;
 
 /// Waits until everything that was given is on the disk.
@@ -212,6 +214,62 @@ fn while_nothing_can_be_recorded_nothing_is_administrated_and_trading_goes_on() 
     assert_eq!(verify(&audit).expect("read").fault, None);
     let page = text(guarded.ask(get_request("/metrics"), admin));
     assert!(page.contains("\nveloz_audit_writable 1\n"));
+}
+
+#[test]
+fn an_act_whose_record_gets_to_the_disk_after_it_was_refused_has_a_second_one() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let mut writer = None;
+    let fixture = fixture_with(|state| {
+        let config = AuditConfig {
+            directory: directory.path().to_owned(),
+            copy: None,
+            heads: None,
+            retention_days_min: 0,
+        };
+        let (store, findings) = AuditStore::open(&config, (state.unix)()).expect("opens");
+        let (log, end) = queue(store, findings, Arc::clone(&state.audit_metrics));
+        state.audit = Some(log);
+        writer = Some(end);
+    });
+    // Its time goes by itself to whatever is waited for, and the writer does nothing meanwhile.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .expect("a runtime");
+    for path in ["/api/admin/readwrite", "/api/admin/reload-config"] {
+        let router = fixture.router(on_this_machine());
+        let request = request_for(Method::POST, path, &json!({}));
+        let response = runtime.block_on(router.oneshot(request));
+        let response = response.expect("infallible");
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert!(text(response).contains("audit_unavailable"));
+    }
+    drop((runtime, fixture));
+    writer.expect("made").run(|| UnixMs(1_708_689_600_123));
+    let text = std::fs::read_to_string(directory.path().join("auth_2024-02-23.ndjson"));
+    let records: Vec<Value> = text
+        .expect("there")
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    let actions: Vec<_> = records.iter().map(|record| &record["action"]).collect();
+    assert_eq!(
+        actions,
+        [
+            "read_write",
+            "read_write_failed",
+            "config_reloaded",
+            "config_reload_failed"
+        ]
+    );
+    for failed in [&records[1], &records[3]] {
+        assert_eq!(
+            failed["details"],
+            json!({ "error": "audit_unavailable", "outcome": "refused" })
+        );
+    }
 }
 
 #[test]
