@@ -27,6 +27,7 @@
 //! | `CancelRefused` | - | note gone | `R`; if not known as open `U` ⁵ | note gone | - |
 //! | `CancelUnknown` | - | note gone | `U`, asks | note gone | - |
 //! | `ReplaceSent` | **Illegal** | **Illegal** | `ReplaceSent`; a request under way **Illegal** | **Illegal** | **Illegal** |
+//! | `ReplaceSentAgain` | **Illegal** | **Illegal** | `ReplaceSent`: notes the time; else **Illegal** | **Illegal** | **Illegal** |
 //! | `ReplaceRefused`, `ReplaceUnknown` | - | - | as the cancel's | - | - |
 //! | `Amended` | `R` | `R` | `R` | as `Status`; `R` if the amend was in doubt | -; ¹ |
 //! | time passes ([`Oms::overdue`]) | `U`, asks | `U`, asks | `U`, asks, if a request was under way or a list did not have it | asks again | |
@@ -379,7 +380,8 @@ impl Oms {
             | Input::SentAgain
             | Input::NotSent
             | Input::CancelSent
-            | Input::ReplaceSent => Applied::only(OmsFault::Illegal),
+            | Input::ReplaceSent
+            | Input::ReplaceSentAgain => Applied::only(OmsFault::Illegal),
             // They say that nothing came of it.
             Input::Refused { .. }
             | Input::OutcomeUnknown

@@ -740,6 +740,129 @@ fn a_conversation_waits_no_longer_than_it_is_told_and_loses_nothing() {
     peer.join().expect("no panic");
 }
 
+/// Runs `peer` on a websocket with and without TLS, and `talk` at its other end.
+fn converse<R: Send + 'static>(
+    peer: impl Fn(&mut dyn ReadWrite) -> R + Clone + Send + 'static,
+    mut talk: impl FnMut(Conversation, Clock) -> Conversation,
+    mut check: impl FnMut(R),
+) {
+    let pki = Pki::new();
+    let clock = Clock::kernel();
+    for scheme in ["wss", "ws"] {
+        let peer = peer.clone();
+        let (port, peer) = if scheme == "wss" {
+            serve_websocket(&pki, move |mut tls| peer(&mut tls))
+        } else {
+            serve(move |mut stream| {
+                let answer = answer_to(&read_request(&mut stream));
+                stream.write_all(answer.as_bytes()).expect("sent");
+                peer(&mut stream)
+            })
+        };
+        let to = endpoint(&format!("{scheme}://localhost:{port}/"), &pki);
+        let until = clock.now().plus(PATIENCE);
+        let open = Conversation::open(&to, MESSAGE_BYTES_MAX, clock, until);
+        let talk = talk(open.expect("a good server"), clock);
+        talk.close(clock.now().plus(PATIENCE));
+        check(peer.join().expect("no panic"));
+    }
+}
+
+trait ReadWrite: Read + Write {}
+impl<T: Read + Write> ReadWrite for T {}
+
+#[test]
+fn a_ping_at_the_end_of_a_wait_is_answered_and_ends_nothing() {
+    converse(
+        |stream| {
+            let mut stream = stream;
+            // In one segment and one record, so that the text's wait brings the ping, and the next, which is over
+            // when it begins, has to answer it.
+            let mut both = frame(0x81, b"a text");
+            both.extend(frame(0x89, b"still there?"));
+            stream.write_all(&both).expect("sent");
+            let pong = read_frame(&mut stream).expect("a pong");
+            // Then pings as they like to come, until the client has had enough of them.
+            let mut answered = 0;
+            loop {
+                let ping = frame(0x89, &[7; 125]);
+                if stream.write_all(&ping).is_err() {
+                    break;
+                }
+                match read_frame(&mut stream) {
+                    Ok((0x8a, bytes)) => assert_eq!(bytes, [7; 125]),
+                    Ok((0x81, _)) => break,
+                    other => panic!("{other:?}"),
+                }
+                answered += 1;
+            }
+            (pong, answered)
+        },
+        |mut talk, clock| {
+            let text = talk.receive(clock.now().plus(PATIENCE)).expect("open");
+            assert_eq!(text.as_deref(), Some("a text"));
+            assert_eq!(talk.receive(Nanos::ZERO).expect("open"), None);
+            for _ in 0..200 {
+                let soon = clock.now().plus(Nanos::from_ms(2));
+                assert_eq!(talk.receive(soon).expect("open"), None);
+            }
+            talk.send("enough", clock.now().plus(PATIENCE))
+                .expect("open");
+            talk
+        },
+        |(pong, answered): (_, u32)| {
+            assert_eq!(pong, (0x8a, b"still there?".to_vec()));
+            assert!(answered > 0);
+        },
+    );
+}
+
+#[test]
+fn a_peer_that_pings_and_does_not_read_is_listened_to_and_its_pongs_wait() {
+    // More than the kernel and the client keep for a peer that does not read, even with the largest socket buffers.
+    const PINGS: usize = 200_000;
+    converse(
+        |stream| {
+            let mut stream = stream;
+            let pings = frame(0x89, &[7; 125]).repeat(100);
+            for _ in 0..PINGS / 100 {
+                stream.write_all(&pings).expect("sent");
+            }
+            stream.write_all(&frame(0x81, b"done")).expect("sent");
+            let mut pongs = 0;
+            loop {
+                match read_frame(&mut stream).expect("a whole frame") {
+                    (0x8a, bytes) => assert_eq!(bytes, [7; 125]),
+                    (0x81, bytes) => {
+                        assert_eq!(bytes, b"heard");
+                        return pongs;
+                    }
+                    other => panic!("{other:?}"),
+                }
+                pongs += 1;
+            }
+        },
+        |mut talk, clock| {
+            let said = loop {
+                let soon = clock.now().plus(Nanos::from_ms(2));
+                if let Some(text) = talk.receive(soon).expect("open") {
+                    break text;
+                }
+            };
+            assert_eq!(said, "done");
+            talk.send("heard", clock.now().plus(PATIENCE))
+                .expect("open");
+            talk
+        },
+        |pongs: usize| {
+            assert!(
+                pongs > 0 && pongs < PINGS,
+                "{pongs}: it was not held up at all"
+            );
+        },
+    );
+}
+
 #[test]
 fn the_connector_answers_every_wish_and_frees_what_comes_back() {
     let pki = Pki::new();

@@ -46,7 +46,7 @@ use crate::risk::Risk;
 use crate::strategy::{Actions, Funnel, OrderUpdate, Strategy};
 use crate::telemetry::Telemetry;
 use crate::telemetry::records::{HaltCause, RecordBody, TradingPhase};
-use crate::units::{E8, Nanos, VenueMillis};
+use crate::units::{E8, Lots, Nanos, VenueMillis};
 use crate::venue::binance;
 use crate::venue::binance::clock::VenueClock;
 use crate::venue::binance::order_entry::{ClientOrderIds, Credentials, OrderEntry, RequestKind};
@@ -93,6 +93,33 @@ struct CancelAgain {
     not_before: Nanos,
 }
 
+/// What the venue refused for our clock alone: it goes once more when that was measured. Until then its orders are in
+/// the states of a request under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum AwaitsClock {
+    /// A new order.
+    Place(OrderId),
+    /// An order to become smaller, of this size.
+    Amend(OrderId, Lots),
+    /// An order to go and another to come in its stead.
+    Replace {
+        /// The one that goes.
+        old: OrderId,
+        /// The one that comes.
+        new: OrderId,
+    },
+}
+
+impl AwaitsClock {
+    /// Whether it is about this order.
+    fn concerns(self, id: OrderId) -> bool {
+        match self {
+            Self::Place(order) | Self::Amend(order, _) => order == id,
+            Self::Replace { old, new } => old == id || new == id,
+        }
+    }
+}
+
 /// See the module's text.
 pub(super) struct Trading<T> {
     config: TradingConfig,
@@ -117,8 +144,8 @@ pub(super) struct Trading<T> {
     questions: VecDeque<Ask>,
     /// Orders that are to go and for which no cancel was sent yet.
     cancels: VecDeque<OrderId>,
-    /// Orders to be sent again when the clock is right.
-    awaiting_clock: Vec<OrderId>,
+    /// What is to be sent again when the clock is right; at most [`ORDERS_OPEN_MAX`], then a refusal is one.
+    awaiting_clock: Vec<AwaitsClock>,
     /// Orders whose cancel the venue refused; an order stands in it once, until it is over.
     cancelled_again: Vec<CancelAgain>,
     /// The venue's clock was measured since those were last looked at.

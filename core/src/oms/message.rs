@@ -62,6 +62,8 @@ pub enum Input<'a> {
     CancelUnknown,
     /// An amend, or a replacement whose cancelled half this order is, is in the outbox.
     ReplaceSent,
+    /// The amend or the replacement was refused for our clock, and sent once more with the right time.
+    ReplaceSentAgain,
     /// The amend or the cancelling half had no effect, or never left.
     ReplaceRefused {
         /// Whether because the venue does not know the order as open.

@@ -355,6 +355,7 @@ const TABLE: &str = "
     cancel refused, unknown   | -     | -     | -          | -          | U          | -          | -      | -         | -         | -        | -          | -            | -          | -
     cancel unknown            | -     | -     | -          | -          | U?s        | -          | -      | -         | -         | -        | -          | -            | -          | -
     replace sent              | !ill  | !ill  | R          | R          | !ill       | !ill       | !ill   | !ill      | !ill      | !ill     | !ill       | !ill         | !ill       | !ill
+    replace sent again        | !ill  | !ill  | !ill       | !ill       | !ill       | -          | !ill   | !ill      | !ill      | !ill     | !ill       | !ill         | !ill       | !ill
     replace refused           | -     | -     | -          | -          | -          | L          | -      | -         | -         | -        | -          | -            | -          | -
     replace refused, unknown  | -     | -     | -          | -          | -          | U          | -      | -         | -         | -        | -          | -            | -          | -
     replace unknown           | -     | -     | -          | -          | -          | U?s        | -      | -         | -         | -        | -          | -            | -          | -
@@ -445,6 +446,7 @@ fn apply_named(case: &mut Case, name: &str) -> Applied {
         }),
         "cancel unknown" => case.apply(Input::CancelUnknown),
         "replace sent" => case.apply(Input::ReplaceSent),
+        "replace sent again" => case.apply(Input::ReplaceSentAgain),
         "replace refused" => case.apply(Input::ReplaceRefused {
             unknown_order: false,
         }),
@@ -483,7 +485,7 @@ fn every_pair_of_state_and_input_does_what_the_table_says() {
             count += 1;
         }
     }
-    assert_eq!(count, 30 * 14, "rows went missing");
+    assert_eq!(count, 31 * 14, "rows went missing");
 }
 
 /// The states of the table are all states that there are.

@@ -63,6 +63,7 @@ impl<'a> Turn<'a> {
                 }
             }
             Input::ReplaceSent => self.replace_sent(),
+            Input::ReplaceSentAgain => self.replace_sent_again(),
             Input::ReplaceRefused { unknown_order } => {
                 if std::mem::take(&mut self.order.replace_under_way) && unknown_order {
                     self.doubt_held(Doubt::Replace, self.config.grace);
@@ -173,6 +174,14 @@ impl<'a> Turn<'a> {
             | OrderState::Unresolved
             | OrderState::Done(_) => self.fault(OmsFault::Illegal),
         }
+    }
+
+    fn replace_sent_again(&mut self) {
+        if self.order.state != OrderState::ReplaceSent {
+            return self.fault(OmsFault::Illegal);
+        }
+        // It is answered as late after this as after its first sending.
+        self.order.state_due = self.now.plus(self.config.replace_max);
     }
 
     fn end(&mut self, reason: DoneReason, is_final: bool) {

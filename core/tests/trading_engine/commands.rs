@@ -5,12 +5,12 @@ use veloz_core::event::{Command, OrderRef};
 use veloz_core::instrument::InstrumentIndex;
 use veloz_core::limits::SHOWN_LEVELS_MAX;
 use veloz_core::order::{ClientId, DoneReason, OrderId, OrderState, Side};
-use veloz_core::risk::{Rejection, TradingState};
+use veloz_core::risk::{InstrumentLimits, Rejection, TradingState};
 use veloz_core::strategy::Stage;
 use veloz_core::telemetry::gauges::DepthGauges;
 use veloz_core::telemetry::histograms::Stage as Latency;
 use veloz_core::telemetry::records::{CommandResult, HaltCause, OrderRequest, RecordBody};
-use veloz_core::units::{Level, Lots, Nanos, Ticks};
+use veloz_core::units::{E8, E8_ONE, Level, Lots, Nanos, Ticks};
 use veloz_core::venue::binance::fault::VenueFault;
 
 use crate::desk::{BTC, Desk, Held, Setup, WHOLE, limit, lots, ticks};
@@ -19,6 +19,8 @@ const UNKNOWN_ORDER: &str = r#"{"code":-2011,"msg":"Unknown order sent."}"#;
 const NO_SUCH_ORDER: &str = r#"{"code":-2013,"msg":"Order does not exist."}"#;
 const CLOCK: &str =
     r#"{"code":-1021,"msg":"Timestamp for this request is outside of the recvWindow."}"#;
+const AMEND: &str = "order.amend.keepPriority";
+const REPLACE: &str = "order.cancelReplace";
 const TIMEOUT: &str = r#"{"code":-1007,"msg":"Timeout waiting for response from backend server. Send status unknown; execution status unknown."}"#;
 
 fn ready() -> Desk {
@@ -357,6 +359,210 @@ fn an_order_that_waits_for_the_clock_when_its_link_goes_was_refused() {
 }
 
 #[test]
+fn a_refused_clock_is_measured_and_the_amend_sent_once_more() {
+    for accepted in [true, false] {
+        let mut desk = ready();
+        let (id, mut held) = desk.rest(Side::Buy, 9_990, 3 * WHOLE);
+        assert_eq!(amend(&mut desk, id, WHOLE), CommandResult::Done);
+        let first = desk.take(AMEND);
+        let times = desk.times_asked;
+        desk.refuse(&first, 400, CLOCK);
+        assert_eq!(desk.state(id), OrderState::ReplaceSent);
+        assert_eq!(amend(&mut desk, id, WHOLE), CommandResult::NotOpen);
+        desk.advance(1);
+        assert_eq!(desk.times_asked, times + 1);
+        let again = desk.take(AMEND);
+        assert_ne!(again.id, first.id);
+        assert_eq!(again.text("newQty"), first.text("newQty"));
+        if accepted {
+            held.qty = WHOLE;
+            desk.answer(&again, &held.amended("NEW", desk.unix_ms()));
+        } else {
+            desk.refuse(&again, 400, CLOCK);
+            desk.advance(1);
+        }
+        assert_eq!(
+            was_refused(&desk, id, OrderRequest::Amend, -1021),
+            !accepted
+        );
+        assert_eq!(desk.state(id), OrderState::Live);
+        let left = if accepted { WHOLE } else { 3 * WHOLE };
+        assert_eq!(open_buys(&desk), i128::from(left));
+        desk.expect_quiet();
+    }
+}
+
+#[test]
+fn a_refused_clock_is_measured_and_the_replacement_sent_once_more() {
+    for accepted in [true, false] {
+        // Both at once would be more than the limit allows: the old order does not count beside the new one.
+        let mut desk = Desk::ready(&Setup {
+            limits: InstrumentLimits {
+                position_max: Some(E8(2 * E8_ONE)),
+                ..InstrumentLimits::default()
+            },
+            ..Setup::default()
+        });
+        let (old, held) = desk.rest(Side::Buy, 9_990, WHOLE);
+        let (result, _, new) = replace(&mut desk, old);
+        assert_eq!(result, CommandResult::Done);
+        let new = new.expect("admitted");
+        let first = desk.take(REPLACE);
+        let times = desk.times_asked;
+        desk.refuse(&first, 400, CLOCK);
+        assert_eq!(desk.state(old), OrderState::ReplaceSent);
+        assert_eq!(desk.state(new), OrderState::Sent);
+        desk.advance(1);
+        assert_eq!(desk.times_asked, times + 1);
+        let again = desk.take(REPLACE);
+        assert_ne!(again.id, first.id);
+        for name in ["newClientOrderId", "price", "quantity"] {
+            assert_eq!(again.text(name), first.text(name));
+        }
+        if accepted {
+            let next = Held::of(&again, 77);
+            let result = format!(
+                r#"{{"cancelResult":"SUCCESS","newOrderResult":"SUCCESS","cancelResponse":{},"newOrderResponse":{}}}"#,
+                held.cancelled(desk.unix_ms()),
+                next.placed(desk.unix_ms())
+            );
+            desk.answer(&again, &result);
+            assert_eq!(desk.state(old), done(DoneReason::Cancelled));
+            assert_eq!(desk.state(new), OrderState::Live);
+        } else {
+            desk.refuse(&again, 400, CLOCK);
+            desk.advance(1);
+            assert_eq!(desk.state(old), OrderState::Live);
+            assert_eq!(desk.state(new), done(DoneReason::Rejected));
+            assert!(was_refused(&desk, new, OrderRequest::Replace, -1021));
+        }
+        desk.expect_quiet();
+    }
+}
+
+/// Answers the cancel of an order, the only request that may be under way.
+fn goes(desk: &mut Desk, id: OrderId, held: &Held) {
+    let asked = desk.take("order.cancel");
+    desk.answer(&asked, &held.cancelled(desk.unix_ms()));
+    assert_eq!(desk.state(id), done(DoneReason::Cancelled));
+}
+
+#[test]
+fn an_amend_that_waits_for_the_clock_is_not_sent_when_the_order_changed_or_is_to_go() {
+    type Change = fn(&mut Desk, OrderId, &mut Held);
+    let changes: [(Change, bool); 5] = [
+        (
+            |desk, _, _| {
+                desk.command(|token| Command::TripKillSwitch { token });
+            },
+            true,
+        ),
+        (
+            |desk, _, _| desk.handle(veloz_core::event::Event::Command(Command::Stop)),
+            true,
+        ),
+        (
+            |desk, id, _| assert_eq!(desk.cancel(id).0, CommandResult::Done),
+            true,
+        ),
+        // As much traded as was to be left, and all of it.
+        (|desk, _, held| desk.fill(held, 1, WHOLE), false),
+        (|desk, _, held| desk.fill(held, 1, 3 * WHOLE), false),
+    ];
+    for (change, is_to_go) in changes {
+        let mut desk = ready();
+        let (id, mut held) = desk.rest(Side::Buy, 9_990, 3 * WHOLE);
+        amend(&mut desk, id, WHOLE);
+        let first = desk.take(AMEND);
+        desk.refuse(&first, 400, CLOCK);
+        change(&mut desk, id, &mut held);
+        desk.advance(1);
+        if is_to_go {
+            goes(&mut desk, id, &held);
+        }
+        assert_ne!(desk.state(id), OrderState::ReplaceSent);
+        desk.expect_quiet();
+    }
+}
+
+#[test]
+fn a_replacement_that_waits_for_the_clock_is_not_sent_when_it_may_not_be_any_more() {
+    type Change = fn(&mut Desk, [OrderId; 2], &mut Held);
+    let changes: [(Change, bool); 8] = [
+        (
+            |desk, _, _| {
+                desk.command(|token| Command::TripKillSwitch { token });
+            },
+            true,
+        ),
+        (
+            |desk, _, _| desk.handle(veloz_core::event::Event::Command(Command::Stop)),
+            true,
+        ),
+        (
+            |desk, [old, _], _| assert_eq!(desk.cancel(old).0, CommandResult::Done),
+            true,
+        ),
+        (
+            |desk, [_, new], _| assert_eq!(desk.cancel(new).0, CommandResult::Done),
+            false,
+        ),
+        (
+            |desk, _, _| {
+                let state = TradingState::Halted;
+                desk.command(|token| Command::SetTradingState { token, state });
+            },
+            false,
+        ),
+        (
+            |desk, _, _| {
+                let state = TradingState::ReduceOnly;
+                desk.command(|token| Command::SetTradingState { token, state });
+            },
+            false,
+        ),
+        (|desk, _, held| desk.fill(held, 1, WHOLE / 2), false),
+        (|desk, _, held| desk.fill(held, 1, WHOLE), false),
+    ];
+    for (change, is_to_go) in changes {
+        let mut desk = ready();
+        let (old, mut held) = desk.rest(Side::Buy, 9_990, WHOLE);
+        let (_, _, new) = replace(&mut desk, old);
+        let new = new.expect("admitted");
+        let first = desk.take(REPLACE);
+        desk.refuse(&first, 400, CLOCK);
+        change(&mut desk, [old, new], &mut held);
+        desk.advance(1);
+        if is_to_go {
+            goes(&mut desk, old, &held);
+        }
+        assert_eq!(desk.state(new), done(DoneReason::Rejected));
+        assert_ne!(desk.state(old), OrderState::ReplaceSent);
+        desk.expect_quiet();
+    }
+}
+
+#[test]
+fn what_waits_for_the_clock_when_its_link_goes_was_refused() {
+    let mut desk = ready();
+    let (smaller, _) = desk.rest(Side::Buy, 9_990, 3 * WHOLE);
+    let (old, _) = desk.rest(Side::Buy, 9_980, WHOLE);
+    amend(&mut desk, smaller, WHOLE);
+    let amended = desk.take(AMEND);
+    let (_, _, new) = replace(&mut desk, old);
+    let new = new.expect("admitted");
+    let replaced = desk.take(REPLACE);
+    desk.refuse(&amended, 400, CLOCK);
+    desk.refuse(&replaced, 400, CLOCK);
+    desk.link_down(veloz_core::event::LinkDown::Closed);
+    desk.advance(1);
+    assert_eq!(desk.state(smaller), OrderState::Live);
+    assert_eq!(desk.state(old), OrderState::Live);
+    assert_eq!(desk.state(new), done(DoneReason::Rejected));
+    assert!(!desk.engine.risk().expect("an account").is_killed());
+}
+
+#[test]
 fn a_rate_limit_is_waited_out() {
     let mut desk = ready();
     let (resting, held) = desk.rest(Side::Buy, 9_980, WHOLE);
@@ -493,6 +699,15 @@ fn replace(desk: &mut Desk, id: OrderId) -> (CommandResult, Option<Rejection>, O
     })
 }
 
+fn amend(desk: &mut Desk, id: OrderId, qty: i64) -> CommandResult {
+    let (result, _, _) = desk.command(|token| Command::Amend {
+        token,
+        order: OrderRef::Id(id),
+        qty: Lots(qty),
+    });
+    result
+}
+
 #[test]
 fn a_replacement_comes_only_when_the_old_order_went() {
     let mut desk = ready();
@@ -542,14 +757,7 @@ fn an_order_becomes_smaller_by_answer_and_by_report() {
     for report_first in [true, false] {
         let mut desk = ready();
         let (id, mut held) = desk.rest(Side::Buy, 9_990, 3 * WHOLE);
-        let amend = |desk: &mut Desk, qty: i64| {
-            let (result, _, _) = desk.command(|token| Command::Amend {
-                token,
-                order: OrderRef::Id(id),
-                qty: Lots(qty),
-            });
-            result
-        };
+        let amend = |desk: &mut Desk, qty| amend(desk, id, qty);
         assert_eq!(amend(&mut desk, 3 * WHOLE), CommandResult::InvalidValue);
         assert_eq!(amend(&mut desk, WHOLE), CommandResult::Done);
         assert_eq!(desk.state(id), OrderState::ReplaceSent);

@@ -11,7 +11,6 @@ use veloz_core::telemetry::gauges::{Gauge, NOT_MEASURED, PositionGauges};
 use veloz_core::telemetry::histograms::{BUCKET_BOUNDS_NS, Stage};
 use veloz_core::telemetry::records::{CommandResult, OrderRequest, TradingPhase};
 use veloz_core::units::{E8, E8_ONE, Nanos};
-use veloz_core::venue::binance::order_error::ErrorKind;
 
 /// Orders, fills, and what became of requests.
 pub(super) static TRADING: &[Metric] = &[
@@ -60,10 +59,10 @@ pub(super) static TRADING: &[Metric] = &[
     counter(
         "veloz_orders_rejected_total",
         &["reason"],
-        "Orders that the venue refused, by what its code means.",
+        "Orders that the venue refused, by what its code and words mean; `would_match`: maker-only, and it would have taken.",
         |from, samples| {
-            for kind in ErrorKind::ALL {
-                samples.value(&[kind.label()], from.trading.rejected(kind));
+            for (reason, count) in from.trading.rejected() {
+                samples.value(&[reason], count);
             }
         },
     ),

@@ -7,7 +7,7 @@ use super::order::places;
 use super::orders::Orders;
 use veloz_core::order::{DoneReason, OrderKind, OrderState, Side};
 use veloz_core::telemetry::records::{CommandResult, OrderRequest, RecordBody};
-use veloz_core::venue::binance::order_error::ErrorKind;
+use veloz_core::venue::binance::order_error::{Cause, ErrorKind};
 
 /// See the module's text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,7 +15,10 @@ pub struct TradingCounts {
     orders: [[u64; OrderKind::ALL.len()]; Side::ALL.len()],
     fills: [u64; Side::ALL.len()],
     cancels: u64,
+    /// Refusals that mean more than the venue's words say.
     rejected: [u64; ErrorKind::ALL.len()],
+    /// Plain rejections, by what the words say.
+    rejected_causes: [u64; Cause::ALL.len()],
     refused: [u64; OrderRequest::ALL.len()],
     commands: [u64; CommandResult::ALL.len()],
 }
@@ -27,6 +30,7 @@ impl Default for TradingCounts {
             fills: [0; Side::ALL.len()],
             cancels: 0,
             rejected: [0; ErrorKind::ALL.len()],
+            rejected_causes: [0; Cause::ALL.len()],
             refused: [0; OrderRequest::ALL.len()],
             commands: [0; CommandResult::ALL.len()],
         }
@@ -49,9 +53,24 @@ impl TradingCounts {
         self.cancels
     }
 
-    /// Placements and replacements that the venue refused, by what the refusal means.
-    pub fn rejected(&self, kind: ErrorKind) -> u64 {
-        self.rejected[kind.index()]
+    /// Placements and replacements that the venue refused, by what the refusal means; of plain rejections, which come under
+    /// few codes for many reasons, by what the venue's words say. No reason comes twice.
+    pub fn rejected(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        let kinds = ErrorKind::ALL.into_iter().filter_map(|kind| match kind {
+            ErrorKind::Rejected => None,
+            _ => Some((kind.label(), self.rejected[kind.index()])),
+        });
+        let causes = Cause::ALL.into_iter().filter_map(|cause| match cause {
+            // The venue has a code for it, and that is a kind.
+            Cause::UnknownOrder => None,
+            Cause::Unnamed => {
+                let unknown_order = self.rejected_causes[Cause::UnknownOrder.index()];
+                let count = self.rejected_causes[cause.index()] + unknown_order;
+                Some((ErrorKind::Rejected.label(), count))
+            }
+            _ => Some((cause.label(), self.rejected_causes[cause.index()])),
+        });
+        kinds.chain(causes)
     }
 
     /// Requests about orders that the venue refused, by what was asked.
@@ -83,10 +102,18 @@ impl TradingCounts {
                 }
             }
             RecordBody::Fill { side, .. } => self.fills[side.index()] += 1,
-            RecordBody::VenueRefused { request, kind, .. } => {
+            RecordBody::VenueRefused {
+                request,
+                kind,
+                cause,
+                ..
+            } => {
                 self.refused[request.index()] += 1;
                 if places(request) {
-                    self.rejected[kind.index()] += 1;
+                    match kind {
+                        ErrorKind::Rejected => self.rejected_causes[cause.index()] += 1,
+                        _ => self.rejected[kind.index()] += 1,
+                    }
                 }
             }
             RecordBody::CommandDone { result, .. } => self.commands[result.index()] += 1,

@@ -61,13 +61,17 @@ impl Conversation {
     /// [`RequestError::Io`]; how much of it went out is unknown.
     pub fn send(&mut self, text: &str, until: Nanos) -> Result<(), RequestError> {
         self.stream.set_deadline(until);
+        // Pongs that wait make room.
+        self.flush()?;
         self.writer
             .text(text.as_bytes())
             .map_err(|full| self.io(io::Error::new(io::ErrorKind::WriteZero, full)))?;
         self.flush()
     }
 
-    /// The next text, or `None` when none came before `until`. After an error the conversation is over.
+    /// The next text, or `None` when none came before `until`. Pongs are given to the kernel without waiting, even
+    /// when the time is over: one that it does not take waits for the next call. After an error the conversation is
+    /// over.
     ///
     /// # Errors
     /// [`RequestError`]: it ended, or what came is no text.
@@ -102,11 +106,16 @@ impl Conversation {
                     FrameKind::Ping => drop(self.writer.pong(self.reader.bytes(frame))),
                 }
             }
-            self.flush()?;
+            if !self.writer.pending().is_empty() {
+                let taken = self.stream.offer(self.writer.pending());
+                self.writer.consumed(taken.map_err(|error| self.io(error))?);
+            }
             match self.stream.read(self.reader.space()) {
                 Ok(0) => return Err(self.io(io::ErrorKind::UnexpectedEof.into())),
                 Ok(len) => self.reader.filled(len),
                 Err(error) if error.kind() == io::ErrorKind::TimedOut => return Ok(None),
+                // The process was stopped and went on, or is looked at.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(self.io(error)),
             }
         }

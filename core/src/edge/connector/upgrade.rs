@@ -198,6 +198,12 @@ impl BlockingStream {
         self.deadline = deadline;
     }
 
+    fn has_ciphertext(&self) -> bool {
+        self.tls
+            .as_ref()
+            .is_some_and(|tls| !tls.outgoing().is_empty())
+    }
+
     /// Runs the TLS handshake to its end; our last flight is sent.
     fn handshake(&mut self) -> Result<(), ConnectFault> {
         loop {
@@ -221,12 +227,58 @@ impl BlockingStream {
         }
     }
 
+    /// Sends the beginning of `from` as far as the kernel takes it without waiting, whatever the deadline; returns
+    /// how much of it is no longer the caller's. What is a TLS record by then goes out with the next read or write.
+    ///
+    /// # Errors
+    /// Of the socket or of TLS; a kernel that takes nothing is none.
+    pub(super) fn offer(&mut self, from: &[u8]) -> io::Result<usize> {
+        self.socket.set_nonblocking(true)?;
+        let taken = self.offer_now(from);
+        self.socket.set_nonblocking(false)?;
+        taken
+    }
+
+    /// [`BlockingStream::offer`] while the socket does not block.
+    fn offer_now(&mut self, from: &[u8]) -> io::Result<usize> {
+        let mut taken = 0;
+        loop {
+            let sent = match &mut self.tls {
+                Some(tls) => {
+                    if tls.outgoing().is_empty() {
+                        match tls.encrypt(&from[taken..]).map_err(io::Error::other)? {
+                            // All of it went, or our goodbye did.
+                            0 => return Ok(taken),
+                            len => taken += len,
+                        }
+                    }
+                    (&self.socket).write(tls.outgoing())
+                }
+                None if taken == from.len() => return Ok(taken),
+                None => (&self.socket).write(&from[taken..]),
+            };
+            match (sent, &mut self.tls) {
+                (Ok(len), Some(tls)) => tls.sent(len),
+                (Ok(len), None) => taken += len,
+                (Err(error), _) => match error.kind() {
+                    io::ErrorKind::WouldBlock => return Ok(taken),
+                    io::ErrorKind::Interrupted => {}
+                    _ => return Err(error),
+                },
+            }
+        }
+    }
+
     fn send_ciphertext(&mut self) -> io::Result<()> {
         let tls = self.tls.as_mut().expect("only with TLS");
         while !tls.outgoing().is_empty() {
             arm(&self.socket, self.deadline, self.clock)?;
-            let len = (&self.socket).write(tls.outgoing()).map_err(timed_out)?;
-            tls.sent(len);
+            match (&self.socket).write(tls.outgoing()) {
+                Ok(len) => tls.sent(len),
+                // To whoever writes, that would say that nothing was taken yet.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(timed_out(error)),
+            }
         }
         Ok(())
     }
@@ -254,8 +306,12 @@ impl Read for BlockingStream {
             let tls = self.tls.as_mut().expect("it was there above");
             let plaintext = &mut self.plaintext;
             let progress = tls.advance(|bytes| plaintext.extend_from_slice(bytes));
-            // First: after a fault it is the alert that says why.
-            let sent = self.send_ciphertext();
+            // First: after a fault it is the alert that says why. A peer that does not read is listened to all the same.
+            let sent = if self.has_ciphertext() {
+                self.offer(&[]).map(drop)
+            } else {
+                Ok(())
+            };
             let progress = progress.map_err(io::Error::other)?;
             sent?;
             match progress {
@@ -273,7 +329,10 @@ impl Read for BlockingStream {
 
 impl Write for BlockingStream {
     fn write(&mut self, from: &[u8]) -> io::Result<usize> {
-        if let Some(tls) = &mut self.tls {
+        if self.tls.is_some() {
+            // What an offer left comes first, and makes room.
+            self.send_ciphertext()?;
+            let tls = self.tls.as_mut().expect("it was there above");
             let len = tls.encrypt(from).map_err(io::Error::other)?;
             self.send_ciphertext()?;
             return Ok(len);

@@ -166,7 +166,7 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
 
     /// Writes how much of every limit one instrument uses.
     fn publish_limits_of(&mut self, index: InstrumentIndex) {
-        let conditions = self.conditions(index, None, None);
+        let conditions = self.conditions(index, None, &[]);
         let instrument = self.instruments.get(index);
         let utilization = self
             .trading

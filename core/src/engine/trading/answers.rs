@@ -10,7 +10,7 @@ use crate::limits::{
     CANCEL_BACK_OFF_FIRST, CANCEL_BACK_OFF_MAX, CANCEL_TRIES_MAX, ORDERS_OPEN_MAX,
 };
 use crate::oms::{Input, Order};
-use crate::order::OrderId;
+use crate::order::{OrderId, OrderState};
 use crate::risk::TradingState;
 use crate::strategy::Strategy;
 use crate::telemetry::counters::Counter;
@@ -23,9 +23,9 @@ use crate::venue::binance::codec::orders::{
 use crate::venue::binance::order_entry::RequestId;
 use crate::venue::binance::order_error::{ErrorKind, OnError, Refusal};
 
-use super::orders::Placing;
+use super::orders::{CLOCK_REFUSED, Placing};
 use super::requests::{OrderRequest, Purpose};
-use super::{CancelAgain, Desk, Stopwatch};
+use super::{AwaitsClock, CancelAgain, Desk, Stopwatch};
 
 /// Refusals after which the wait for the next cancel grows no more.
 const CANCEL_DOUBLINGS_MAX: u8 = 7;
@@ -121,7 +121,7 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
                 self.replaced(&request, &cancel, &new);
             }
             OrderOutcome::Amended(status) => {
-                if let Purpose::Amend(order) = request.purpose {
+                if let Purpose::Amend(order, _) = request.purpose {
                     self.tell(order, Input::Amended(&status));
                 }
             }
@@ -175,7 +175,7 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
             Purpose::Place(_) => (Stage::OrderAck, in_kernel_at),
             Purpose::Cancel(_) => (Stage::CancelRoundTrip, request.sent_at),
             Purpose::Replace { .. } => (Stage::ReplaceRoundTrip, request.sent_at),
-            Purpose::Amend(_) => (Stage::AmendRoundTrip, request.sent_at),
+            Purpose::Amend(..) => (Stage::AmendRoundTrip, request.sent_at),
             Purpose::LogOn => (Stage::LogOnRoundTrip, request.sent_at),
             Purpose::Subscribe => (Stage::SubscribeRoundTrip, request.sent_at),
             Purpose::Status(_) | Purpose::Owner(..) => {
@@ -213,7 +213,7 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
             Purpose::LogOn
             | Purpose::Subscribe
             | Purpose::Cancel(_)
-            | Purpose::Amend(_)
+            | Purpose::Amend(..)
             | Purpose::Status(_)
             | Purpose::Trades(..)
             | Purpose::Missed(_)
@@ -309,7 +309,7 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
                 );
                 self.cancel_again(order, refusal.kind);
             }
-            Purpose::Amend(order) => {
+            Purpose::Amend(order, _) => {
                 self.tell_refusal(order, OrderRequestKind::Amend, refusal);
                 self.tell(
                     order,
@@ -385,7 +385,7 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
                     Purpose::Place(_)
                     | Purpose::Cancel(_)
                     | Purpose::Replace { .. }
-                    | Purpose::Amend(_)
+                    | Purpose::Amend(..)
                     | Purpose::Status(_)
                     | Purpose::Trades(..)
                     | Purpose::OpenOrders
@@ -396,22 +396,70 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
         self.answer_refusal(request.link, refusal, retry_after);
     }
 
-    /// Sends an order once more when the venue only disliked our clock; whether it will be.
+    /// Has a placement, an amend or a replacement sent once more when the venue only disliked our clock; whether it will
+    /// be. Cancels have a way of their own, and what else is asked is asked again by who waits for it.
     fn try_again(&mut self, request: &OrderRequest, refusal: Refusal) -> bool {
-        let Purpose::Place(order) = request.purpose else {
-            return false;
+        let waiting = match request.purpose {
+            Purpose::Place(order) => AwaitsClock::Place(order),
+            Purpose::Amend(order, qty) => AwaitsClock::Amend(order, qty),
+            Purpose::Replace { old, new } => AwaitsClock::Replace { old, new },
+            Purpose::LogOn
+            | Purpose::Subscribe
+            | Purpose::Cancel(_)
+            | Purpose::Status(_)
+            | Purpose::Trades(..)
+            | Purpose::Missed(_)
+            | Purpose::Owner(..)
+            | Purpose::OpenOrders
+            | Purpose::Account
+            | Purpose::OrderCounts => return false,
         };
-        let waits = self
-            .trading
-            .oms
-            .order(order)
-            .is_some_and(|order| order.state() == crate::order::OrderState::Sent);
-        if refusal.kind.answer() != OnError::ResyncClock || request.retried || !waits {
+        if refusal.kind.answer() != OnError::ResyncClock
+            || request.retried
+            || !self.still_waits(waiting)
+            || self.trading.awaiting_clock.len() == ORDERS_OPEN_MAX
+        {
             return false;
         }
-        self.trading.awaiting_clock.push(order);
+        self.trading.awaiting_clock.push(waiting);
         self.deadlines.set_earlier(Timer::VenueClock, self.now);
         true
+    }
+
+    /// Whether the orders of a refused request are still as it left them: nothing else was asked or told of them since.
+    fn still_waits(&self, waiting: AwaitsClock) -> bool {
+        let oms = &self.trading.oms;
+        let is = |id, state| oms.order(id).is_some_and(|order| order.state() == state);
+        match waiting {
+            AwaitsClock::Place(order) => is(order, OrderState::Sent),
+            AwaitsClock::Amend(order, _) => {
+                is(order, OrderState::ReplaceSent) && !self.is_asked_anew(order)
+            }
+            AwaitsClock::Replace { old, new } => {
+                is(old, OrderState::ReplaceSent)
+                    && !self.is_asked_anew(old)
+                    && is(new, OrderState::Sent)
+            }
+        }
+    }
+
+    /// Whether another amend or replacement of this order is under way.
+    fn is_asked_anew(&self, id: OrderId) -> bool {
+        self.trading.requests.any(|purpose| match purpose {
+            Purpose::Amend(order, _) => order == id,
+            Purpose::Replace { old, .. } => old == id,
+            Purpose::LogOn
+            | Purpose::Subscribe
+            | Purpose::Place(_)
+            | Purpose::Cancel(_)
+            | Purpose::Status(_)
+            | Purpose::Trades(..)
+            | Purpose::Missed(_)
+            | Purpose::Owner(..)
+            | Purpose::OpenOrders
+            | Purpose::Account
+            | Purpose::OrderCounts => false,
+        })
     }
 
     /// A cancel was refused: the next one waits for a while, longer each time. One that could be carried out but for the
@@ -475,7 +523,7 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
         list.any(|again| again.order == order && again.not_before > self.now)
     }
 
-    /// The venue's clock was measured: orders and cancels that waited for it go once more.
+    /// The venue's clock was measured: requests and cancels that waited for it go once more.
     pub(super) fn clock_measured(&mut self) {
         for position in 0..self.trading.cancelled_again.len() {
             let again = &mut self.trading.cancelled_again[position];
@@ -485,17 +533,54 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
                 let _ = self.cancel(order);
             }
         }
-        while let Some(order) = self.trading.awaiting_clock.pop() {
-            let waits = self
-                .trading
-                .oms
-                .order(order)
-                .is_some_and(|order| order.state() == crate::order::OrderState::Sent);
-            if waits {
-                let stamp = self.watch.stamp();
-                self.place(order, stamp, stamp, Placing::Again);
-                self.book_sent();
+        while let Some(waiting) = self.trading.awaiting_clock.pop() {
+            let goes = self.still_waits(waiting)
+                && match waiting {
+                    AwaitsClock::Place(order) => {
+                        let stamp = self.watch.stamp();
+                        self.place(order, stamp, stamp, Placing::Again);
+                        self.book_sent();
+                        true
+                    }
+                    AwaitsClock::Amend(order, qty) => self.amend_again(order, qty),
+                    AwaitsClock::Replace { old, new } => self.replace_again(old, new),
+                };
+            if !goes {
+                self.stays_refused(waiting);
             }
+        }
+    }
+
+    /// What the venue refused for our clock is not sent again: what it was about is as the venue has it.
+    pub(super) fn stays_refused(&mut self, waiting: AwaitsClock) {
+        match waiting {
+            AwaitsClock::Place(order) => self.never_was(order),
+            AwaitsClock::Amend(order, _) => {
+                self.tell_refusal(order, OrderRequestKind::Amend, CLOCK_REFUSED);
+                self.stays_as_it_was(order);
+            }
+            AwaitsClock::Replace { old, new } => {
+                self.tell_refusal(new, OrderRequestKind::Replace, CLOCK_REFUSED);
+                self.stays_as_it_was(old);
+                self.never_was(new);
+            }
+        }
+    }
+
+    /// An order was not changed, unless by what was asked since.
+    fn stays_as_it_was(&mut self, id: OrderId) {
+        if !self.is_asked_anew(id) {
+            let unknown_order = false;
+            self.tell(id, Input::ReplaceRefused { unknown_order });
+        }
+    }
+
+    /// A new order that the venue refused for our clock never was there.
+    fn never_was(&mut self, id: OrderId) {
+        let order = self.trading.oms.order(id);
+        if order.is_some_and(|order| !order.state().is_done() && order.venue_order_id().is_none()) {
+            let code = CLOCK_REFUSED.code;
+            self.tell(id, Input::Refused { code });
         }
     }
 

@@ -114,8 +114,8 @@ impl<T: Strategy> Trading<T> {
         self.exposures[index.as_usize()] = exposure;
     }
 
-    /// What open orders, without `replaced`, need of an asset.
-    fn reserved(&self, asset: AssetIndex, replaced: Option<OrderId>, markets: &[Market]) -> E8 {
+    /// What open orders, without those `left_out`, need of an asset.
+    fn reserved(&self, asset: AssetIndex, left_out: &[OrderId], markets: &[Market]) -> E8 {
         if self.oms.open_count() == 0 {
             return E8(0);
         }
@@ -134,7 +134,7 @@ impl<T: Strategy> Trading<T> {
                 sum += pair.base_e8(totals.sell_remaining_lots);
             }
         }
-        if let Some(order) = replaced.and_then(|id| self.oms.order(id)) {
+        for order in left_out.iter().filter_map(|id| self.oms.order(*id)) {
             let pair = &self.pairs[order.instrument().as_usize()];
             let lots = i128::from(order.remaining().0);
             match order.side() {
@@ -148,18 +148,10 @@ impl<T: Strategy> Trading<T> {
         amount(sum.max(0))
     }
 
-    /// The open orders of one side, without `replaced`.
-    fn open_orders(
-        &self,
-        index: InstrumentIndex,
-        side: Side,
-        replaced: Option<OrderId>,
-    ) -> OpenOrders {
+    /// The open orders of one side, without those `left_out`.
+    fn open_orders(&self, index: InstrumentIndex, side: Side, left_out: &[OrderId]) -> OpenOrders {
         let totals = self.oms.totals(index);
-        let replaced = replaced
-            .and_then(|id| self.oms.order(id))
-            .filter(|order| order.side() == side);
-        let (remaining, count, best_price) = match side {
+        let (mut remaining, mut count, best_price) = match side {
             Side::Buy => (totals.buy_remaining_lots, totals.buy_count, totals.best_bid),
             Side::Sell => (
                 totals.sell_remaining_lots,
@@ -167,22 +159,28 @@ impl<T: Strategy> Trading<T> {
                 totals.best_ask,
             ),
         };
-        let without = replaced.map_or(0, |order| i128::from(order.remaining().0));
+        for order in left_out.iter().filter_map(|id| self.oms.order(*id)) {
+            if order.side() == side {
+                remaining -= i128::from(order.remaining().0);
+                count -= 1;
+            }
+        }
         OpenOrders {
-            remaining: Lots(i64::try_from(remaining - without).unwrap_or(i64::MAX)),
-            count: count - u32::from(replaced.is_some()),
+            remaining: Lots(i64::try_from(remaining).unwrap_or(i64::MAX)),
+            count,
             best_price,
         }
     }
 }
 
 impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
-    /// The conditions for an order of an instrument, in place of `replaced`.
+    /// The conditions for an order of an instrument. What is `left_out` is open, and none of it counts: it is the order
+    /// itself, or goes before the order comes.
     pub(super) fn conditions(
         &self,
         index: InstrumentIndex,
         client_id: Option<&ClientId>,
-        replaced: Option<OrderId>,
+        left_out: &[OrderId],
     ) -> Conditions {
         let trading = &*self.trading;
         let market = &self.markets[index.as_usize()];
@@ -211,20 +209,20 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
                 updated_at: market.updated_at,
             }),
             position: trading.portfolio.position(index).qty(),
-            open_buys: trading.open_orders(index, Side::Buy, replaced),
-            open_sells: trading.open_orders(index, Side::Sell, replaced),
+            open_buys: trading.open_orders(index, Side::Buy, left_out),
+            open_sells: trading.open_orders(index, Side::Sell, left_out),
             counts_twice: {
                 let totals = trading.oms.totals(index);
                 totals.replacing_count > 0 || totals.unresolved_count > 0
             },
-            open_orders_total: trading.oms.open_count() as u32 - u32::from(replaced.is_some()),
+            open_orders_total: trading.oms.open_count() as u32 - left_out.len() as u32,
             available_base: trading.portfolio.available(
                 pair.base,
-                trading.reserved(pair.base, replaced, self.markets),
+                trading.reserved(pair.base, left_out, self.markets),
             ),
             available_quote: trading.portfolio.available(
                 pair.quote,
-                trading.reserved(pair.quote, replaced, self.markets),
+                trading.reserved(pair.quote, left_out, self.markets),
             ),
             equity: trading.portfolio.equity().unwrap_or_default(),
             gross_exposure: (trading.unknown_exposures == 0)

@@ -4,7 +4,7 @@
 //! enters the table, then its bytes enter the outbox, in this order, and what fails on the way leaves the order
 //! rejected in the table; only risk makes an [`Admitted`](crate::risk::Admitted), and nothing else is encoded.
 
-use crate::event::Token;
+use crate::event::{LinkId, Token};
 use crate::oms::{Input, Order};
 use crate::order::{ClientId, Intent, OrderId, OrderKind, OrderState, Origin, TimeInForce};
 use crate::outbox::Full;
@@ -14,14 +14,20 @@ use crate::telemetry::counters::Counter;
 use crate::telemetry::histograms::Stage;
 use crate::telemetry::records::RecordBody;
 use crate::telemetry::samples::Sample;
-use crate::units::{Lots, Nanos, Ticks};
+use crate::units::{Lots, Nanos, Ticks, VenueMillis};
 use crate::venue::binance::order_entry::{OrderTarget, RequestKind};
+use crate::venue::binance::order_error::{Cause, ErrorKind, Refusal};
 
 use super::requests::{OrderRequest, Purpose};
 use super::{Desk, Stopwatch};
 
 /// The venue's code for a request whose time it does not like: the only one after which an order is sent again.
-const CLOCK_REFUSED: i32 = -1021;
+pub(super) const CLOCK_REFUSED: Refusal = Refusal {
+    code: -1021,
+    kind: ErrorKind::Clock,
+    cause: Cause::Unnamed,
+    window: None,
+};
 
 /// Why nothing was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,7 +122,8 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
         replaced: Option<OrderId>,
     ) -> Result<OrderId, Refused> {
         self.trading.funnel.count_intent(intent.origin);
-        let conditions = self.conditions(intent.instrument, client_id.as_ref(), replaced);
+        let left_out = replaced.as_slice();
+        let conditions = self.conditions(intent.instrument, client_id.as_ref(), left_out);
         let instrument = self.instruments.get(intent.instrument);
         let admitted = self
             .trading
@@ -198,7 +205,7 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
             return;
         };
         // Risk looked a moment ago, but not for an order that is sent again.
-        let is_refused = placing == Placing::Again && !self.is_admitted_again(id);
+        let is_refused = placing == Placing::Again && !self.is_admitted_again(id, &[id]);
         if is_refused || !self.trading.requests.has_room() {
             self.not_placed(id, placing);
             return;
@@ -281,14 +288,13 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
     }
 
     /// Whether risk would admit an order of the table now: what may be traded, and everything that risk looks at, may have
-    /// changed since it was.
+    /// changed since it was. It does not count beside itself, nor beside the order that it replaces.
     #[cold]
-    fn is_admitted_again(&mut self, id: OrderId) -> bool {
+    fn is_admitted_again(&mut self, id: OrderId, left_out: &[OrderId]) -> bool {
         let order = self.trading.oms.order(id).expect("the caller looked");
         let admitted = order.admitted().expect("orders of this run are admitted");
         let intent = *admitted.intent();
-        // It does not count beside itself.
-        let conditions = self.conditions(intent.instrument, None, Some(id));
+        let conditions = self.conditions(intent.instrument, None, left_out);
         let instrument = self.instruments.get(intent.instrument);
         let risk = &mut self.trading.risk;
         risk.admit(self.now, &intent, instrument, &conditions)
@@ -321,7 +327,7 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
             self.tell(
                 id,
                 Input::Refused {
-                    code: CLOCK_REFUSED,
+                    code: CLOCK_REFUSED.code,
                 },
             );
             return;
@@ -384,11 +390,18 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
     /// Sends one cancel; `false` when it cannot go now.
     pub(super) fn send_cancel(&mut self, id: OrderId) -> bool {
         let awaiting = &mut self.trading.awaiting_clock;
-        if let Some(position) = awaiting.iter().position(|waiting| *waiting == id) {
-            // The venue refused it and it was not sent again: it is nowhere.
-            awaiting.swap_remove(position);
-            self.not_encoded(id, true);
-            return true;
+        if let Some(position) = awaiting.iter().position(|waiting| waiting.concerns(id)) {
+            // The venue refused it and it was not sent again: a new order is nowhere, and an old one is as it was.
+            let waiting = awaiting.swap_remove(position);
+            self.stays_refused(waiting);
+            if !self
+                .trading
+                .oms
+                .order(id)
+                .is_some_and(Order::is_cancellable)
+            {
+                return true;
+            }
         }
         let Some(link) = self.session.orders() else {
             return false;
@@ -458,16 +471,67 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
         self.telemetry
             .histograms
             .record(Stage::DecidedToAdmitted, decided, admitted_at);
+        if !self.send_replacement(link, at, (old, new), decided, admitted_at, false) {
+            self.not_encoded(new, false);
+            return Err(Refused::NoLink);
+        }
+        self.trading.funnel.count(FunnelStage::Encoded);
+        self.trading.funnel.count(FunnelStage::Sent);
+        self.tell(old, Input::ReplaceSent);
+        self.tell(new, Input::Sent);
+        self.wake_for_answers();
+        Ok(new)
+    }
+
+    /// Sends a replacement once more, whose time the venue did not like; `false` when it does not go: something of the
+    /// old order traded, it is to go anyhow, or risk would not admit the new one now.
+    #[cold]
+    pub(super) fn replace_again(&mut self, old: OrderId, new: OrderId) -> bool {
+        let (Some(link), Some(at)) = (self.session.orders(), self.clocks.venue(self.now)) else {
+            return false;
+        };
+        let order = self.trading.oms.order(old).expect("the caller looked");
+        if order.executed() > Lots::ZERO
+            || self.is_to_go(old)
+            || !self.trading.requests.has_room()
+            || !self.is_admitted_again(new, &[old, new])
+        {
+            return false;
+        }
+        let stamp = self.watch.stamp();
+        if !self.send_replacement(link, at, (old, new), stamp, stamp, true) {
+            return false;
+        }
+        self.tell(old, Input::ReplaceSentAgain);
+        self.tell(new, Input::SentAgain);
+        self.wake_for_answers();
+        true
+    }
+
+    /// Whether an order is to be taken back, now or soon.
+    fn is_to_go(&self, id: OrderId) -> bool {
+        self.trading.takes_everything_back() || self.trading.cancels.contains(&id)
+    }
+
+    /// Writes a replacement of the first order by the second; `false` when the outbox has no room.
+    fn send_replacement(
+        &mut self,
+        link: LinkId,
+        at: VenueMillis,
+        (old, new): (OrderId, OrderId),
+        decided: Nanos,
+        admitted_at: Nanos,
+        retried: bool,
+    ) -> bool {
         let trading = &mut *self.trading;
-        let target = target_of(trading.oms.order(old).expect("looked at above"));
-        let order = trading.oms.order(new).expect("admitted above");
+        let target = target_of(trading.oms.order(old).expect("the caller looked"));
+        let order = trading.oms.order(new).expect("the caller admitted it");
         let admitted = *order.admitted().expect("orders of this run are admitted");
         let request = trading.entry.cancel_replace(at, target, new, &admitted);
         let (request_id, weight) = (request.id, request.weight);
         if self.out.send(link, &[request.message]) == Err(Full) {
             self.telemetry.counters.increment(Counter::OutboxFull);
-            self.not_encoded(new, false);
-            return Err(Refused::NoLink);
+            return false;
         }
         let encoded = self.watch.stamp();
         self.telemetry
@@ -483,14 +547,9 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
             weight,
             sent_at: self.now,
             in_kernel_at: None,
-            retried: false,
+            retried,
         });
-        self.trading.funnel.count(FunnelStage::Encoded);
-        self.trading.funnel.count(FunnelStage::Sent);
-        self.tell(old, Input::ReplaceSent);
-        self.tell(new, Input::Sent);
-        self.wake_for_answers();
-        Ok(new)
+        true
     }
 
     /// The intent that takes the place of an order of which nothing has traded: the rest of another could trade before
@@ -544,6 +603,27 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
             | OrderState::Unresolved
             | OrderState::Done(_) => return Err(Refused::NotOpen),
         }
+        self.send_amend(id, qty, false)?;
+        self.tell(id, Input::ReplaceSent);
+        self.wake_for_answers();
+        Ok(())
+    }
+
+    /// Sends an amend once more, whose time the venue did not like; `false` when it does not go: the order is to go, or
+    /// has traded or become too small for it.
+    #[cold]
+    pub(super) fn amend_again(&mut self, id: OrderId, qty: Lots) -> bool {
+        if self.is_to_go(id) || self.send_amend(id, qty, true).is_err() {
+            return false;
+        }
+        self.tell(id, Input::ReplaceSentAgain);
+        self.wake_for_answers();
+        true
+    }
+
+    /// Writes an amend.
+    fn send_amend(&mut self, id: OrderId, qty: Lots, retried: bool) -> Result<(), Refused> {
+        let order = self.trading.oms.order(id).ok_or(Refused::UnknownOrder)?;
         if qty >= order.qty() || qty <= order.executed() {
             return Err(Refused::NotSmaller);
         }
@@ -566,14 +646,12 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
         self.trading.requests.push(OrderRequest {
             id: request_id,
             link,
-            purpose: Purpose::Amend(id),
+            purpose: Purpose::Amend(id, qty),
             weight,
             sent_at: self.now,
             in_kernel_at: None,
-            retried: false,
+            retried,
         });
-        self.tell(id, Input::ReplaceSent);
-        self.wake_for_answers();
         Ok(())
     }
 }

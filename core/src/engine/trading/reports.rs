@@ -15,7 +15,7 @@ use crate::telemetry::counters::Counter;
 use crate::telemetry::records::{HaltCause, RecordBody};
 use crate::units::{E8, Nanos};
 
-use super::{Desk, News, Stopwatch};
+use super::{AwaitsClock, Desk, News, Stopwatch};
 use crate::limits::ORDER_NEWS_MAX;
 
 /// What was known of an order before it was told something.
@@ -192,7 +192,13 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
             );
             if to.is_done() {
                 self.trading.cancels.retain(|waiting| *waiting != id);
-                self.trading.awaiting_clock.retain(|waiting| *waiting != id);
+                // The other order of a replacement is told when the clock was measured.
+                self.trading
+                    .awaiting_clock
+                    .retain(|waiting| match *waiting {
+                        AwaitsClock::Place(order) | AwaitsClock::Amend(order, _) => order != id,
+                        AwaitsClock::Replace { .. } => true,
+                    });
                 self.trading
                     .cancelled_again
                     .retain(|waiting| waiting.order != id);

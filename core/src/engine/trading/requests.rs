@@ -8,7 +8,7 @@ use crate::event::LinkId;
 use crate::instrument::InstrumentIndex;
 use crate::limits::ORDER_REQUESTS_MAX;
 use crate::order::OrderId;
-use crate::units::Nanos;
+use crate::units::{Lots, Nanos};
 use crate::venue::binance::order_entry::RequestId;
 
 /// What was asked.
@@ -29,8 +29,8 @@ pub(in crate::engine) enum Purpose {
         /// The one that comes.
         new: OrderId,
     },
-    /// An order to become smaller.
-    Amend(OrderId),
+    /// An order to become smaller, of this size.
+    Amend(OrderId, Lots),
     /// Where an order stands.
     Status(OrderId),
     /// The trades of an order.
@@ -60,7 +60,7 @@ impl Purpose {
             | Self::OpenOrders
             | Self::Account
             | Self::OrderCounts => true,
-            Self::Place(_) | Self::Cancel(_) | Self::Replace { .. } | Self::Amend(_) => false,
+            Self::Place(_) | Self::Cancel(_) | Self::Replace { .. } | Self::Amend(..) => false,
         }
     }
 }

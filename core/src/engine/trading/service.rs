@@ -222,7 +222,7 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
         match request.purpose {
             Purpose::Place(order) => self.tell(order, Input::OutcomeUnknown),
             Purpose::Cancel(order) => self.tell(order, Input::CancelUnknown),
-            Purpose::Amend(order) => self.tell(order, Input::ReplaceUnknown),
+            Purpose::Amend(order, _) => self.tell(order, Input::ReplaceUnknown),
             Purpose::Replace { old, new } => {
                 self.tell(old, Input::ReplaceUnknown);
                 self.tell(new, Input::OutcomeUnknown);
@@ -335,7 +335,7 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
             | Purpose::Place(_)
             | Purpose::Cancel(_)
             | Purpose::Replace { .. }
-            | Purpose::Amend(_) => unreachable!("these have ways of their own"),
+            | Purpose::Amend(..) => unreachable!("these have ways of their own"),
         };
         if !self.trading.requests.has_room() || !self.budget_takes(kind, weight) {
             return false;
@@ -379,7 +379,7 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
             | Purpose::Place(_)
             | Purpose::Cancel(_)
             | Purpose::Replace { .. }
-            | Purpose::Amend(_)
+            | Purpose::Amend(..)
             | Purpose::Account => entry.account(at),
         };
         let id = request.id;

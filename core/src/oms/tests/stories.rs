@@ -543,9 +543,11 @@ fn what_is_told_of_an_unknown_order_is_a_fault_and_loses_nothing() {
     }
     for input in [
         Input::Sent,
+        Input::SentAgain,
         Input::NotSent,
         Input::CancelSent,
         Input::ReplaceSent,
+        Input::ReplaceSentAgain,
     ] {
         assert_eq!(said(&mut case.oms, input), "!ill");
     }

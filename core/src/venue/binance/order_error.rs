@@ -49,7 +49,8 @@ labelled! {
         Refuse = "refuse",
         /// Asks the venue for the order; until then it counts in full.
         Ask = "ask",
-        /// Measures the venue's clock and tries once more.
+        /// Measures the venue's clock; a new order, an amend and a replacement are sent once more then unless their orders
+        /// changed or may not be sent any more, a cancel a few times, and what else was asked is asked anew by who needs it.
         ResyncClock = "resync_clock",
         /// Sends nothing of the kind before the time or the window that the venue named.
         Wait = "wait",
