@@ -24,6 +24,7 @@ CHECKS = [
     ("routing", "routing", "check", False),
     ("dashboards", "dashboards", "check", True),
     ("runbooks", "runbooks", "check", True),
+    ("configs", "configs", "check", False),
     ("logs", "logs", "check", False),
     ("yaml", "files", "yamls", False),
     ("scripts", "files", "scripts", False),

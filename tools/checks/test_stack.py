@@ -22,6 +22,12 @@ ALERTS = "docker/prometheus/alerts/veloz-alerts.yml"
 RECORDINGS = "docker/prometheus/alerts/veloz-slo-recording.yml"
 TRADING = "docker/grafana/provisioning/dashboards/json/veloz-trading.json"
 LOGS = "docker/grafana/provisioning/dashboards/json/veloz-logs.json"
+LOKI = "docker/loki/loki-config.yaml"
+PROMTAIL = "docker/promtail/promtail-config.yaml"
+ALLOY = "docker/alloy/config.alloy"
+COLLECTOR = "docker/otel-collector/config.yaml"
+SOURCES = "docker/grafana/provisioning/datasources/datasources.yml"
+COMPOSE = "docker/docker-compose.yml"
 
 # What is broken: the check, the file, text in it, what takes its place, and what is said after FILE:LINE.
 CASES = {
@@ -52,6 +58,30 @@ CASES = {
     "a dashboard changed by hand": ("dashboards", TRADING, '"title": "System Uptime"', '"title": "Uptime of System"', "the guide's panel System Uptime is missing"),
     "LogQL that does not parse": ("logs", LOGS, '| json | level = \\"ERROR\\" [$__range]', '| json | level = [$__range]', "no LogQL"),
     "pipelines that differ": ("logs", "docker/alloy/config.alloy", 'trace_id  = "trace_id",', 'trace_id  = "trace",', "takes no trace_id out of a line"),
+    "a key that Loki does not know": ("configs", LOKI, "  ingestion_rate_mb:", "  ingestion_rate_megabytes:", "limits_config has no key ingestion_rate_megabytes"),
+    "a key of Loki that is misspelt": ("configs", LOKI, "  delete_request_store:", "  delete_request_stores:", "compactor has no key delete_request_stores"),
+    "a place of Loki that is on no volume": ("configs", LOKI, "/loki/compactor", "/tmp/compactor", "/tmp/compactor of loki is on no volume"),
+    "a port of Loki that nobody asks": ("configs", LOKI, "http_listen_port: 3100", "http_listen_port: 3101", "loki listens on 3101"),
+    "a key that Promtail does not know": ("configs", PROMTAIL, "  grpc_listen_port:", "  grpc_listenport:", "server has no key grpc_listenport"),
+    "a table of Promtail of another name": ("configs", PROMTAIL, "\nclients:", "\nclient:", "has no key client;"),
+    "the same, where pipelines are compared": ("logs", PROMTAIL, "\nclients:", "\nclient:", "has no key client;"),
+    "positions of Promtail that are lost": ("configs", PROMTAIL, "/var/lib/promtail/positions", "/tmp/positions", "/tmp/positions.yaml of promtail is on no volume"),
+    "positions of Promtail on a file system in memory": ("configs", COMPOSE, "      - promtail-positions:/var/lib/promtail\n    depends_on", "      - {type: tmpfs, target: /var/lib/promtail}\n    depends_on", "positions.yaml of promtail is on no volume"),
+    "a stage of Promtail that does not exist": ("configs", PROMTAIL, "      - timestamp:\n", "      - timestamps:\n", "pipeline_stages has no key timestamps"),
+    "a receiver that no component is": ("configs", ALLOY, "loki.write.loki.receiver", "loki.write.lokki.receiver", "no component exports loki.write.lokki.receiver"),
+    "a bracket of Alloy that does not close": ("configs", ALLOY, "forward_to = [loki.process.veloz.receiver]", "forward_to = [loki.process.veloz.receiver", "no Alloy: expected ,"),
+    "a key that Alloy does not know": ("configs", ALLOY, "  forward_to = [loki.write", "  forward = [loki.write", "loki.process has no forward;"),
+    "a component that Alloy does not know": ("configs", ALLOY, 'loki.write "loki"', 'loki.writes "loki"', "no component loki.writes is known"),
+    "an exporter that does not exist": ("configs", COLLECTOR, "exporters: [otlp/jaeger]", "exporters: [otlp/jager]", "exporters has no otlp/jager"),
+    "a key that the Collector does not know": ("configs", COLLECTOR, "    limit_mib:", "    limit_mb:", "memory_limiter has no key limit_mb"),
+    "an exporter's port where nobody listens": ("configs", COLLECTOR, "endpoint: jaeger:4317", "endpoint: jaeger:4371", "jaeger does not listen on 4371"),
+    "a key that Grafana leaves out without a word": ("configs", SOURCES, "exemplarTraceIdDestinations", "exemplarTraceDestinations", "jsonData has no key exemplarTraceDestinations"),
+    "a data source's port where nobody listens": ("configs", SOURCES, "http://jaeger:16686", "http://jaeger:1668", "jaeger does not listen on 1668"),
+    "traces in a data source that does not exist": ("configs", SOURCES, "datasourceUid: veloz-jaeger", "datasourceUid: jaeger", "no data source of jaeger has the uid jaeger"),
+    "a folder of dashboards that is empty": ("configs", "docker/grafana/provisioning/dashboards/dashboards.yml", "path: /var/lib/grafana/dashboards", "path: /var/lib/grafana/dashboard", "mounts the dashboards elsewhere"),
+    "a service whose version is not the one whose keys are known": ("configs", COMPOSE, "image: grafana/loki:2.9.2", "image: grafana/loki:3.0.0", "loki is 3.0.0, and the keys known"),
+    "an engine whose traces go nowhere": ("configs", COMPOSE, "http://jaeger:4317", "http://jeager:4317", "no service jeager"),
+    "a service without a health check": ("compose", COMPOSE, "    # No health check: the image is", "    # The image is", "otel-collector: no health check"),
     "a runbook without a part": ("runbooks", "docker/runbooks/HighSSEClients.md", "## Escalate", "## Who", "its parts are"),
     "a runbook that asks for a series that does not exist": ("runbooks", "docker/runbooks/HighSSEClients.md", "\nveloz_sse_clients\n", "\nveloz_sse_readers\n", "no series is named veloz_sse_readers"),
     "a runbook that names a key that does not exist": ("runbooks", "docker/runbooks/HighActiveOrders.md", "`risk.open_orders_max`", "`risk.orders_open_max`", "no key of the configuration is risk.orders_open_max"),
@@ -185,7 +215,7 @@ def _case(case, check, name, old, new, said):
         place = [row.split(":", 2)[:2] for row in rows]
         near = [int(at) for file, at in place if file == name and abs(int(at) - line) <= 12]
         by_tool = said in ("", "no test", "check-jsonschema", "xposure level", "not defined", "kubernetes-validate") or "no test" in said
-        by_whole = "differs" in said or "its parts" in said or "takes no" in said or "panel" in said or "lies over" in said or "undefined" in said
+        by_whole = "of promtail is on no volume" in said or "no health check" in said or "differs" in said or "its parts" in said or "takes no" in said or "panel" in said or "lies over" in said or "undefined" in said
         self.assertTrue(near or by_tool or by_whole, f"line {line} of {name} is not named:\n{output}")
 
     return run

@@ -7,7 +7,8 @@ repository. In the copies that they read only addresses and files differ, and ev
 - Prometheus scrapes the engine and evaluates every rule without a fault;
 - the page that the engine shows has every metric, label and closed value that rules, dashboards and runbooks use, but for
   those that it will have (expected_metrics.tsv), which are named;
-- every query of every dashboard has data, but for those;
+- every query of every dashboard has data, but for those: a number, because NaN is what a panel shows of nothing;
+- what is NaN until there are periods enough (exporter/METRICS.md says how many) becomes a number, and nothing else is NaN;
 - the commands of the runbooks run; each alert's runbook is served where its runbook_url says; log lines fit the pipelines;
 - the commands and queries of the monitoring guide work (conformance.tsv has them), and its scripts, where the guide is there;
 - that it was started reaches Slack, the watchdog its heartbeat;
@@ -43,6 +44,8 @@ DURATION = re.compile(r"(?<=\[)(\d+)([smhd])(?=\])|(?<=\bfor: )(\d+)([smhd])|(?<
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 # Of a dashboard's queries: those that show faults have no data while there is none.
 SILENT = re.compile(r"> 0$|ALERTS")
+# What the table of metrics says of those that have no value yet.
+NAN = re.compile(r"^\| `(\w+)` .*; NaN ((?:below|while|without|before|until) [^|]*?)\. \|$", re.M)
 # Where a query of the guide asks whether an objective is met.
 OBJECTIVE = re.compile(r"(>=|<=) (\d)")
 # Nothing that is waited for takes this long, also on a machine that has much else to do: what is waited for is always something
@@ -109,6 +112,18 @@ def settled(problems):
         time.sleep(0.5)
 
 
+def numbers(found):
+    """The samples of an answer that are data."""
+    return [sample for sample in found if sample["value"][1] != "NaN"]
+
+
+def without_number(page):
+    """Metrics that a page shows without a value; those of them of which the table of metrics does not say when."""
+    shown = set(re.findall(r"^(\w+)(?:\{.*\})? NaN$", page, re.M))
+    said = dict(NAN.findall((ROOT / "exporter" / "METRICS.md").read_text()))
+    return [f"{name}: {said.get(name, 'at any time')}" for name in sorted(shown)], sorted(shown - said.keys())
+
+
 def waited(url, log=None, seconds=STACK_WAIT_S):
     """What the address answers, as soon as it does; `log` is shown when it never does."""
     end = time.monotonic() + seconds
@@ -169,6 +184,8 @@ def chain(case, running, veloz, folder):
         "venue.private_key_file": f"{folder}/keys/ed25519.pem",
         "state.dir": f"{folder}/state",
         "strategy.kind": "market_maker",
+        # Of a day there is nothing to see here.
+        "analytics.period_s": 1,
     }
     with log.open("w") as out:
         core = running.start(
@@ -283,8 +300,19 @@ def chain(case, running, veloz, folder):
         elif not SILENT.search(expression):
             short = DURATION.sub(lambda match: f"{max(int(match.group(1)) * SECONDS[match.group(2)] // DIVISOR, 3)}s", expression)
             asked.append((str(Problem(path, line, expression)), short))
-    empty = settled(lambda: [place for place, short in asked if not ask(short)])
+    empty = settled(lambda: [place for place, short in asked if not numbers(ask(short))])
     case(f"{len(asked)} queries of dashboards have data ({left_out} wait for metrics)", not empty, "; ".join(empty[:5]))
+
+    never = set()
+
+    def unknown_figures():
+        figures, unsaid = without_number(get(f"{engine}/metrics"))
+        never.update(unsaid)
+        return figures
+
+    figures = settled(unknown_figures)
+    case("what needs a minimum of periods has become a number", not figures, "; ".join(figures))
+    case("nothing is NaN of which the table of metrics does not say so", not never, sorted(never))
 
     missing = []
     for _, _, rule in rules.alerts():
@@ -408,7 +436,7 @@ def guide_queries(case, series, ask):
             except urllib.error.HTTPError as fault:
                 yield f"{query}: {fault.read().decode()}"
                 continue
-            if not found and "5.." not in query:
+            if not numbers(found) and "5.." not in query:
                 yield f"{query}: no data"
 
     failed = settled(without_data)

@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 
-from . import promql
+from . import configs, promql
 from .catalogue import check_expression
 from .located import ROOT, Problem, load
 
@@ -80,6 +80,9 @@ def queries(kind):
 def check(catalogue):
     """Problems of the dashboards."""
     problems = []
+    problems += [problem for path in (configs.SOURCES, configs.PROVIDERS) for problem in configs.of(path)]
+    if problems:
+        return problems
     sources = load(GRAFANA / "provisioning" / "datasources" / "datasources.yml")["datasources"]
     sources = {source["uid"]: source["type"] for source in sources}
     providers = load(GRAFANA / "provisioning" / "dashboards" / "dashboards.yml")["providers"]

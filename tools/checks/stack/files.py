@@ -81,6 +81,7 @@ def compose():
             problems.append(Problem(path, line, f"{name}: the image's version is not pinned"))
         if not service.get("deploy", {}).get("resources", {}).get("limits"):
             problems.append(Problem(path, line, f"{name}: no limits of resources"))
+        problems += _health(path, name, service)
         for port in service.get("ports", []):
             if not port.startswith("127.0.0.1:"):
                 problems.append(Problem(path, line, f"{name}: port {port} is open to other machines"))
@@ -112,13 +113,21 @@ def compose():
             for name in re.findall(r"/run/secrets/([a-z_]+)", line):
                 if name not in written:
                     problems.append(Problem(file, number, f"no secret {name}"))
-    # A service that is asked for by another's configuration exists.
-    for file in (DOCKER / "prometheus" / "prometheus.yml", DOCKER / "grafana/provisioning/datasources/datasources.yml"):
-        for number, line in enumerate(file.read_text().splitlines(), 1):
-            for host in re.findall(r"(?:http://|\[')([a-z-]+):\d+", line):
-                if host not in stack["services"] and host != "localhost":
-                    problems.append(Problem(file, number, f"no service {host} in docker-compose.yml"))
     return problems
+
+
+def _health(path, name, service):
+    """A service without a health check says why beside itself; the engine's own is in its image."""
+    if "healthcheck" in service or ("build" in service and "HEALTHCHECK" in (DOCKER / "Dockerfile").read_text()):
+        return
+    lines = path.read_text().splitlines()[service.line - 1 :]
+    block = []
+    for line in lines:
+        if line and not line.startswith("    "):
+            break
+        block.append(line)
+    if not any("# No health check: " in line for line in block):
+        yield Problem(path, service.line, f"{name}: no health check, and no reason beside it")
 
 
 def _kubernetes():

@@ -33,10 +33,11 @@ class Problem(Exception):
 
 
 class Map(dict):
-    """A mapping; `line` is its own, `lines[key]` that of a key's value."""
+    """A mapping; `line` is its own, `lines[key]` that of a key's value, `key_lines[key]` that of the key."""
 
     line = 0
     lines: dict
+    key_lines: dict
 
 
 class Seq(list):
@@ -50,7 +51,7 @@ def _built(node, loader):
     line = node.start_mark.line + 1
     if isinstance(node, yaml.MappingNode):
         out = Map()
-        out.line, out.lines = line, {}
+        out.line, out.lines, out.key_lines = line, {}, {}
         own = [key.value for key, _ in node.value]
         for key_node, _ in node.value:
             if own.count(key_node.value) > 1:
@@ -61,6 +62,7 @@ def _built(node, loader):
             key = loader.construct_object(key_node, deep=True)
             out[key] = _built(value_node, loader)
             out.lines[key] = value_node.start_mark.line + 1
+            out.key_lines[key] = key_node.start_mark.line + 1
         return out
     if isinstance(node, yaml.SequenceNode):
         out = Seq(_built(item, loader) for item in node.value)

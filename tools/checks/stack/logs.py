@@ -12,7 +12,7 @@ import shutil
 import subprocess
 from datetime import datetime
 
-from . import dashboards
+from . import alloy, configs, dashboards
 from .located import ROOT, Problem, load
 
 DOCKER = ROOT / "docker"
@@ -75,19 +75,23 @@ def check():
 
 
 def _pipelines():
+    for path in (PROMTAIL, LOKI):
+        broken = list(configs.of(path))
+        yield from broken
+        if broken:
+            return
+    alloy.read(ALLOY)
     promtail = load(PROMTAIL)
     (scrape,) = promtail["scrape_configs"]
     stages = {next(iter(stage)): stage[next(iter(stage))] for stage in scrape["pipeline_stages"]}
     labels = scrape["static_configs"][0]["labels"]
     taken = set(stages["json"]["expressions"])
-    alloy = ALLOY.read_text()
-    if alloy.count("{") != alloy.count("}"):
-        yield Problem(ALLOY, 1, "its braces do not close")
+    text_of_alloy = ALLOY.read_text()
     for name in taken:
-        if not re.search(rf'^\s+{name}\s*= "{name}",$', alloy, re.M):
+        if not re.search(rf'^\s+{name}\s*= "{name}",$', text_of_alloy, re.M):
             yield Problem(ALLOY, 1, f"takes no {name} out of a line, and Promtail does")
     for text in (labels["__path__"], labels["job"], promtail["clients"][0]["url"], stages["timestamp"]["format"]):
-        if f'"{text}"' not in alloy:
+        if f'"{text}"' not in text_of_alloy:
             yield Problem(ALLOY, 1, f"does not have {text}, and Promtail does")
     for name in [*stages["labels"], stages["timestamp"]["source"]]:
         if name not in taken:
