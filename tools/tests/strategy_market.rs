@@ -286,7 +286,7 @@ impl World {
             available_base: E8(100 * E8_ONE + self.position),
             available_quote: E8(self.quote),
             equity: E8(self.quote),
-            gross_exposure: worst,
+            gross_exposure: Some(worst),
             instrument_exposure: worst,
             quote_to_account: Ratio::ONE,
             day_change: Some(E8(0)),

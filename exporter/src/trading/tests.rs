@@ -11,7 +11,7 @@ use veloz_core::order::{ClientId, DoneReason, OrderKind, OrderState, Origin, Sid
 use veloz_core::risk::{Rejection, TradingState};
 use veloz_core::telemetry::records::{CommandResult, HaltCause, OrderRequest, TradingPhase};
 use veloz_core::units::{E8, Lots, Ticks, VenueMillis};
-use veloz_core::venue::binance::order_error::{ErrorKind, classify};
+use veloz_core::venue::binance::order_error::classify;
 
 const BTC: InstrumentIndex = InstrumentIndex(0);
 /// Of every instrument of these tests, in 1e-8.
