@@ -5,7 +5,7 @@ use crate::event::{LinkDown, LinkId, LinkRole};
 use crate::instrument::InstrumentIndex;
 use crate::outbox::Outbox;
 use crate::telemetry::counters::Counter;
-use crate::telemetry::records::{EngineState, RecordBody, ResyncCause};
+use crate::telemetry::records::{EngineState, RecordBody, ResyncCause, VenueRequest};
 use crate::telemetry::trace::TraceEvent;
 use crate::units::Nanos;
 use crate::venue::binance::codec::Decoder;
@@ -213,8 +213,10 @@ impl<T: Strategy> Brain<T> {
                     now,
                     RecordBody::RequestRefused {
                         link,
+                        request: VenueRequest::Streams,
                         request_id: id.unwrap_or_default() as u64,
                         code: error.map_or(0, i64::from),
+                        kind: None,
                     },
                 );
                 self.fault(now, link, Fault::new(VenueFault::SubscribeRefused), out);

@@ -10,11 +10,12 @@ use crate::limits::{BOOKS_PER_EVENT_MAX, PROBES_PER_EVENT_MAX};
 use crate::outbox::{Full, Outbox};
 use crate::telemetry::counters::Counter;
 use crate::telemetry::histograms::Stage;
-use crate::telemetry::records::RecordBody;
+use crate::telemetry::records::{RecordBody, VenueRequest};
 use crate::telemetry::trace::TraceEvent;
 use crate::units::{Nanos, VenueMillis};
 use crate::venue::binance::codec::{ApiOutcome, ApiReply, Decoder};
 use crate::venue::binance::fault::{Detail, Fault, VenueFault};
+use crate::venue::binance::order_error::classify;
 use crate::venue::binance::rate::{TIME_WEIGHT, snapshot_weight};
 use crate::venue::binance::resync::{SyncState, Wish};
 use crate::wire::digits::Digits;
@@ -376,8 +377,14 @@ impl<T: Strategy> Brain<T> {
                 now,
                 RecordBody::RequestRefused {
                     link,
+                    request: match request.question {
+                        Question::Snapshot(_) | Question::Probe(_) => VenueRequest::Snapshot,
+                        Question::Time => VenueRequest::Time,
+                    },
                     request_id: request.id as u64,
                     code: i64::from(code),
+                    // Its words name causes of refused orders alone.
+                    kind: Some(classify(reply.status, code, "").kind),
                 },
             );
         }

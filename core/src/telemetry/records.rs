@@ -15,7 +15,7 @@ mod encoding;
 
 pub use body::{
     BookState, CommandResult, EngineState, HaltCause, OrderRequest, RecordBody, ResyncCause,
-    TradesKnown, TradingPhase,
+    TradesKnown, TradingPhase, VenueRequest,
 };
 pub use encoding::{RECORD_VERSION, RecordError};
 

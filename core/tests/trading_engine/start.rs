@@ -5,7 +5,8 @@ use veloz_core::order::{OrderId, OrderState, Side};
 use veloz_core::risk::Rejection;
 use veloz_core::strategy::Stage;
 use veloz_core::telemetry::counters::Counter;
-use veloz_core::telemetry::records::{CommandResult, RecordBody, TradingPhase};
+use veloz_core::telemetry::records::{CommandResult, RecordBody, TradingPhase, VenueRequest};
+use veloz_core::venue::binance::order_error::ErrorKind;
 
 use crate::desk::{Desk, Held, Setup, WHOLE, limit, logged_on};
 
@@ -128,16 +129,18 @@ fn orders_of_an_earlier_run_are_taken_over_and_others_are_left_alone() {
 
 #[test]
 fn a_link_that_is_not_let_in_is_replaced() {
-    for (step, status, error) in [
+    for (step, status, error, told) in [
         (
             "session.logon",
             401,
             r#"{"code":-2015,"msg":"Invalid API-key, IP, or permissions for action."}"#,
+            (VenueRequest::LogOn, ErrorKind::SessionRevoked),
         ),
         (
             "userDataStream.subscribe",
             400,
             r#"{"code":-1000,"msg":"An unknown error occurred while processing the request."}"#,
+            (VenueRequest::UserData, ErrorKind::Unknown),
         ),
     ] {
         let mut desk = Desk::new(&Setup::default());
@@ -151,7 +154,10 @@ fn a_link_that_is_not_let_in_is_replaced() {
         desk.refuse(&ask, status, error);
         desk.advance_to_log_on();
         assert_ne!(desk.link(LinkRole::Orders), first, "{step}");
-        assert!(desk.recorded(|record| matches!(record, RecordBody::RequestRefused { .. })));
+        assert!(desk.recorded(
+            |record| matches!(record, RecordBody::RequestRefused { request, kind: Some(kind), .. }
+                if (*request, *kind) == told)
+        ));
         desk.introduce("[]");
         desk.expect_phase(TradingPhase::Ready);
     }

@@ -8,11 +8,12 @@ mod trading;
 
 use std::sync::Arc;
 use tracing::{error, info, warn};
-use veloz_core::event::{LinkDown, LinkId};
+use veloz_core::event::{LinkDown, LinkId, LinkRole};
 use veloz_core::instrument::{AssetIndex, Assets, InstrumentIndex, Instruments};
 use veloz_core::telemetry::records::{BookState, Record, RecordBody};
 use veloz_core::units::Nanos;
 use veloz_core::venue::binance::fault::{Fault, VenueFault};
+use veloz_core::venue::binance::order_error::ErrorKind;
 
 use crate::catalogue::role_label;
 
@@ -132,19 +133,23 @@ impl RecordLog {
             } => self.fault(link, instrument, kind, detail),
             RecordBody::RequestRefused {
                 link,
+                request,
                 request_id,
                 code,
+                kind,
             } => {
                 if self.may_write(Kind::Request) {
                     warn!(
-                        component = "market_data",
+                        component = component(link.role),
                         event_type = "request_refused",
                         exchange = self.exchange,
                         link = role_label(link.role),
                         generation = link.generation,
+                        request = request.label(),
                         request_id,
                         code,
-                        "request was refused"
+                        kind = kind.map(ErrorKind::label),
+                        "the venue refused a request"
                     );
                 }
             }
@@ -270,7 +275,7 @@ impl RecordLog {
             fault.response().label()
         });
         warn!(
-            component = "market_data",
+            component = component(link.role),
             event_type = "venue_fault",
             exchange = self.exchange,
             symbol = instrument.map(|index| self.symbol(index)),
@@ -303,14 +308,21 @@ impl RecordLog {
     }
 }
 
+/// The part of the process that a link serves: what comes of orders is the engine's, as the lines of orders are.
+const fn component(role: LinkRole) -> &'static str {
+    match role {
+        LinkRole::Market | LinkRole::Api => "market_data",
+        LinkRole::Orders => "engine",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::testing::instruments;
     use std::io;
     use std::sync::Mutex;
-    use veloz_core::event::LinkRole;
-    use veloz_core::telemetry::records::ResyncCause;
+    use veloz_core::telemetry::records::{ResyncCause, VenueRequest};
 
     #[derive(Clone, Default)]
     struct Captured(Arc<Mutex<Vec<u8>>>);
@@ -361,6 +373,10 @@ mod tests {
         let link = LinkId {
             role: LinkRole::Market,
             generation: 3,
+        };
+        let orders = LinkId {
+            role: LinkRole::Orders,
+            generation: 1,
         };
         let instrument = InstrumentIndex(1);
         let bodies = [
@@ -419,8 +435,10 @@ mod tests {
             (
                 RecordBody::RequestRefused {
                     link,
+                    request: VenueRequest::Streams,
                     request_id: 4,
-                    code: -1_003,
+                    code: 2,
+                    kind: None,
                 },
                 "WARN",
                 "market_data",
@@ -431,6 +449,29 @@ mod tests {
                 "INFO",
                 "engine",
                 "engine_stopped",
+            ),
+            (
+                RecordBody::RequestRefused {
+                    link: orders,
+                    request: VenueRequest::LogOn,
+                    request_id: 64,
+                    code: -1_022,
+                    kind: Some(ErrorKind::BadCredentials),
+                },
+                "WARN",
+                "engine",
+                "request_refused",
+            ),
+            (
+                RecordBody::Fault {
+                    link: orders,
+                    instrument: None,
+                    kind: VenueFault::Malformed as u8,
+                    detail: 1,
+                },
+                "WARN",
+                "engine",
+                "venue_fault",
             ),
         ];
         let lines = lines_of(|log| {
@@ -451,7 +492,11 @@ mod tests {
         assert_eq!(lines[5]["fault"], "malformed");
         assert_eq!(lines[5]["answer"], "reconnect");
         assert_eq!(lines[5].get("symbol"), None);
-        assert_eq!(lines[8]["level"], "ERROR");
+        assert_eq!(lines[6]["request"], "streams");
+        assert_eq!(lines[6].get("kind"), None);
+        assert_eq!(lines[8]["request"], "log_on");
+        assert_eq!(lines[8]["kind"], "bad_credentials");
+        assert_eq!(lines[10]["level"], "ERROR");
     }
 
     #[test]

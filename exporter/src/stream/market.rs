@@ -261,6 +261,7 @@ pub(super) mod tests {
     use crate::wall::UnixMs;
     use serde_json::{Value, json};
     use veloz_core::event::LinkId;
+    use veloz_core::telemetry::records::VenueRequest;
     use veloz_core::units::VenueMillis;
 
     const BTC: InstrumentIndex = InstrumentIndex(0);
@@ -438,8 +439,10 @@ pub(super) mod tests {
             },
             RecordBody::RequestRefused {
                 link: link(LinkRole::Api),
+                request: VenueRequest::Snapshot,
                 request_id: 1,
                 code: -1_003,
+                kind: None,
             },
             RecordBody::Shutdown { links_closed: 2 },
         ] {

@@ -15,7 +15,9 @@ use crate::risk::TradingState;
 use crate::strategy::Strategy;
 use crate::telemetry::counters::Counter;
 use crate::telemetry::histograms::Stage;
-use crate::telemetry::records::{HaltCause, OrderRequest as OrderRequestKind, RecordBody};
+use crate::telemetry::records::{
+    HaltCause, OrderRequest as OrderRequestKind, RecordBody, VenueRequest,
+};
 use crate::units::{Nanos, VenueMillis};
 use crate::venue::binance::codec::orders::{
     CancelLeg, Limits, NewLeg, OrderMessage, OrderOutcome, Placed,
@@ -350,47 +352,41 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
             Purpose::Subscribe if refusal.kind == ErrorKind::AlreadySubscribed => {
                 self.subscribed(request.link);
             }
-            Purpose::LogOn
-            | Purpose::Subscribe
-            | Purpose::Missed(_)
-            | Purpose::Owner(..)
-            | Purpose::OpenOrders
-            | Purpose::Account
-            | Purpose::OrderCounts => {
-                self.telemetry.records.push(
-                    self.now,
-                    RecordBody::RequestRefused {
-                        link: request.link,
-                        request_id: request.id.to_wire(),
-                        code: i64::from(refusal.code),
-                    },
-                );
-                match request.purpose {
-                    Purpose::LogOn | Purpose::Subscribe => self.fail_link(request.link),
-                    Purpose::Missed(instrument) => self.missed_refused(instrument),
-                    // Our own count has to do.
-                    Purpose::OrderCounts => self.order_counts_told(),
-                    Purpose::Owner(_, venue_order_id) => {
-                        let never = match refusal.kind.answer() {
-                            OnError::Refuse | OnError::CarryOn => true,
-                            OnError::Ask
-                            | OnError::ResyncClock
-                            | OnError::Wait
-                            | OnError::Halt
-                            | OnError::Reconnect
-                            | OnError::Stop => false,
-                        };
-                        self.owner_refused(venue_order_id, never);
-                    }
-                    Purpose::Place(_)
-                    | Purpose::Cancel(_)
-                    | Purpose::Replace { .. }
-                    | Purpose::Amend(..)
-                    | Purpose::Status(_)
-                    | Purpose::Trades(..)
-                    | Purpose::OpenOrders
-                    | Purpose::Account => {}
-                }
+            Purpose::LogOn => {
+                self.tell_request_refused(request, VenueRequest::LogOn, refusal);
+                self.fail_link(request.link);
+            }
+            Purpose::Subscribe => {
+                self.tell_request_refused(request, VenueRequest::UserData, refusal);
+                self.fail_link(request.link);
+            }
+            Purpose::Missed(instrument) => {
+                self.tell_request_refused(request, VenueRequest::MissedTrades, refusal);
+                self.missed_refused(instrument);
+            }
+            Purpose::OpenOrders => {
+                self.tell_request_refused(request, VenueRequest::OpenOrders, refusal);
+            }
+            Purpose::Account => {
+                self.tell_request_refused(request, VenueRequest::Account, refusal);
+            }
+            // Our own count has to do.
+            Purpose::OrderCounts => {
+                self.tell_request_refused(request, VenueRequest::OrderCounts, refusal);
+                self.order_counts_told();
+            }
+            Purpose::Owner(_, venue_order_id) => {
+                self.tell_request_refused(request, VenueRequest::OrderOwner, refusal);
+                let never = match refusal.kind.answer() {
+                    OnError::Refuse | OnError::CarryOn => true,
+                    OnError::Ask
+                    | OnError::ResyncClock
+                    | OnError::Wait
+                    | OnError::Halt
+                    | OnError::Reconnect
+                    | OnError::Stop => false,
+                };
+                self.owner_refused(venue_order_id, never);
             }
         }
         self.answer_refusal(request.link, refusal, retry_after);
@@ -629,6 +625,25 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
         // Halting is always possible.
         let _ = self.trading.risk.set_state(TradingState::Halted);
         self.tell_trading_state(from, cause);
+    }
+
+    /// The refusal of a request that is about no order of ours.
+    fn tell_request_refused(
+        &mut self,
+        request: &OrderRequest,
+        what: VenueRequest,
+        refusal: Refusal,
+    ) {
+        self.telemetry.records.push(
+            self.now,
+            RecordBody::RequestRefused {
+                link: request.link,
+                request: what,
+                request_id: request.id.to_wire(),
+                code: i64::from(refusal.code),
+                kind: Some(refusal.kind),
+            },
+        );
     }
 
     fn tell_refusal(&mut self, order: OrderId, request: OrderRequestKind, refusal: Refusal) {

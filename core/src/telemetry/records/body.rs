@@ -148,6 +148,32 @@ labelled! {
 }
 
 labelled! {
+    /// What we asked of the venue beside orders.
+    pub enum VenueRequest {
+        /// That a stream delivers what it must, or no more.
+        Streams = "streams",
+        /// A depth snapshot, to build a book from or for its update id.
+        Snapshot = "snapshot",
+        /// The venue's time.
+        Time = "time",
+        /// To be let in with our key.
+        LogOn = "log_on",
+        /// To hear what happens to our orders.
+        UserData = "user_data",
+        /// The trades of an instrument that may be missed.
+        MissedTrades = "missed_trades",
+        /// Whose an order is that a missed trade names.
+        OrderOwner = "order_owner",
+        /// All open orders.
+        OpenOrders = "open_orders",
+        /// All balances.
+        Account = "account",
+        /// How many orders the venue has counted.
+        OrderCounts = "order_counts",
+    }
+}
+
+labelled! {
     /// How it is known that no trade up to some id is missing.
     pub enum TradesKnown {
         /// No earlier run said anything: what the account traded before is in its balances alone.
@@ -213,10 +239,14 @@ pub enum RecordBody {
     RequestRefused {
         /// The connection that carried it.
         link: LinkId,
+        /// What was asked.
+        request: VenueRequest,
         /// Our id of the request.
         request_id: u64,
         /// The venue's error code.
         code: i64,
+        /// What the refusal means; `None` on streams, whose codes the table of refusals does not have.
+        kind: Option<ErrorKind>,
     },
     /// The engine changed its state.
     EngineState {

@@ -8,7 +8,7 @@
 
 use super::body::{
     BookState, CommandResult, EngineState, HaltCause, OrderRequest, RecordBody, ResyncCause,
-    TradesKnown, TradingPhase,
+    TradesKnown, TradingPhase, VenueRequest,
 };
 use super::{RECORD_BYTES, Record};
 use crate::event::{LinkDown, LinkId, LinkRole, Token};
@@ -122,10 +122,14 @@ impl Record {
             }
             RecordBody::RequestRefused {
                 link: id,
+                request,
                 request_id,
                 code,
+                kind,
             } => {
                 link(&mut bytes, id);
+                bytes[small1] = request as u8;
+                bytes[small2] = kind.map_or(0, |kind| 1 + kind as u8);
                 put(&mut bytes, large0, request_id.to_le_bytes());
                 put(&mut bytes, large1, code.to_le_bytes());
                 5
@@ -198,8 +202,10 @@ impl Record {
             },
             5 => RecordBody::RequestRefused {
                 link: link()?,
+                request: one_of(&VenueRequest::ALL, bytes, small1)?,
                 request_id: large(large0),
                 code: large(large1) as i64,
+                kind: optional(&ErrorKind::ALL, bytes, small2)?,
             },
             6 => RecordBody::EngineState {
                 from: one_of(&EngineState::ALL, bytes, small0)?,
@@ -233,6 +239,22 @@ fn one_of<T: Copy>(all: &[T], bytes: &[u8; RECORD_BYTES], offset: usize) -> Resu
     let value = bytes[offset];
     all.get(usize::from(value))
         .copied()
+        .ok_or(RecordError::Field { offset, value })
+}
+
+/// The value whose discriminant and one stands at `offset`, where zero is none.
+fn optional<T: Copy>(
+    all: &[T],
+    bytes: &[u8; RECORD_BYTES],
+    offset: usize,
+) -> Result<Option<T>, RecordError> {
+    let value = bytes[offset];
+    let Some(position) = usize::from(value).checked_sub(1) else {
+        return Ok(None);
+    };
+    all.get(position)
+        .copied()
+        .map(Some)
         .ok_or(RecordError::Field { offset, value })
 }
 
@@ -582,16 +604,8 @@ fn read_trading(kind: u8, bytes: &[u8; RECORD_BYTES]) -> Result<RecordBody, Reco
         14 => {
             let token = Token(fields.u64());
             let result = fields.one_of(&CommandResult::ALL)?;
-            let (offset, value) = (fields.at, bytes[fields.at]);
-            let [number] = fields.raw();
-            let reason = match usize::from(number).checked_sub(1) {
-                None => None,
-                Some(position) => Some(
-                    *Rejection::ALL
-                        .get(position)
-                        .ok_or(RecordError::Field { offset, value })?,
-                ),
-            };
+            let reason = optional(&Rejection::ALL, bytes, fields.at)?;
+            fields.at += 1;
             let has_order = fields.flag()?;
             let order = fields.order();
             RecordBody::CommandDone {
@@ -759,13 +773,22 @@ mod tests {
                     kind,
                     detail
                 }),
-            (any_link(), any::<u64>(), any::<i64>()).prop_map(|(link, request_id, code)| {
-                RecordBody::RequestRefused {
-                    link,
-                    request_id,
-                    code,
-                }
-            }),
+            (
+                any_link(),
+                select(&VenueRequest::ALL[..]),
+                any::<u64>(),
+                any::<i64>(),
+                proptest::option::of(select(&ErrorKind::ALL[..]))
+            )
+                .prop_map(|(link, request, request_id, code, kind)| {
+                    RecordBody::RequestRefused {
+                        link,
+                        request,
+                        request_id,
+                        code,
+                        kind,
+                    }
+                }),
             (select(&EngineState::ALL[..]), select(&EngineState::ALL[..]))
                 .prop_map(|(from, to)| RecordBody::EngineState { from, to }),
             any::<u32>().prop_map(|links_closed| RecordBody::Shutdown { links_closed }),
