@@ -1,6 +1,7 @@
-//! The process: log lines, identities, the audit log, traces, build.
+//! The process: log lines, identities, client order ids, the audit log, traces, build.
 
 use super::{Metric, PROFILE, VERSION, counter, gauge, optional};
+use crate::api::client_ids::IDS_MAX;
 use crate::audit::metrics::Loss;
 use crate::audit::record::LogType;
 use crate::audit::writer::QUEUE_MAX;
@@ -50,6 +51,22 @@ pub(super) static PROCESS: &[Metric] = &[
         &[],
         "Requests of somebody known who may not make them.",
         |from, samples| samples.value(&[], from.auth.denied()),
+    ),
+    // Client order ids.
+    gauge(
+        "veloz_client_order_ids_used",
+        &[],
+        "Client order ids that clients gave themselves and that are kept, because each is used once.",
+        |from, samples| samples.value(&[], from.client_ids_used),
+    ),
+    gauge(
+        "veloz_client_order_ids_size",
+        &[],
+        "Client order ids that may be kept: then orders that name their own are refused.",
+        |from, samples| {
+            let _ = from;
+            samples.value(&[], IDS_MAX);
+        },
     ),
     // The audit log.
     counter(
