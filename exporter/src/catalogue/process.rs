@@ -82,7 +82,7 @@ pub(super) static PROCESS: &[Metric] = &[
     counter(
         "veloz_audit_lost_total",
         &["cause"],
-        "Audit records that are not in the log: each is an incident.",
+        "Audit records that are not in the log, or not in its copy (copy): each is an incident.",
         |from, samples| {
             for loss in Loss::ALL {
                 samples.value(&[loss.label()], from.audit.lost_by(loss));
