@@ -414,6 +414,7 @@ def flow():
             panel("timeseries", "Refused by the Venue", "A second, by reason.", [query(rate("veloz_orders_rejected_total", by="reason") + " > 0", "{{reason}}")], unit="ops", stacking="normal", runbook="OrderSuccessBelowObjective", noValue="none"),
             panel("timeseries", "Age of the Oldest Unresolved Order", "0 while there is none.", [query(f"veloz_orders_unresolved_oldest_age_seconds{{{I}}}")], unit="s", steps=[(None, GREEN), (120, RED)], runbook="UnresolvedOrdersOld"),
             panel("timeseries", "Fills and Cancels", "A second.", [query(rate("veloz_fills_total", by="side"), "fills {{side}}"), query(rate("veloz_cancels_total"), "cancels {{instance}}")], unit="ops"),
+            panel("timeseries", "Client Order Ids", "Ids that clients gave, of those that can be kept.", [query(f"veloz_client_order_ids_used{{{I}}} / veloz_client_order_ids_size{{{I}}}", "{{instance}}")], unit="percentunit", min=0, max=1, steps=[(None, GREEN), (0.9, YELLOW)], runbook="ClientOrderIdsNearlyUsedUp"),
         ]),
         ("Rate Budgets", [
             *[panel("gauge", title, "What is left of the venue's window.", [query(budget(name))], 8, 6, "percentunit", [(None, RED), (0.1, YELLOW), (0.3, GREEN)], min=0, max=1, runbook="RateBudgetLow")

@@ -19,6 +19,7 @@
 //! | `api/administration.rs` | what the process does for the API |
 //! | `api/commands.rs` | the way of commands to the core |
 //! | `api/client_ids.rs` | which client order ids were ever used |
+//! | `api/journal.rs` | files of events that are rewritten once they have doubled |
 //! | `api/idempotency.rs` | one effect for any number of equal requests |
 //! | `api/number.rs` | numbers of requests |
 //! | `api/answer.rs` | what answers are made of |
@@ -39,6 +40,7 @@ pub(crate) mod amend;
 pub(crate) mod answer;
 pub(crate) mod engine;
 pub(crate) mod exchange_keys;
+mod journal;
 pub(crate) mod market;
 pub(crate) mod number;
 pub(crate) mod orders;

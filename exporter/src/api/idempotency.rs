@@ -16,6 +16,7 @@
 
 mod file;
 
+use super::journal::Journal;
 use super::{UnreadableState, orders};
 use crate::auth::Principal;
 use crate::http::exchange::Sensitive;
@@ -28,7 +29,7 @@ use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
-use file::{End, Kept, KeysFile};
+use file::{End, Kept};
 use http_body_util::BodyExt as _;
 use sha2::{Digest as _, Sha256};
 use std::collections::{HashMap, VecDeque};
@@ -93,7 +94,7 @@ struct Table {
     /// In order of age.
     ages: VecDeque<(UnixMs, Digest)>,
     bytes: usize,
-    file: Option<KeysFile>,
+    file: Option<Journal>,
 }
 
 /// The memory of [`once`].
@@ -155,7 +156,7 @@ impl Remembered {
     /// # Errors
     /// [`UnreadableState`].
     pub fn open(path: PathBuf) -> Result<Self, UnreadableState> {
-        let (file, kept) = KeysFile::open(path)?;
+        let (file, kept) = file::open(path)?;
         let mut table = Table {
             file: Some(file),
             ..Table::default()
@@ -251,7 +252,7 @@ impl Table {
 
     /// Writes the file anew without what is forgotten, when that is most of it.
     fn shrink_file(&mut self) {
-        if !self.file.as_ref().is_some_and(KeysFile::is_overgrown) {
+        if !self.file.as_ref().is_some_and(Journal::is_overgrown) {
             return;
         }
         let kept = self.ages.iter().filter_map(|(at, key)| {
@@ -270,11 +271,8 @@ impl Table {
             Some(file::lines_of(key, &kept))
         });
         let lines: String = kept.collect();
-        if let Some(file) = &mut self.file
-            && let Err(error) = file.rewrite(&lines)
-        {
-            // The old file is as good, only longer.
-            tracing::warn!(component = "gateway", %error, "the file of Idempotency-Keys is not shortened");
+        if let Some(file) = &mut self.file {
+            file.rewrite(&lines);
         }
     }
 

@@ -199,10 +199,12 @@ fn take_id(state: &HttpState, own: Option<ClientId>) -> Result<ClientId, Problem
         NotTaken::Used => used(own.as_ref()),
         NotTaken::Full | NotTaken::Io(_) => {
             tracing::error!(component = "gateway", error = %refused, "an order is refused");
-            Problem::new(
-                Code::StorageUnavailable,
-                "the client order id cannot be kept, so nothing was done",
-            )
+            let why = if matches!(refused, NotTaken::Full) {
+                "as many client order ids as are kept were used, so nothing was done; an order without one passes"
+            } else {
+                "the client order id cannot be kept, so nothing was done"
+            };
+            Problem::new(Code::StorageUnavailable, why)
         }
     })
 }

@@ -184,9 +184,13 @@ pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
         .truncate(true)
         .mode(0o600)
         .open(&new)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    std::fs::rename(&new, path)
+    file.write_all(bytes)
+        .and_then(|()| file.sync_all())
+        .and_then(|()| std::fs::rename(&new, path))
+        .inspect_err(|_| {
+            // A full disk needs what it takes; when it stays, the next one is written over it.
+            let _ = std::fs::remove_file(&new);
+        })
 }
 
 /// What the process is, in five words that existing clients read.

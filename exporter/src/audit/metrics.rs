@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use veloz_core::labelled;
 
 labelled! {
-    /// Why a record is not in the log.
+    /// Why a record is not in the log, or not in its copy.
     pub enum Loss {
         /// The queue had no room for it.
         QueueFull = "queue_full",
@@ -15,6 +15,8 @@ labelled! {
         Write = "write",
         /// The writer has ended.
         Ended = "ended",
+        /// The log has it, and its copy has not.
+        Copy = "copy",
     }
 }
 
@@ -64,6 +66,11 @@ impl AuditMetrics {
         self.untold.fetch_add(count, Relaxed);
     }
 
+    /// The log tells of nothing here: it has these records.
+    pub(super) fn not_copied(&self, count: u64) {
+        self.lost[Loss::Copy.index()].fetch_add(count, Relaxed);
+    }
+
     pub(super) fn take_untold(&self) -> u64 {
         self.untold.swap(0, Relaxed)
     }
@@ -77,7 +84,7 @@ impl AuditMetrics {
         self.written[log_type.index()].load(Relaxed)
     }
 
-    /// Records that are not in the log.
+    /// Records that are not in the log, or in its copy.
     pub fn lost_by(&self, loss: Loss) -> u64 {
         self.lost[loss.index()].load(Relaxed)
     }

@@ -20,6 +20,9 @@ use std::path::{Path, PathBuf};
 /// Bytes of one file; a day that needs more has several.
 pub const FILE_BYTES_MAX: u64 = 100 << 20;
 
+/// How often the log says that the copy does not take records.
+const TELL_AGAIN_MS: u64 = 60_000;
+
 /// Where and what.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditConfig {
@@ -57,7 +60,7 @@ pub struct AuditStore {
     pub(super) anchor: Anchor,
     pub(super) retention_days_min: u32,
     streams: BTreeMap<LogType, Stream>,
-    copy: Option<File>,
+    copy: Option<CopyFile>,
     heads: Option<PathBuf>,
     file_bytes_max: u64,
     /// Held as long as the store lives.
@@ -81,6 +84,17 @@ struct Open {
     lines: LineFile,
     /// Bytes before this batch.
     before_bytes: u64,
+}
+
+/// The file that every record goes to too. It proves nothing, so what it does not take stops nothing.
+struct CopyFile {
+    file: File,
+    /// Whether it may end within a line.
+    torn: bool,
+    /// Records that it did not take, or not whole: for the metric, and for the next line of the log.
+    uncounted: u64,
+    untold: u64,
+    told_at: Option<UnixMs>,
 }
 
 /// What one batch came to, by type; types that it has no record of are left out.
@@ -115,17 +129,7 @@ impl AuditStore {
             .create(directory)
             .map_err(failed("make the directory"))?;
         let lock = lock(directory)?;
-        let copy = config
-            .copy
-            .as_deref()
-            .map(|path| {
-                append_to(path).map_err(|cause| AuditError::Io {
-                    path: path.to_owned(),
-                    act: "append to it",
-                    cause,
-                })
-            })
-            .transpose()?;
+        let copy = config.copy.as_deref().map(CopyFile::open).transpose()?;
         let anchored = Anchor::read(directory).map_err(failed("read anchor.json in it"))?;
         let heads_file = config.heads.as_deref().filter(|path| has_place(path));
         let heads = heads_file
@@ -243,11 +247,18 @@ impl AuditStore {
             tracing::error!(component = "audit", %error, "the ends of the audit log are kept in its directory alone");
         }
         if let Some(copy) = &mut self.copy
-            && let Err(error) = copy.write_all(copies.as_bytes())
+            && let Some(last) = batch.last()
         {
-            tracing::error!(component = "audit", %error, "the copy of the audit log is incomplete");
+            copy.append(&copies, last.at);
         }
         written
+    }
+
+    /// Records since the last time that this was asked that the log has and its copy has not.
+    pub(super) fn take_not_copied(&mut self) -> u64 {
+        self.copy
+            .as_mut()
+            .map_or(0, |copy| std::mem::take(&mut copy.uncounted))
     }
 
     /// Has the anchor know what was written.
@@ -286,6 +297,46 @@ impl AuditStore {
     /// Where a chain begins and ends.
     pub(super) fn ends(&self, log_type: LogType) -> Ends {
         self.streams[&log_type].ends
+    }
+}
+
+impl CopyFile {
+    fn open(path: &Path) -> Result<Self, AuditError> {
+        let file = append_to(path).map_err(|cause| AuditError::Io {
+            path: path.to_owned(),
+            act: "append to it",
+            cause,
+        })?;
+        Ok(Self {
+            file,
+            torn: false,
+            uncounted: 0,
+            untold: 0,
+            told_at: None,
+        })
+    }
+
+    /// Writes lines, or counts them and says so, at most once in [`TELL_AGAIN_MS`].
+    fn append(&mut self, lines: &str, now: UnixMs) {
+        if lines.is_empty() {
+            return;
+        }
+        // Others may read it, turn it over, or have a pipe there, so a part of a line is not cut off but ended.
+        let end = if self.torn { "\n" } else { "" };
+        let written = self.file.write_all(format!("{end}{lines}").as_bytes());
+        self.torn = written.is_err();
+        let Err(error) = written else {
+            return;
+        };
+        let lost = lines.lines().count() as u64;
+        self.uncounted += lost;
+        self.untold += lost;
+        let is_time = |told: UnixMs| told.0.abs_diff(now.0) >= TELL_AGAIN_MS;
+        if self.told_at.is_none_or(is_time) {
+            tracing::error!(component = "audit", %error, records = self.untold, "the copy of the audit log is incomplete");
+            self.told_at = Some(now);
+            self.untold = 0;
+        }
     }
 }
 
@@ -883,5 +934,37 @@ pub(super) mod tests {
         write(&mut store, LogType::Order, &[NOON, NOON]);
         let text = fs::read_to_string(copy).expect("there");
         assert_eq!(text.lines().count(), 3);
+    }
+
+    #[test]
+    fn what_a_copy_does_not_take_is_counted_and_stops_nothing() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let config = AuditConfig {
+            copy: Some("/dev/full".into()),
+            ..config(&directory.path().join("audit"))
+        };
+        let (mut store, _) = AuditStore::open(&config, UnixMs(NOON)).expect("opens");
+        write(&mut store, LogType::Auth, &[NOON, NOON]);
+        // The log was told of two; what follows within a minute waits.
+        let untold = |store: &AuditStore| store.copy.as_ref().expect("open").untold;
+        assert_eq!(untold(&store), 0);
+        write(&mut store, LogType::Order, &[NOON + TELL_AGAIN_MS - 1]);
+        assert_eq!(untold(&store), 1);
+        assert_eq!(store.take_not_copied(), 3);
+        assert_eq!(store.take_not_copied(), 0);
+        // It takes records again: the part of a line that it may have taken is ended first.
+        let path = directory.path().join("audit.log");
+        fs::write(&path, "{\"cut").expect("written");
+        let copy = store.copy.as_mut().expect("open");
+        copy.file = append_to(&path).expect("there");
+        write(&mut store, LogType::Auth, &[NOON + TELL_AGAIN_MS]);
+        write(&mut store, LogType::Auth, &[NOON + TELL_AGAIN_MS]);
+        let text = fs::read_to_string(&path).expect("there");
+        let whole = |line: &&str| serde_json::from_str::<serde_json::Value>(line).is_ok();
+        assert_eq!(text.lines().count(), 3, "{text}");
+        assert_eq!(text.lines().filter(whole).count(), 2, "{text}");
+        assert_eq!(store.take_not_copied(), 0);
+        let report = verify(&directory.path().join("audit")).expect("read");
+        assert_eq!((report.fault.clone(), report.records()), (None, 5));
     }
 }

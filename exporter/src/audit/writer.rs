@@ -212,7 +212,7 @@ impl AuditWriter {
                 return;
             }
         };
-        let written = self.store.append(&entries);
+        let written = self.append(&entries);
         if let Some(error) = written.values().find_map(|result| result.as_ref().err()) {
             tracing::error!(
                 component = "audit",
@@ -242,8 +242,14 @@ impl AuditWriter {
         }
     }
 
-    fn write(&mut self, entries: &[Entry]) -> Written {
+    fn append(&mut self, entries: &[Entry]) -> Written {
         let written = self.store.append(entries);
+        self.metrics.not_copied(self.store.take_not_copied());
+        written
+    }
+
+    fn write(&mut self, entries: &[Entry]) -> Written {
+        let written = self.append(entries);
         for (log_type, result) in &written {
             // What this thread adds by itself was given by nobody.
             let given = |entry: &&Entry| entry.log_type == *log_type && entry.action != LOST;
@@ -301,6 +307,7 @@ mod tests {
     use super::*;
     use crate::audit::query::{AuditQuery, LIMIT_DEFAULT};
     use crate::audit::record::tests::entry;
+    use crate::audit::store::AuditConfig;
     use crate::audit::store::tests::{DAY, NOON, config};
     use crate::audit::verify::verify;
     use std::fs;
@@ -394,6 +401,25 @@ mod tests {
         fixture.writer.step(None, UnixMs(NOON + 2));
         assert_eq!(actions(&fixture.log).len(), 3, "told once");
         assert_eq!(verify(&inner).expect("read").fault, None);
+    }
+
+    #[test]
+    fn what_the_copy_does_not_take_is_counted_and_stops_nothing() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let config = AuditConfig {
+            copy: Some("/dev/full".into()),
+            ..config(directory.path())
+        };
+        let (store, findings) = AuditStore::open(&config, UnixMs(NOON)).expect("opens");
+        let metrics = Arc::new(AuditMetrics::default());
+        let (log, mut writer) = queue(store, findings, Arc::clone(&metrics));
+        for at in [NOON, NOON + 1] {
+            log.record(entry(LogType::Auth, "logout", at));
+            writer.step(None, UnixMs(at));
+        }
+        assert_eq!(metrics.lost_by(Loss::Copy), 2);
+        assert!(metrics.is_writable());
+        assert_eq!(actions(&log), ["logout", "logout"], "the log lost nothing");
     }
 
     #[test]

@@ -1,6 +1,7 @@
-//! The process: log lines, identities, the audit log, traces, build.
+//! The process: log lines, identities, client order ids, the audit log, traces, build.
 
 use super::{Metric, PROFILE, VERSION, counter, gauge, optional};
+use crate::api::client_ids::IDS_MAX;
 use crate::audit::metrics::Loss;
 use crate::audit::record::LogType;
 use crate::audit::writer::QUEUE_MAX;
@@ -51,6 +52,22 @@ pub(super) static PROCESS: &[Metric] = &[
         "Requests of somebody known who may not make them.",
         |from, samples| samples.value(&[], from.auth.denied()),
     ),
+    // Client order ids.
+    gauge(
+        "veloz_client_order_ids_used",
+        &[],
+        "Client order ids that clients gave themselves and that are kept, because each is used once.",
+        |from, samples| samples.value(&[], from.client_ids_used),
+    ),
+    gauge(
+        "veloz_client_order_ids_size",
+        &[],
+        "Client order ids that may be kept: then orders that name their own are refused.",
+        |from, samples| {
+            let _ = from;
+            samples.value(&[], IDS_MAX);
+        },
+    ),
     // The audit log.
     counter(
         "veloz_audit_records_total",
@@ -65,7 +82,7 @@ pub(super) static PROCESS: &[Metric] = &[
     counter(
         "veloz_audit_lost_total",
         &["cause"],
-        "Audit records that are not in the log: each is an incident.",
+        "Audit records that are not in the log, or not in its copy (copy): each is an incident.",
         |from, samples| {
             for loss in Loss::ALL {
                 samples.value(&[loss.label()], from.audit.lost_by(loss));

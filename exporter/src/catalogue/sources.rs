@@ -48,6 +48,8 @@ pub struct Sources<'a> {
     pub log: &'a LogCounts,
     /// Who was let in, and who was not.
     pub auth: &'a AuthMetrics,
+    /// Clients' own order ids that are kept.
+    pub client_ids_used: usize,
     /// What the audit log knows about itself.
     pub audit: &'a AuditMetrics,
     /// What became of events for clients.

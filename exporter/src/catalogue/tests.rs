@@ -370,6 +370,7 @@ fn page(format: Format) -> String {
             faults: &faults,
             state_failures: 204,
             auth: &auth,
+            client_ids_used: 205,
             audit: &audit,
             process: &process,
         },

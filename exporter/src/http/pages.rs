@@ -50,6 +50,7 @@ pub(super) fn metrics_text(state: &HttpState, format: Format) -> String {
             requests: &state.requests,
             log: state.log.counts(),
             auth: &state.auth_metrics,
+            client_ids_used: state.api.client_ids.used(),
             audit: &state.audit_metrics,
             stream: state.hub.counts(),
             traces: state.spans.counts(),

@@ -1,6 +1,6 @@
 //! The file of what `Idempotency-Key`s stand for.
 //!
-//! Owns: [`KeysFile`] and its lines, one JSON object an event. Does not: decide what is remembered. Invariants: a key is
+//! Owns: its lines, one JSON object an event. Does not: decide what is remembered. Invariants: a key is
 //! in the file before its request reaches the handler, and an order's client id before the order is sent, so that no
 //! end of the process turns a repeat into a second order; no line holds a key itself, a secret, or a request's body; the
 //! file is rewritten once it has doubled, so it stays below twice what is remembered.
@@ -9,24 +9,19 @@
 
 use super::{Answer, Digest, KEYS_MAX};
 use crate::api::UnreadableState;
-use crate::api::settings::replace;
+use crate::api::journal::{self, Journal};
 use crate::http::problem::{KeptProblem, Problem};
-use crate::lines::LineFile;
 use crate::random::to_hex;
 use crate::wall::UnixMs;
 use axum::body::Bytes;
 use axum::http::{HeaderValue, StatusCode};
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, VecDeque};
-use std::fs::OpenOptions;
-use std::io;
 use std::path::{Path, PathBuf};
 use veloz_core::order::ClientId;
 
 /// Bytes of the file; what is remembered makes less than half of it, and escapes of JSON the rest.
 const FILE_BYTES_MAX: u64 = 512 << 20;
-/// Bytes that are appended before a rewriting pays.
-const GROWN_BYTES_MIN: u64 = 4 << 20;
 
 /// What a key stands for, as the file tells it.
 #[derive(Debug, Default)]
@@ -138,78 +133,30 @@ fn text(line: &Line) -> String {
     text
 }
 
-/// The open file.
-#[derive(Debug)]
-pub(super) struct KeysFile {
-    path: PathBuf,
-    lines: LineFile,
-    /// Bytes after the last rewriting.
-    bytes: u64,
-}
-
-impl KeysFile {
-    /// Opens a file, and what it tells, oldest first; it is made when it is not there.
-    ///
-    /// # Errors
-    /// [`UnreadableState`].
-    pub(super) fn open(path: PathBuf) -> Result<(Self, Vec<(Digest, Kept)>), UnreadableState> {
-        let kept = read(&path)?;
-        let lines: String = kept.iter().map(|(key, kept)| lines_of(key, kept)).collect();
-        let lines =
-            rewritten(&path, &lines).map_err(|error| UnreadableState::new(&path, &error))?;
-        let keys = Self {
-            path,
-            bytes: lines.bytes(),
-            lines,
-        };
-        Ok((keys, kept))
-    }
-
-    /// Writes one line; it is whole or not there.
-    pub(super) fn append(&mut self, line: &str) -> io::Result<()> {
-        self.lines.append(line)
-    }
-
-    /// Whether most of the file is about what is forgotten by now.
-    pub(super) fn is_overgrown(&self) -> bool {
-        self.lines.bytes() - self.bytes > self.bytes.max(GROWN_BYTES_MIN)
-    }
-
-    /// Replaces the whole file.
-    pub(super) fn rewrite(&mut self, lines: &str) -> io::Result<()> {
-        self.lines = rewritten(&self.path, lines)?;
-        self.bytes = self.lines.bytes();
-        Ok(())
-    }
-}
-
-fn rewritten(path: &Path, lines: &str) -> io::Result<LineFile> {
-    replace(path, lines.as_bytes())?;
-    let file = OpenOptions::new().append(true).open(path)?;
-    LineFile::new(file, lines.len() as u64)
+/// Opens a file, and what it tells, oldest first; it is made when it is not there.
+///
+/// # Errors
+/// [`UnreadableState`].
+pub(super) fn open(path: PathBuf) -> Result<(Journal, Vec<(Digest, Kept)>), UnreadableState> {
+    let kept = read(&path)?;
+    let lines: String = kept.iter().map(|(key, kept)| lines_of(key, kept)).collect();
+    Ok((Journal::open(path, &lines, FILE_BYTES_MAX)?, kept))
 }
 
 fn read(path: &Path) -> Result<Vec<(Digest, Kept)>, UnreadableState> {
-    let unreadable = |cause: String| UnreadableState::new(path, &cause);
-    let text = match std::fs::metadata(path) {
-        Ok(about) if about.len() > FILE_BYTES_MAX => {
-            return Err(unreadable(format!("it has {} bytes", about.len())));
-        }
-        Ok(_) => std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-        Err(error) => return Err(unreadable(error.to_string())),
-    };
+    let text = journal::read(path, FILE_BYTES_MAX)?;
     let mut table = HashMap::new();
     let mut ages = VecDeque::new();
-    // A line without its end was cut by a kill: what it tells of had not happened yet, or is not known to have.
-    let whole = text.rfind('\n').map_or("", |end| &text[..end]);
-    for (number, line) in whole.lines().enumerate() {
+    for (number, line) in text.lines().enumerate() {
         let line = serde_json::from_str(line).ok();
         if line
             .and_then(|line| take(&mut table, &mut ages, line))
             .is_none()
         {
-            return Err(unreadable(format!("line {} is no event", number + 1)));
+            return Err(UnreadableState::new(
+                path,
+                &format!("line {} is no event", number + 1),
+            ));
         }
         if ages.len() > KEYS_MAX
             && let Some(oldest) = ages.pop_front()
@@ -317,7 +264,7 @@ mod tests {
             sensitive: false,
         };
         {
-            let (mut file, kept) = KeysFile::open(path(&directory)).expect("new");
+            let (mut file, kept) = open(path(&directory)).expect("new");
             assert!(kept.is_empty());
             for (key, lines) in [
                 (1, [ordered(&[1; 32], &order), answered(&[1; 32], &answer)]),
@@ -336,7 +283,7 @@ mod tests {
         }
         // The second time it is the rewritten file.
         for _ in 0..2 {
-            let (_, kept) = KeysFile::open(path(&directory)).expect("there");
+            let (_, kept) = open(path(&directory)).expect("there");
             let keys: Vec<u8> = kept.iter().map(|(key, _)| key[0]).collect();
             assert_eq!(keys, [1, 2, 3]);
             assert!(kept.iter().all(|(_, kept)| kept.body == [9; 32]));
@@ -358,7 +305,7 @@ mod tests {
             "api::idempotency::file::tests::a_disk_that_was_full_for_a_moment_stops_no_start";
         with_small_files(name, || {
             let directory = tempfile::tempdir().expect("a directory");
-            let (mut file, _) = KeysFile::open(path(&directory)).expect("new");
+            let (mut file, _) = open(path(&directory)).expect("new");
             let mut written = 0u8;
             while file
                 .append(&began(&[written; 32], &[9; 32], UnixMs(1)))
@@ -369,26 +316,15 @@ mod tests {
             assert!(written > 0);
             // A shorter line still fits.
             file.append(&shown(&[0; 32])).expect("room");
-            let (_, kept) = KeysFile::open(path(&directory)).expect("whole lines");
+            let (_, kept) = open(path(&directory)).expect("whole lines");
             assert_eq!(kept.len(), usize::from(written));
             assert!(matches!(kept[0].1.end, End::Shown));
         });
     }
 
     #[test]
-    fn it_is_rewritten_when_it_has_doubled_and_a_file_that_is_none_stops_the_start() {
+    fn a_file_that_is_none_stops_the_start() {
         let directory = tempfile::tempdir().expect("a directory");
-        let (mut file, _) = KeysFile::open(path(&directory)).expect("new");
-        let large = "x".repeat(GROWN_BYTES_MIN as usize);
-        file.append(&large).expect("written");
-        assert!(!file.is_overgrown());
-        file.append("x").expect("written");
-        assert!(file.is_overgrown());
-        file.rewrite(&shown(&[1; 32])).expect("rewritten");
-        assert!(!file.is_overgrown());
-        file.append(&shown(&[1; 32])).expect("into the new file");
-        let text = std::fs::read_to_string(path(&directory)).expect("there");
-        assert_eq!(text.lines().count(), 2);
         let began = began(&[1; 32], &[2; 32], UnixMs(1));
         for text in [
             "\n\n".to_owned(),
@@ -402,7 +338,7 @@ mod tests {
             ),
         ] {
             std::fs::write(path(&directory), &text).expect("written");
-            let error = KeysFile::open(path(&directory)).expect_err("refused");
+            let error = open(path(&directory)).expect_err("refused");
             assert!(error.to_string().contains("line"), "{error} {text}");
         }
     }
