@@ -20,6 +20,7 @@ from stack.located import Problem
 # Name, module, function, whether it takes the catalogue.
 CHECKS = [
     ("rules", "rules", "check", True),
+    ("mutants", "mutants", "check", False),
     ("thresholds", "thresholds", "check", False),
     ("routing", "routing", "check", False),
     ("dashboards", "dashboards", "check", True),
