@@ -25,6 +25,7 @@ CHECKS = [
     ("routing", "routing", "check", False),
     ("dashboards", "dashboards", "check", True),
     ("runbooks", "runbooks", "check", True),
+    ("documents", "documents", "check", True),
     ("configs", "configs", "check", False),
     ("logs", "logs", "check", False),
     ("yaml", "files", "yamls", False),
