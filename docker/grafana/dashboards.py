@@ -8,6 +8,7 @@ Usage: dashboards.py [--check]
 """
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -312,6 +313,19 @@ def system():
     ])
 
 
+def components():
+    """What the engine's log lines have as component, by its source: tests left out, which end a file or have one of their own."""
+    root = Path(__file__).resolve().parents[2]
+    found = set()
+    for path in (file for crate in ("core", "exporter", "tools") for file in (root / crate / "src").rglob("*.rs")):
+        if "tests" not in path.parts and path.stem != "tests":
+            text = path.read_text().split("#[cfg(test)]\nmod ")[0]
+            found |= set(re.findall(r'\bcomponent = "([a-z_]+)"', text))
+    if not found:
+        raise SystemExit(f"{root}: no line of a log names its component")
+    return sorted(found)
+
+
 LOG_JOB = '{job="veloz-gateway"}'
 PARSED = f'{LOG_JOB} | json | level =~ "$level" | component =~ "$component"'
 
@@ -320,7 +334,7 @@ def logs():
     stream = lambda expr: [query(expr, "{{level}}")]
     return dashboard("veloz-logs", "VeloZ Logs", "10s", [
         custom("level", "Level", ["ERROR", "WARN", "INFO", "DEBUG", "TRACE"]),
-        custom("component", "Component", ["gateway", "core", "engine", "market_data", "websocket", "risk", "dead_man", "telemetry", "state", "config", "paper"]),
+        custom("component", "Component", components()),
     ], [
         ("Log Overview", [
             panel("timeseries", "Log Volume by Level", "Lines in each interval.", [query(f'sum by (level) (count_over_time({PARSED} | level != "" [$__interval]))', "{{level}}")], 10, draw="bars", stacking="normal", source=LOKI),
@@ -377,7 +391,7 @@ def latency():
         return quantiles("veloz_stage_latency_seconds", where=f'{I},stage="{name}"', which=(0.5, 0.99, 0.999), legend=name)
 
     heat = lambda metric, where: [query(f"sum by (le) (increase({metric}_bucket{{{where}}}[$__rate_interval]))", "{{le}}", form="heatmap", exemplar=True)]
-    return dashboard("veloz-latency", "VeloZ Latency", "5s", [INSTANCE], [
+    return dashboard("veloz-latency", "VeloZ Latency", "5s", [INSTANCE, SYMBOL], [
         ("From Tick to Order", [
             panel("timeseries", "Tick to Order", "Bytes in user space to the order that they caused in the kernel's hands.", stage("tick_to_order"), unit="s"),
             panel("heatmap", "Tick to Order, Distribution", "Every order; exemplars lead to its trace.", heat("veloz_stage_latency_seconds", f'{I},stage="tick_to_order"'), unit="s"),
@@ -388,13 +402,16 @@ def latency():
             panel("timeseries", "Order to Acknowledgment", "An order in the kernel's hands to the venue's first word.", quantiles("veloz_order_latency_seconds", which=(0.5, 0.99, 0.999)), unit="s", steps=[(None, GREEN), (0.1, YELLOW), (0.5, RED)], runbook="HighOrderLatency"),
             panel("heatmap", "Order to Acknowledgment, Distribution", "Every order.", heat("veloz_order_latency_seconds", I), unit="s", runbook="CriticalOrderLatency"),
             panel("timeseries", "Round Trips, p99", "Requests of each kind to the venue's answer.", quantiles("veloz_stage_latency_seconds", by="stage", where=f'{I},stage=~".+_round_trip"', legend="{{stage}}", which=(0.99,)), unit="s"),
-            panel("timeseries", "Market Data Lag by Symbol", "Receive time minus the venue's event time.", [query(f"veloz_orderbook_lag_seconds{{{I}}}", "{{symbol}}")], unit="s", runbook="HighMarketDataLag"),
+            panel("timeseries", "Market Data Lag by Symbol", "Receive time minus the venue's event time.", [query(f'veloz_orderbook_lag_seconds{{{I},symbol=~"$symbol"}}', "{{symbol}}")], unit="s", runbook="HighMarketDataLag"),
         ]),
         ("The Core's Loop", [
             panel("timeseries", "Busy Turns", "Length of turns that handled something.", quantiles("veloz_event_loop_task_latency_seconds", which=(0.5, 0.99, 0.999)), unit="s"),
             panel("heatmap", "Market Data to Book, Distribution", "Every message.", heat("veloz_market_processing_latency_seconds", I), unit="s"),
         ]),
     ])
+
+# Where the engine changes what it does with what is left, as RateBudgetLow and RateBudgetExhausted have it.
+BUDGET_STEPS = [(None, RED), (0.1, YELLOW), (0.2, GREEN)]
 
 
 def flow():
@@ -417,9 +434,9 @@ def flow():
             panel("timeseries", "Client Order Ids", "Ids that clients gave, of those that can be kept.", [query(f"veloz_client_order_ids_used{{{I}}} / veloz_client_order_ids_size{{{I}}}", "{{instance}}")], unit="percentunit", min=0, max=1, steps=[(None, GREEN), (0.9, YELLOW)], runbook="ClientOrderIdsNearlyUsedUp"),
         ]),
         ("Rate Budgets", [
-            *[panel("gauge", title, "What is left of the venue's window.", [query(budget(name))], 8, 6, "percentunit", [(None, RED), (0.1, YELLOW), (0.3, GREEN)], min=0, max=1, runbook="RateBudgetLow")
+            *[panel("gauge", title, "What is left of the venue's window.", [query(budget(name))], 8, 6, "percentunit", BUDGET_STEPS, min=0, max=1, runbook="RateBudgetLow")
               for name, title in (("request_weight_minute", "Request Weight of the Minute"), ("orders_10s", "Orders of Ten Seconds"), ("orders_day", "Orders of the Day"))],
-            panel("timeseries", "Left of Each Budget", "Cancels keep a reserve.", [query(f"veloz_rate_budget_remaining{{{I}}} / veloz_rate_budget_limit{{{I}}}", "{{budget}} {{instance}}")], 24, unit="percentunit", min=0, max=1, steps=[(None, RED), (0.1, GREEN)], runbook="RateBudgetExhausted"),
+            panel("timeseries", "Left of Each Budget", "Cancels keep a reserve.", [query(f"veloz_rate_budget_remaining{{{I}}} / veloz_rate_budget_limit{{{I}}}", "{{budget}} {{instance}}")], 24, unit="percentunit", min=0, max=1, steps=BUDGET_STEPS, runbook="RateBudgetExhausted"),
         ]),
     ])
 

@@ -20,10 +20,12 @@ from stack.located import Problem
 # Name, module, function, whether it takes the catalogue.
 CHECKS = [
     ("rules", "rules", "check", True),
+    ("mutants", "mutants", "check", False),
     ("thresholds", "thresholds", "check", False),
     ("routing", "routing", "check", False),
     ("dashboards", "dashboards", "check", True),
     ("runbooks", "runbooks", "check", True),
+    ("documents", "documents", "check", True),
     ("configs", "configs", "check", False),
     ("logs", "logs", "check", False),
     ("yaml", "files", "yamls", False),

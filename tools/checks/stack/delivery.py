@@ -413,6 +413,11 @@ def cases(case, sink, port):
     case("critical inhibits the warning of its topic", nothing(opsgenie("HighLagX")))
     post(port, [alert("HighLagX", "warning", "market-data", "l:2", topic="lag-x")])
     case("and not that of another instance", got("other", opsgenie("HighLagX")))
+    post(port, [alert("BudgetGoneX", "critical", "engine", "b:1", topic="budget-x", budget="orders_10s")])
+    got("critical", pagerduty("key-critical", "BudgetGoneX"))
+    post(port, [alert("BudgetLowX", "warning", "engine", "b:1", topic="budget-x", budget="orders_10s"), alert("OtherLowX", "warning", "engine", "b:1", topic="budget-x", budget="orders_day")])
+    case("a budget that is gone leaves the warning of another", got("other", opsgenie("OtherLowX")))
+    case("and inhibits its own", nothing(opsgenie("BudgetLowX")))
 
     post(port, [alert("VeloZGatewayDown", "critical", "gateway", "g:1")])
     case("a dead gateway pages", got("gateway", pagerduty("key-critical", "VeloZGatewayDown")))

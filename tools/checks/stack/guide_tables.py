@@ -8,6 +8,7 @@ receivers of Alertmanager. Does not: know what a row means beyond that.
 import json
 import re
 
+from . import thresholds
 from .located import ROOT, Problem, load
 
 ALERTS = ROOT / "docker" / "prometheus" / "alerts" / "veloz-alerts.yml"
@@ -18,7 +19,7 @@ ALERTMANAGER = ROOT / "docker" / "alertmanager" / "alertmanager.yml"
 def check(path):
     """Problems of the files, each at the guide's line that says otherwise."""
     lines = path.read_text().splitlines()
-    return [*_alerts(path, lines), *_panels(path, lines), *_key_metrics(path, lines), *_routes(path, lines)]
+    return [*_alerts(path, lines), *_panels(path, lines), *_key_metrics(path, lines), *_routes(path, lines), *_objectives(path, lines)]
 
 
 def _cells(line):
@@ -107,6 +108,25 @@ def _key_metrics(path, lines):
         wanted = [float(re.search(r"[\d.]+", text).group()) * unit for text in thresholds]
         if [round(value, 9) for value in wanted] != [round(value, 9) for value in steps]:
             yield Problem(path, number, f"{name}: {title} of {file} changes its colour at {steps}, expected {wanted}")
+
+
+def _objectives(path, lines):
+    """The table of objectives, which thresholds.py keeps and compares with the alerts."""
+    start = next((number for number, line in enumerate(lines, 1) if line.startswith("| SLO | Target |")), None)
+    if start is None:
+        yield Problem(path, 1, "no table of objectives was found")
+        return
+    seen = set()
+    for number, line in enumerate(lines[start + 1 :], start + 2):
+        if not line.startswith("|"):
+            break
+        name, target, _, threshold = _cells(line)
+        name = name.strip("*")
+        seen.add(name)
+        if thresholds.OBJECTIVES.get(name, ())[:2] != (target, threshold):
+            yield Problem(path, number, f"{name}: the objective is kept as {thresholds.OBJECTIVES.get(name, ())[:2]}")
+    for name in thresholds.OBJECTIVES.keys() - seen:
+        yield Problem(path, start, f"the objective {name} is not in the guide")
 
 
 def _routes(path, lines):

@@ -1,6 +1,6 @@
 """The runbooks: one for each alert, its parts, what it names, its queries, and its commands run against an engine.
 
-Owns: check. STACK_ENGINE names a running engine, with STACK_LOG, STACK_PROMETHEUS and STACK_ALERTMANAGER beside it; without it
+Owns: check, blocks, query. STACK_ENGINE names a running engine, with STACK_LOG, STACK_PROMETHEUS and STACK_ALERTMANAGER beside it; without it
 commands are not run. A command about a metric that the engine does not have yet (expected_metrics.tsv) is left out and counted.
 """
 
@@ -41,10 +41,10 @@ def check(catalogue):
         text = path.read_text()
         problems += _parts(path, name, text)
         problems += _names(path, text, alerts, keys)
-        for language, line, body in _blocks(text):
+        for language, line, body in blocks(text):
             for offset, row in enumerate(body):
                 if language == "promql":
-                    problems += _query(path, line + offset, row, catalogue)
+                    problems += query(path, line + offset, row, catalogue)
                 elif language == "sh":
                     named = set(re.findall(r"\bveloz_[a-z0-9_]+", row))
                     if engine and not catalogue.paged:
@@ -103,7 +103,7 @@ def _names(path, text, alerts, keys):
                 yield Problem(path, number, f"no alert is named {word}")
 
 
-def _blocks(text):
+def blocks(text):
     """Fenced blocks as (language, line of the first row, rows)."""
     language, start, rows = None, 0, []
     for number, line in enumerate(text.splitlines(), 1):
@@ -117,7 +117,8 @@ def _blocks(text):
             rows.append(line)
 
 
-def _query(path, line, text, catalogue):
+def query(path, line, text, catalogue):
+    """Problems of a query that stands there."""
     try:
         parsed = promql.read(text)
     except promql.Unparsable as fault:
