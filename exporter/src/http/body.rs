@@ -240,6 +240,12 @@ impl Fields {
             .filter(|value| **value != Json::Null)
     }
 
+    /// Whether a field is there and `null`: for who gives that a meaning of its own.
+    pub fn is_null(&self, name: &str) -> bool {
+        self.iter()
+            .any(|(known, value)| known == name && *value == Json::Null)
+    }
+
     /// A text that must be there and say something.
     ///
     /// # Errors

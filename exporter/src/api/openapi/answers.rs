@@ -458,7 +458,7 @@ fn limits() -> Value {
                 "change": change,
             }))),
         })),
-        "LimitsMade": object(json!({ "ok": ok(), "applied": just(true) })),
+        "LimitsMade": object(json!({ "ok": ok(), "applied": just(true), "changed": truth() })),
         "LimitsProposed": object(json!({
             "ok": ok(),
             "applied": just(false),

@@ -1128,6 +1128,25 @@ fn limits_are_tightened_by_one_and_loosened_by_two() {
     let (_, body) = guarded.post(limits, &loose, admin);
     let other = json!({ "proposal_id": body["proposal_id"] });
     let withdraw = "/api/risk/limits/withdraw";
+    // What is so already is no change: it is not recorded, and the proposal stays good.
+    let (_, shown) = guarded.get(limits, admin);
+    let same = json!({ "global": shown["global"], "instruments": shown["instruments"] });
+    for nothing in [&tighter, &same] {
+        let (status, body) = guarded.post(limits, nothing, admin);
+        assert_eq!(
+            (status.as_u16(), &body["changed"]),
+            (200, &json!(false)),
+            "{body}"
+        );
+    }
+    let (_, shown) = guarded.get(limits, admin);
+    assert_eq!(shown["proposals"][0]["current"], true);
+    // `null` is how a limit is shown that does not bind.
+    let null = json!({ "global": { "daily_loss_max": null } });
+    let (status, body) = guarded.post(limits, &null, admin);
+    assert_eq!(status, StatusCode::ACCEPTED, "{body}");
+    let id = json!({ "proposal_id": body["proposal_id"] });
+    assert_eq!(guarded.post(withdraw, &id, admin).0, StatusCode::OK);
     assert_eq!(guarded.post(withdraw, &other, admin).0, StatusCode::OK);
     assert_eq!(
         guarded.post(withdraw, &other, admin).0,
@@ -1140,6 +1159,10 @@ fn limits_are_tightened_by_one_and_loosened_by_two() {
         json!({ "global": { "open_orders_max": 1.5 } }),
         json!({ "global": { "concentration_max_percent": 101 } }),
         json!({ "global": { "open_order_max": 1 } }),
+        json!({ "global": {} }),
+        json!({ "global": null }),
+        json!({ "global": { "concentration_from": null } }),
+        json!({ "instruments": { "BTCUSDT": {} } }),
         json!({ "instruments": { "NOPE": {} } }),
         json!({ "instruments": { "BTCUSDT": { "order_qty_max": 0.000_001 } } }),
         json!({ "instruments": { "BTCUSDT": 1 } }),
@@ -1157,6 +1180,16 @@ fn limits_are_tightened_by_one_and_loosened_by_two() {
     let records = super::audited::text_of_records(&guarded);
     let denied = records.matches("\"permission_denied\"").count();
     assert_eq!(denied, 3, "each refused approval is recorded");
+    let changes: Vec<Value> = records
+        .lines()
+        .filter(|line| line.contains("\"limits_changed\""))
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    assert_eq!(changes.len(), 3, "what changed nothing is not among them");
+    assert_eq!(
+        changes[2]["details"]["change"],
+        json!({ "global": { "daily_loss_max": { "before": "100.50000000", "after": "50.00000000" } } })
+    );
     assert!(
         records.contains("\"limits_proposed\"") && records.contains("\"proposed_by\":\"admin\"")
     );
