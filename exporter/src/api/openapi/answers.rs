@@ -243,6 +243,7 @@ fn engine() -> Value {
                 "unresolved_orders": count(),
             }))),
             "read_only": truth(),
+            "maintenance": truth(),
             "version": text(),
         })),
         "Ping": object(json!({

@@ -1236,8 +1236,25 @@ fn an_api_that_is_read_only_takes_cancels_and_halts_alone() {
     let cancel = json!({ "client_order_id": "before" });
     assert_eq!(fixture.post("/api/cancel", &cancel).0, StatusCode::OK);
     assert_eq!(fixture.post("/api/halt", &json!({})).0, StatusCode::OK);
-    assert_eq!(fixture.get("/api/status").1["read_only"], true);
+    let standing = |fixture: &Fixture| {
+        let (_, body) = fixture.get("/api/status");
+        (body["read_only"] == true, body["maintenance"] == true)
+    };
+    assert_eq!(standing(&fixture), (false, true));
+    // Neither ends the other.
+    fixture.post("/api/admin/readonly", &json!({}));
+    for (path, after) in [
+        ("/api/admin/ready", (true, false)),
+        ("/api/admin/maintenance", (true, true)),
+        ("/api/admin/readwrite", (false, true)),
+    ] {
+        fixture.post(path, &on);
+        assert_eq!(standing(&fixture), after, "{path}");
+        let (status, _) = fixture.post("/api/order", &order("between"));
+        assert_eq!(status, StatusCode::CONFLICT, "{path}");
+    }
     fixture.post("/api/admin/ready", &json!({}));
+    assert_eq!(standing(&fixture), (false, false));
     assert_eq!(
         fixture.post("/api/order", &order("after")).0,
         StatusCode::OK
