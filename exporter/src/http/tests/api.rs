@@ -1289,6 +1289,20 @@ fn settings_are_kept_and_those_that_would_only_look_like_limits_are_not() {
         let (status, _) = fixture.post("/api/settings", &json!({ section: { "a": 1 } }));
         assert_eq!(status, StatusCode::BAD_REQUEST, "{section}");
     }
+    // What is shown is taken as it is, with its cover and without it; what the process is does not change by it.
+    let (_, mut shown) = fixture.get("/api/settings");
+    for whole in [&shown, &shown["settings"]] {
+        let (status, body) = fixture.post("/api/settings", whole);
+        assert_eq!(status, StatusCode::OK, "{body}");
+    }
+    shown["settings"]["market_symbol"] = json!("ETHUSDT");
+    for whole in [&shown, &shown["settings"]] {
+        let (status, body) = fixture.post("/api/settings", whole);
+        assert_eq!(
+            (status.as_u16(), &body["field"]),
+            (400, &json!("market_symbol"))
+        );
+    }
     // A part of a part leaves the rest.
     let quiet = json!({ "general": { "notifications": { "sound": false } } });
     let (status, body) = fixture.post("/api/settings", &quiet);
