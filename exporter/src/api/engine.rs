@@ -219,7 +219,7 @@ pub(crate) async fn operate(
         | CommandResult::NotOpen
         | CommandResult::NotTrading
         | CommandResult::InvalidValue
-        | CommandResult::Full => Err(not_done(core.result, core.reason, "")),
+        | CommandResult::Full => Err(not_done(state, core.result, core.reason, "")),
     }
 }
 

@@ -487,6 +487,29 @@ fn each_refusal_of_the_venue_is_told_though_the_one_before_was_the_same() {
 }
 
 #[test]
+fn an_order_that_a_halt_refuses_is_told_of_the_halt() {
+    let (mut fixture, core) = trading();
+    let not_ready = Fate::RefusedByRisk(Rejection::NotReady);
+    core.lock()
+        .expect("one thread")
+        .fates
+        .extend([not_ready; 2]);
+    let (_, body) = fixture.post("/api/order", &order("before"));
+    assert_eq!(
+        (&body["reason"], body.get("trading_state")),
+        (&json!("not_ready"), None)
+    );
+    let halted = TradingState::Halted.index() as i64;
+    fixture.core.gauges.set(Gauge::TradingState, halted);
+    let (status, body) = fixture.post("/api/order", &order("during"));
+    assert_eq!(
+        (status.as_u16(), &body["reason"], &body["trading_state"]),
+        (422, &json!("not_ready"), &json!("HALTED")),
+        "{body}"
+    );
+}
+
+#[test]
 fn a_parameter_that_a_route_does_not_know_is_refused_by_its_name() {
     let (fixture, _core) = trading();
     for (path, field) in [
