@@ -181,8 +181,10 @@ pub struct Api {
     pub(crate) client_ids: ClientIds,
     /// Answers by `Idempotency-Key`.
     pub(crate) remembered: Remembered,
-    /// Whether the API takes no orders.
+    /// Whether an operator said that the API takes no orders.
     pub(crate) read_only: AtomicBool,
+    /// Whether there is maintenance, which takes none either; neither ends the other.
+    pub(crate) maintenance: AtomicBool,
     /// Whose turn it is to ask for a book.
     pub(crate) book_turn: tokio::sync::Mutex<()>,
     /// Limits as they are.
@@ -223,6 +225,7 @@ impl Api {
             client_ids,
             remembered,
             read_only: AtomicBool::new(false),
+            maintenance: AtomicBool::new(false),
             book_turn: tokio::sync::Mutex::new(()),
             limits: Limits::new(global, instruments),
             settings,
@@ -243,17 +246,18 @@ impl Api {
 }
 
 impl HttpState {
-    /// Refuses what makes orders while the API is read-only. Cancels and halts always pass.
+    /// Refuses what makes orders while the API is read-only or there is maintenance. Cancels and halts always pass.
     ///
     /// # Errors
     /// `read_only`.
     pub(crate) fn takes_writes(&self) -> Result<(), Problem> {
-        if self.api.read_only.load(Relaxed) {
-            return Err(Problem::new(
-                Code::ReadOnly,
-                "the API takes no orders now: an operator made it read-only",
-            ));
-        }
-        Ok(())
+        let why = if self.api.maintenance.load(Relaxed) {
+            "the API takes no orders now: there is maintenance, which POST /api/admin/ready ends"
+        } else if self.api.read_only.load(Relaxed) {
+            "the API takes no orders now: an operator made it read-only"
+        } else {
+            return Ok(());
+        };
+        Err(Problem::new(Code::ReadOnly, why))
     }
 }

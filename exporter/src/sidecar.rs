@@ -220,7 +220,7 @@ pub fn start(
         );
     }
     let address = ports.address();
-    let url = format!("{}://{address}", ports.scheme());
+    let url = url(ports.scheme(), address);
     let monitoring = ports.monitoring_address();
 
     let audit_metrics = Arc::new(AuditMetrics::default());
@@ -498,6 +498,15 @@ impl Running {
     }
 }
 
+/// Where people of this machine find the server: a wildcard address is none that a browser opens.
+fn url(scheme: &str, address: SocketAddr) -> String {
+    if address.ip().is_unspecified() {
+        format!("{scheme}://localhost:{}", address.port())
+    } else {
+        format!("{scheme}://{address}")
+    }
+}
+
 fn spawn(
     name: &'static str,
     core_cpu: Option<usize>,
@@ -593,6 +602,19 @@ mod tests {
     use veloz_core::telemetry::records::{BookState, EngineState, RecordBody};
     use veloz_core::telemetry::{Sizes, Telemetry, telemetry};
     use veloz_core::units::{Lots, Ticks};
+
+    #[test]
+    fn the_address_that_people_are_told_can_be_opened() {
+        for (address, told) in [
+            ("0.0.0.0:8080", "https://localhost:8080"),
+            ("[::]:8080", "https://localhost:8080"),
+            ("127.0.0.1:8080", "https://127.0.0.1:8080"),
+            ("10.1.2.3:1", "https://10.1.2.3:1"),
+        ] {
+            let address = address.parse().expect("an address");
+            assert_eq!(url("https", address), told);
+        }
+    }
 
     fn config() -> ExporterConfig {
         ExporterConfig {

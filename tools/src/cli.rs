@@ -55,7 +55,7 @@ pub struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Follow the market: books, latencies, /health and /metrics (the default)
+    /// Follow the market and, where an account is configured, trade: books, orders, the API and metrics (the default)
     #[command(after_help = EXIT_CODES)]
     Run(RunArgs),
     /// Simulate Binance Spot on loopback, with a synthetic or a recorded market

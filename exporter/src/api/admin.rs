@@ -105,8 +105,9 @@ pub(crate) async fn set_log_level(
     ok(&json!({ "ok": true, "level": word(level), "before": word(before) }))
 }
 
-/// `POST /api/admin/maintenance`: with `enabled` the API is read-only, the strategy rests, trading is halted and our
-/// orders are cancelled; without it the API takes orders again, and trading is started by `/api/start`.
+/// `POST /api/admin/maintenance`: with `enabled` the API takes no orders, the strategy rests, trading is halted and our
+/// orders are cancelled; without it the API takes orders again unless it was made read-only, and trading is started by
+/// `/api/start`.
 pub(crate) async fn maintenance(
     State(state): State<Arc<HttpState>>,
     Extension(caller): Extension<Caller>,
@@ -122,7 +123,7 @@ pub(crate) async fn maintenance(
         ..who(&caller, &principal)
     };
     let begun = async {
-        state.api.read_only.store(enabled, Relaxed);
+        state.api.maintenance.store(enabled, Relaxed);
         if enabled && state.phase().is_some() {
             run_strategy(&state, &who, false).await?;
             set_state(&state, &who, TradingState::Halted).await?;
@@ -136,7 +137,7 @@ pub(crate) async fn maintenance(
     ok(&json!({ "ok": true, "maintenance": enabled }))
 }
 
-/// `POST /api/admin/ready`: the end of maintenance.
+/// `POST /api/admin/ready`: the end of maintenance, and of nothing else.
 pub(crate) async fn ready(
     State(state): State<Arc<HttpState>>,
     Extension(caller): Extension<Caller>,
@@ -152,7 +153,7 @@ pub(crate) async fn ready(
         false,
     )
     .await?;
-    state.api.read_only.store(false, Relaxed);
+    state.api.maintenance.store(false, Relaxed);
     ok(&json!({ "ok": true, "maintenance": false }))
 }
 
@@ -175,7 +176,7 @@ pub(crate) async fn readonly(
     ok(&json!({ "ok": true, "read_only": true }))
 }
 
-/// `POST /api/admin/readwrite`: the API takes orders.
+/// `POST /api/admin/readwrite`: the API takes orders again, unless there is maintenance.
 pub(crate) async fn readwrite(
     State(state): State<Arc<HttpState>>,
     Extension(caller): Extension<Caller>,

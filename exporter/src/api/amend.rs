@@ -112,7 +112,7 @@ async fn amended(
         | CommandResult::UnknownOrder
         | CommandResult::NotOpen
         | CommandResult::NotTrading
-        | CommandResult::Full => return Err(not_done(core.result, core.reason, &name)),
+        | CommandResult::Full => return Err(not_done(state, core.result, core.reason, &name)),
     }
     let refused = |now: &OrderLine| {
         now.refusal

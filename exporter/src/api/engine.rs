@@ -135,6 +135,7 @@ pub(crate) async fn engine_status(State(state): State<Arc<HttpState>>) -> Answer
         "strategies_running": running,
         "trading": trading,
         "read_only": state.api.read_only.load(Relaxed),
+        "maintenance": state.api.maintenance.load(Relaxed),
         "version": crate::catalogue::VERSION,
     }))
 }
@@ -224,7 +225,7 @@ pub(crate) async fn operate(
         | CommandResult::NotOpen
         | CommandResult::NotTrading
         | CommandResult::InvalidValue
-        | CommandResult::Full => Err(not_done(core.result, core.reason, "")),
+        | CommandResult::Full => Err(not_done(state, core.result, core.reason, "")),
     }
 }
 

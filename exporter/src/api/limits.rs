@@ -82,7 +82,19 @@ impl Limits {
 }
 
 impl Held {
+    /// Whether a change makes anything other than it is.
+    fn differs(&self, change: &LimitsChange) -> bool {
+        match *change {
+            LimitsChange::Global(global) => global != self.global,
+            LimitsChange::Instrument(index, limits) => limits != self.of(index),
+        }
+    }
+
+    /// A change that changes nothing is none: what was proposed against the limits stays good.
     fn apply(&mut self, change: &LimitsChange) {
+        if !self.differs(change) {
+            return;
+        }
         match *change {
             LimitsChange::Global(global) => self.global = global,
             LimitsChange::Instrument(index, limits) => {
@@ -137,7 +149,7 @@ impl Held {
     }
 }
 
-/// A limit of a request: absent, the word `none`, or a value.
+/// A limit of a request: absent, the word `none` or the `null` by which it is shown, or a value.
 enum Said<T> {
     Nothing,
     Unbound,
@@ -183,6 +195,7 @@ fn said<T>(
     read: impl FnOnce(&str) -> Result<T, Problem>,
 ) -> Result<Said<T>, Problem> {
     match fields.optional_number(name)? {
+        None if fields.is_null(name) => Ok(Said::Unbound),
         None => Ok(Said::Nothing),
         Some("none") => Ok(Said::Unbound),
         Some(text) => read(text).map(Said::At),
@@ -205,6 +218,9 @@ fn global_of(mut limits: GlobalLimits, fields: &Fields) -> Result<GlobalLimits, 
     count(fields, "orders_per_second_max")?.over(&mut limits.orders_per_second_max);
     count(fields, "leverage_max_percent")?.over(&mut limits.leverage_max_percent);
     count(fields, "concentration_max_percent")?.over(&mut limits.concentration_max_percent);
+    if fields.is_null("concentration_from") {
+        return Err(expected("concentration_from", "a number"));
+    }
     if let Some(from) = number::optional_decimal(fields, "concentration_from")? {
         limits.concentration_from = from;
     }
@@ -251,22 +267,38 @@ fn own_of(
     Ok(limits)
 }
 
+fn says_something(name: &'static str, limits: &Fields) -> Result<(), Problem> {
+    if limits.iter().next().is_none() {
+        return Err(expected(name, "at least one limit"));
+    }
+    Ok(())
+}
+
+/// What a request asks for; without what is so already.
 fn changes_of(
     state: &HttpState,
     held: &Held,
     fields: &Fields,
 ) -> Result<Vec<LimitsChange>, Problem> {
     fields.only(&["global", "instruments"])?;
+    for name in ["global", "instruments"] {
+        if fields.is_null(name) {
+            return Err(expected(name, "an object of limits"));
+        }
+    }
     let mut changes = Vec::new();
     if let Some(global) = fields.optional_object("global")? {
+        says_something("global", global)?;
         changes.push(LimitsChange::Global(global_of(held.global, global)?));
     }
     if let Some(instruments) = fields.optional_object("instruments")? {
+        says_something("instruments", instruments)?;
         for (symbol, own) in instruments.iter() {
             let (index, instrument) = state.instrument("instruments", symbol)?;
             let Json::Object(own) = own else {
                 return Err(expected("instruments", "an object of limits a symbol"));
             };
+            says_something("instruments", own)?;
             let limits = own_of(held.of(index), own, instrument)?;
             changes.push(LimitsChange::Instrument(index, limits));
         }
@@ -274,6 +306,7 @@ fn changes_of(
     if changes.is_empty() {
         return Err(expected("global", "global, instruments or both"));
     }
+    changes.retain(|change| held.differs(change));
     Ok(changes)
 }
 
@@ -323,6 +356,43 @@ fn changes_json(state: &HttpState, changes: &[LimitsChange]) -> Value {
     Value::Object(all)
 }
 
+/// What changes make different, with what it is before and after: what a record says.
+fn differences(state: &HttpState, held: &Held, changes: &[LimitsChange]) -> Value {
+    fn between(before: Value, after: &Value) -> Value {
+        let Value::Object(before) = before else {
+            unreachable!("limits are an object");
+        };
+        before
+            .into_iter()
+            .filter(|(name, value)| after[name] != *value)
+            .map(|(name, value)| {
+                let of = json!({ "before": value, "after": after[&name] });
+                (name, of)
+            })
+            .collect()
+    }
+    let mut all = Map::new();
+    let mut own = Map::new();
+    for change in changes {
+        match change {
+            LimitsChange::Global(global) => {
+                let of = between(global_json(&held.global), &global_json(global));
+                all.insert("global".to_owned(), of);
+            }
+            LimitsChange::Instrument(index, limits) => {
+                let instrument = state.instruments.get(*index);
+                let before = own_json(&held.of(*index), instrument);
+                let of = between(before, &own_json(limits, instrument));
+                own.insert(instrument.symbol.as_str().to_owned(), of);
+            }
+        }
+    }
+    if !own.is_empty() {
+        all.insert("instruments".to_owned(), Value::Object(own));
+    }
+    Value::Object(all)
+}
+
 /// `GET /api/risk/limits`: amounts are decimals in texts, so that nobody rounds them; `null` does not bind.
 pub(crate) async fn show(State(state): State<Arc<HttpState>>) -> Answer {
     let mut held = state.api.limits.held.lock().await;
@@ -356,7 +426,7 @@ pub(crate) async fn show(State(state): State<Arc<HttpState>>) -> Answer {
     }))
 }
 
-/// `POST /api/risk/limits`.
+/// `POST /api/risk/limits`. Limits that are so already are answered as such.
 pub(crate) async fn change(
     State(state): State<Arc<HttpState>>,
     Extension(caller): Extension<Caller>,
@@ -373,10 +443,14 @@ pub(crate) async fn change(
     state.needs_account()?;
     let mut held = state.api.limits.held.lock().await;
     let changes = changes_of(&state, &held, &fields)?;
+    if changes.is_empty() {
+        // Nothing was done, so nothing is recorded, and proposals stay good.
+        return ok(&json!({ "ok": true, "applied": true, "changed": false }));
+    }
     if !held.loosens(&changes) {
-        let details = json!({ "change": changes_json(&state, &changes), "loosens": false });
+        let details = json!({ "change": differences(&state, &held, &changes), "loosens": false });
         make(&state, &who, &mut held, &changes, details).await?;
-        return ok(&json!({ "ok": true, "applied": true }));
+        return ok(&json!({ "ok": true, "applied": true, "changed": true }));
     }
     if principal.via == Via::Machine {
         return Err(Problem::new(
@@ -395,7 +469,7 @@ pub(crate) async fn change(
     let operation = Operation {
         log_type: LogType::Order,
         action: "limits_proposed",
-        details: json!({ "change": changes_json(&state, &changes) }),
+        details: json!({ "change": differences(&state, &held, &changes) }),
         safer: false,
     };
     operation
@@ -476,7 +550,7 @@ pub(crate) async fn approve(
         ));
     }
     let details = json!({
-        "change": changes_json(&state, &proposal.changes),
+        "change": differences(&state, &held, &proposal.changes),
         "loosens": true,
         "proposed_by": proposal.by,
     });

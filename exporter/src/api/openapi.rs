@@ -546,19 +546,19 @@ const DOCS: &[Doc] = &[
     ),
     write(
         "/api/admin/ready",
-        "Ends maintenance",
+        "Ends maintenance; an API that was made read-only stays so",
         None,
         &[(200, "MaintenanceNow")],
     ),
     write(
         "/api/admin/readonly",
-        "The API takes no orders",
+        "The API takes no orders until readwrite, whatever maintenance does",
         None,
         &[(200, "ReadOnlyNow")],
     ),
     write(
         "/api/admin/readwrite",
-        "The API takes orders",
+        "The API takes orders again, unless there is maintenance",
         None,
         &[(200, "ReadOnlyNow")],
     ),

@@ -16,6 +16,7 @@ use crate::http::body::{self, Fields, expected};
 use crate::http::exchange::Caller;
 use crate::http::problem::{Code, Problem};
 use crate::http::query::Query;
+use crate::status;
 use crate::stream::event::Decimal;
 use crate::trading::{Asked, OrderEvent, OrderLine, OrderStatus, Reason, Refusal};
 use axum::Extension;
@@ -32,7 +33,7 @@ use veloz_core::instrument::{Instrument, InstrumentIndex};
 use veloz_core::order::{
     ClientId, Intent, OrderId, OrderKind, Origin, SelfTradePrevention, Side, TimeInForce,
 };
-use veloz_core::risk::Rejection;
+use veloz_core::risk::{Rejection, TradingState};
 use veloz_core::telemetry::records::{CommandResult, OrderRequest, TradingPhase};
 use veloz_core::units::{Lots, Ticks};
 use veloz_core::venue::binance::order_error::Cause;
@@ -319,7 +320,12 @@ async fn placed(state: &HttpState, who: &Who<'_>, client_id: ClientId, intent: I
         state.api.client_ids.give_back(&client_id);
     }
     let Some(id) = core.order else {
-        return Err(not_done(core.result, core.reason, client_id.as_str()));
+        return Err(not_done(
+            state,
+            core.result,
+            core.reason,
+            client_id.as_str(),
+        ));
     };
     state.api.client_ids.number(&client_id, id);
     new_order(state, id, client_id.as_str(), until).await
@@ -366,19 +372,37 @@ pub(super) fn under_way(name: &str, state: &'static str) -> axum::response::Resp
 }
 
 /// A command that the core did not carry out.
-pub(crate) fn not_done(result: CommandResult, reason: Option<Rejection>, name: &str) -> Problem {
+pub(crate) fn not_done(
+    state: &HttpState,
+    result: CommandResult,
+    reason: Option<Rejection>,
+    name: &str,
+) -> Problem {
     let problem = match result {
         CommandResult::Rejected | CommandResult::Full | CommandResult::Done => {
             if reason == Some(Rejection::DuplicateClientOrderId) {
                 return used(ClientId::new(name).as_ref());
             }
-            let reason = reason.map_or("max_open_orders", Rejection::label);
-            Problem::new(
-                Code::OrderRejected,
-                format!("risk refuses the order: {reason}"),
-            )
-            .with("reason", reason)
-            .with("order_status", OrderStatus::Rejected.label())
+            let label = reason.map_or("max_open_orders", Rejection::label);
+            // The reason stands for a halt too, which an operator ends and nothing else does.
+            let halted = status::trading(&state.gauges)
+                .map(|line| line.state)
+                .filter(|_| reason == Some(Rejection::NotReady))
+                .filter(|state| *state == TradingState::Halted);
+            let problem = match halted {
+                Some(halted) => Problem::new(
+                    Code::OrderRejected,
+                    format!("risk refuses the order: {label}, trading is halted"),
+                )
+                .with("trading_state", halted.label()),
+                None => Problem::new(
+                    Code::OrderRejected,
+                    format!("risk refuses the order: {label}"),
+                ),
+            };
+            problem
+                .with("reason", label)
+                .with("order_status", OrderStatus::Rejected.label())
         }
         CommandResult::UnknownOrder => Problem::new(
             Code::NotFound,
@@ -544,7 +568,7 @@ async fn cancelled(state: &HttpState, who: &Who<'_>, line: &OrderLine) -> Answer
             | CommandResult::UnknownOrder
             | CommandResult::NotTrading
             | CommandResult::InvalidValue
-            | CommandResult::Full => return Err(not_done(core.result, core.reason, &name)),
+            | CommandResult::Full => return Err(not_done(state, core.result, core.reason, &name)),
         }
     }
     let before = line.refusals;
@@ -605,7 +629,7 @@ pub(crate) async fn cancel_all(
     })?;
     let core = state.answer_to(token).await?;
     if core.result != CommandResult::Done {
-        return Err(not_done(core.result, core.reason, ""));
+        return Err(not_done(&state, core.result, core.reason, ""));
     }
     for line in &meant {
         let ended = state.trading.wait_order(line.id, OrderLine::is_done);
@@ -713,7 +737,7 @@ async fn replaced(
         state.api.client_ids.give_back(&new_id);
     }
     let Some(id) = core.order else {
-        return Err(not_done(core.result, core.reason, new_id.as_str()));
+        return Err(not_done(state, core.result, core.reason, new_id.as_str()));
     };
     state.api.client_ids.number(&new_id, id);
     new_order(state, id, new_id.as_str(), until).await

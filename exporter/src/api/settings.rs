@@ -225,7 +225,8 @@ pub(crate) async fn show(State(state): State<Arc<HttpState>>) -> Answer {
     ok(&json!({ "settings": all(&state) }))
 }
 
-/// `POST /api/settings`: sections by their names, or one as `{section, data}`.
+/// `POST /api/settings`: sections by their names, or one as `{section, data}`, or what `GET` answers, bare or not. What
+/// says what the process is may stand among them as it is.
 pub(crate) async fn save(
     State(state): State<Arc<HttpState>>,
     Extension(caller): Extension<Caller>,
@@ -241,12 +242,41 @@ pub(crate) async fn save(
                 .ok_or_else(|| expected("data", "an object"))?;
             vec![(section, data)]
         }
-        None => fields.iter().collect(),
+        None => match fields.optional_object("settings")? {
+            Some(settings) => {
+                fields.only(&["settings"])?;
+                settings.iter().collect()
+            }
+            None => fields.iter().collect(),
+        },
     };
-    let sections = kept(&sections)?;
+    let sections = kept(&without_process(&state, sections)?)?;
     let actions = ("settings_saved", "settings_save_failed");
     let saved = merged(&state, &who(&caller, &principal), actions, sections).await?;
     ok(&json!({ "ok": true, "settings": saved }))
+}
+
+/// The sections beside what says what the process is, which is refused where it says something else.
+fn without_process<'a>(
+    state: &HttpState,
+    sections: Vec<(&'a str, &'a Json)>,
+) -> Result<Vec<(&'a str, &'a Json)>, Problem> {
+    let of_process = process(state);
+    let mut others = Vec::with_capacity(sections.len());
+    for (name, value) in sections {
+        match of_process.get_key_value(name) {
+            None => others.push((name, value)),
+            Some((_, is)) if value_of(value)? == *is => {}
+            Some((known, is)) => {
+                return Err(Problem::new(
+                    Code::BadParams,
+                    format!("{known}: it is {is} as long as this process runs"),
+                )
+                .field(known.clone()));
+            }
+        }
+    }
+    Ok(others)
 }
 
 /// The sections of a request, as they may be kept.

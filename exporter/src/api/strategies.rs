@@ -2,8 +2,8 @@
 //!
 //! Owns: the handlers. An engine has one strategy at most, and its id is its kind. Results are the account's: what
 //! an operator trades beside it is in them. `win_count` and `lose_count` are the strategy's alone: fills of its orders
-//! that made a position smaller and realised more, or less, than nothing before fees, since the process began.
-//! `win_rate` is another figure: that of the account's periods.
+//! that made a position smaller and realised more, or less, than nothing before fees, since the process began;
+//! `win_rate` is theirs. The metric of that name is another figure: that of the account's periods.
 
 use super::answer::{Answer, ok};
 use super::engine::{Operation, run_strategy};
@@ -15,6 +15,7 @@ use crate::http::exchange::Caller;
 use crate::http::problem::{Code, Problem};
 use crate::status;
 use crate::stream::event::Decimal;
+use crate::trading::Closings;
 use axum::Extension;
 use axum::extract::{Path, State};
 use opentelemetry::trace::SpanContext;
@@ -104,9 +105,15 @@ pub(crate) async fn one(State(state): State<Arc<HttpState>>, Path(id): Path<Stri
         max_drawdown: figure(|figures| figures.max_drawdown),
         win_count: closings.wins,
         lose_count: closings.losses,
-        win_rate: figure(|figures| figures.win_rate),
+        win_rate: win_rate(closings),
         profit_factor: figure(|figures| figures.profit_factor),
     })
+}
+
+/// The part of the closing fills that won; `None` before the first.
+fn win_rate(closings: Closings) -> Option<f64> {
+    let all = closings.wins + closings.losses;
+    (all > 0).then(|| closings.wins as f64 / all as f64)
 }
 
 /// `POST /api/strategies/{id}/start`: it may act.
@@ -169,4 +176,21 @@ async fn run(state: &HttpState, who: &Who<'_>, id: &str, running: bool) -> Answe
         "Strategy stopped; its orders stay until they are cancelled"
     };
     ok(&json!({ "ok": true, "message": message }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rate_is_that_of_the_counts_beside_it() {
+        for (wins, losses, rate) in [
+            (0, 0, None),
+            (3, 1, Some(0.75)),
+            (0, 2, Some(0.0)),
+            (2, 0, Some(1.0)),
+        ] {
+            assert_eq!(win_rate(Closings { wins, losses }), rate);
+        }
+    }
 }

@@ -2,7 +2,8 @@
 //!
 //! Owns: [`read_json`], [`read_fields`], [`Fields`], [`Json`]. Does not: know what any route expects. Invariants: an
 //! object names each field once, on every level; nothing nests deeper than [`DEPTH_MAX`]; a number stays
-//! the text it came as, so that nobody rounds it; what a client sent appears in no error.
+//! the text it came as, so that nobody rounds it; of what a client sent no value appears in an error, and the name of a
+//! field only if it is [`plain`].
 
 use super::problem::{Code, Problem};
 use super::query::Query;
@@ -169,7 +170,8 @@ impl Fields {
             )
         };
         let raw: &RawValue = serde_json::from_slice(text).map_err(|error| bad(&error))?;
-        match value(raw, DEPTH_MAX).map_err(|error| bad(&error))? {
+        let mut twice = None;
+        match value(raw, DEPTH_MAX, &mut twice).map_err(|error| named(bad(&error), twice))? {
             Json::Object(fields) => Ok(fields),
             Json::Null | Json::Bool(_) | Json::Number(_) | Json::Text(_) | Json::List(_) => {
                 Err(Problem::new(Code::BadJson, "an object is expected"))
@@ -199,17 +201,18 @@ impl Fields {
     /// # Errors
     /// `bad_params` says which fields there are.
     pub fn only(&self, known: &[&str]) -> Result<(), Problem> {
-        if self
-            .0
-            .iter()
-            .all(|(name, _)| known.contains(&name.as_str()))
-        {
+        let mut names = self.0.iter().map(|(name, _)| name.as_str());
+        let Some(unknown) = names.find(|name| !known.contains(name)) else {
             return Ok(());
-        }
+        };
         let known = known.join(", ");
-        Err(Problem::new(
-            Code::BadParams,
-            format!("there is a field that is none of {known}"),
+        let (what, name) = match plain(unknown) {
+            Some(name) => (format!("{name}: no such field"), Some(name.to_owned())),
+            None => ("there is a field that is not known".to_owned(), None),
+        };
+        Err(named(
+            Problem::new(Code::BadParams, format!("{what}; this route takes {known}")),
+            name,
         ))
     }
 
@@ -238,6 +241,12 @@ impl Fields {
             .find(|(known, _)| known == name)
             .map(|(_, value)| value)
             .filter(|value| **value != Json::Null)
+    }
+
+    /// Whether a field is there and `null`: for who gives that a meaning of its own.
+    pub fn is_null(&self, name: &str) -> bool {
+        self.iter()
+            .any(|(known, value)| known == name && *value == Json::Null)
     }
 
     /// A text that must be there and say something.
@@ -311,15 +320,40 @@ pub fn expected(name: &'static str, what: &str) -> Problem {
     Problem::new(Code::BadParams, format!("{name}: {what} is expected")).field(name)
 }
 
-/// What a text of JSON, known to be valid, is; `depth` more levels may follow.
-fn value(raw: &RawValue, depth: usize) -> Result<Json, serde_json::Error> {
+/// Characters of a name that a refusal repeats: more than any field of ours has, fewer than any secret.
+const NAME_CHARS_MAX: usize = 32;
+
+/// A name that a refusal may repeat: short, and of the characters that ids have.
+pub(super) fn plain(name: &str) -> Option<&str> {
+    let is_of_ids = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    Some(name)
+        .filter(|name| (1..=NAME_CHARS_MAX).contains(&name.len()) && name.bytes().all(is_of_ids))
+}
+
+/// The same problem, with the field at fault where it has a name.
+fn named(problem: Problem, name: Option<String>) -> Problem {
+    match name {
+        Some(name) => problem.field(name),
+        None => problem,
+    }
+}
+
+/// What a text of JSON, known to be valid, is; `depth` more levels may follow. `twice` becomes the plain name of a field
+/// that stands twice.
+fn value(
+    raw: &RawValue,
+    depth: usize,
+    twice: &mut Option<String>,
+) -> Result<Json, serde_json::Error> {
     let text = raw.get();
     match text.as_bytes().first() {
         Some(b'{' | b'[') if depth == 0 => Err(serde_json::Error::custom("nested too deeply")),
         Some(b'{') => {
-            serde_json::Deserializer::from_str(text).deserialize_map(ObjectVisitor(depth))
+            serde_json::Deserializer::from_str(text).deserialize_map(ObjectVisitor { depth, twice })
         }
-        Some(b'[') => serde_json::Deserializer::from_str(text).deserialize_seq(ListVisitor(depth)),
+        Some(b'[') => {
+            serde_json::Deserializer::from_str(text).deserialize_seq(ListVisitor { depth, twice })
+        }
         Some(b'"') => serde_json::from_str(text).map(Json::Text),
         Some(b'n') => Ok(Json::Null),
         Some(b't' | b'f') => serde_json::from_str(text).map(Json::Bool),
@@ -327,9 +361,12 @@ fn value(raw: &RawValue, depth: usize) -> Result<Json, serde_json::Error> {
     }
 }
 
-struct ObjectVisitor(usize);
+struct ObjectVisitor<'a> {
+    depth: usize,
+    twice: &'a mut Option<String>,
+}
 
-impl<'de> Visitor<'de> for ObjectVisitor {
+impl<'de> Visitor<'de> for ObjectVisitor<'_> {
     type Value = Json;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -340,12 +377,17 @@ impl<'de> Visitor<'de> for ObjectVisitor {
         let mut fields: Vec<(String, Json)> = Vec::new();
         while let Some((name, raw)) = map.next_entry::<String, &RawValue>()? {
             if fields.iter().any(|(known, _)| *known == name) {
-                return Err(A::Error::custom("a field stands twice"));
+                *self.twice = plain(&name).map(str::to_owned);
+                return Err(A::Error::custom(match plain(&name) {
+                    Some(name) => format!("{name}: the field stands twice"),
+                    None => "a field stands twice".to_owned(),
+                }));
             }
             if fields.len() >= FIELDS_MAX {
                 return Err(A::Error::custom("too many fields"));
             }
-            fields.push((name, value(raw, self.0 - 1).map_err(A::Error::custom)?));
+            let value = value(raw, self.depth - 1, self.twice).map_err(A::Error::custom)?;
+            fields.push((name, value));
         }
         Ok(Json::Object(Fields(fields)))
     }
@@ -354,9 +396,12 @@ impl<'de> Visitor<'de> for ObjectVisitor {
 /// Fields of one object; finding one is a walk over all.
 const FIELDS_MAX: usize = 256;
 
-struct ListVisitor(usize);
+struct ListVisitor<'a> {
+    depth: usize,
+    twice: &'a mut Option<String>,
+}
 
-impl<'de> Visitor<'de> for ListVisitor {
+impl<'de> Visitor<'de> for ListVisitor<'_> {
     type Value = Json;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -366,7 +411,7 @@ impl<'de> Visitor<'de> for ListVisitor {
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Json, A::Error> {
         let mut elements = Vec::new();
         while let Some(raw) = list.next_element::<&RawValue>()? {
-            elements.push(value(raw, self.0 - 1).map_err(A::Error::custom)?);
+            elements.push(value(raw, self.depth - 1, self.twice).map_err(A::Error::custom)?);
         }
         Ok(Json::List(elements))
     }
@@ -466,15 +511,61 @@ mod tests {
     }
 
     #[test]
-    fn no_error_repeats_what_was_sent() {
+    fn no_error_repeats_a_value_or_a_name_that_is_not_plain() {
+        let long = format!("{{\"{0}\":1,\"{0}\":2}}", "hunter2".repeat(5));
         for text in [
             "{\"password\":\"hunter2\",\"password\":\"hunter2\"}",
-            "{\"hunter2\":1,\"hunter2\":2}",
+            "{\"hunter2 \":1,\"hunter2 \":2}",
             "{\"password\":hunter2}",
-            "{\"a\":{\"hunter2\":1,\"hunter2\":1}}",
+            "{\"a\":{\"hunter2<\":1,\"hunter2<\":1}}",
+            &long,
         ] {
             let problem = format!("{:?}", refusal(text));
             assert!(!problem.contains("hunter2"), "{problem}");
+        }
+        let form = Fields::parse_form(b"hunter2%00=1&price=2").expect("a form");
+        let problem = format!("{:?}", form.only(&["price"]));
+        assert!(!problem.contains("hunter2"), "{problem}");
+    }
+
+    #[test]
+    fn a_field_that_is_unknown_or_stands_twice_is_named() {
+        let known = ["side", "qty"];
+        let only = |text: &str| {
+            let fields = Fields::parse(text.as_bytes()).expect("an object");
+            fields.only(&known).expect_err("refused")
+        };
+        for (problem, code, field, message) in [
+            (
+                refusal("{\"qty\":1,\"qty\":2}"),
+                Code::BadJson,
+                "qty",
+                "qty: the field stands twice, line 1, column 17",
+            ),
+            (
+                refusal("{\"o\":[{\"client_order_id\":1,\"client_order_id\":2}]}"),
+                Code::BadJson,
+                "client_order_id",
+                "client_order_id: the field stands twice",
+            ),
+            (
+                only("{\"side\":1,\"quantity\":2}"),
+                Code::BadParams,
+                "quantity",
+                "quantity: no such field; this route takes side, qty",
+            ),
+            (
+                Fields::parse_form(b"qty=1&qty=2").expect_err("refused"),
+                Code::BadParams,
+                "qty",
+                "qty: it stands twice",
+            ),
+        ] {
+            let expected = Problem::new(code, "").field(field);
+            let text = format!("{problem:?}");
+            assert_eq!(problem.code(), expected.code(), "{text}");
+            assert!(text.contains(&format!("\"{field}\"")), "{text}");
+            assert!(text.contains(message), "{text}");
         }
     }
 

@@ -70,7 +70,7 @@ impl Caller {
 #[derive(Clone, Copy)]
 pub(crate) struct Sensitive;
 
-/// Marks the refusal of a request whose form is none: whatever path it names, nobody looked at it, so it is counted with
+/// Marks the refusal of a request whose form is none: unless it is for a route, whose statuses are few, it is counted with
 /// the paths that are none of ours.
 #[derive(Clone, Copy)]
 pub(super) struct Unformed;
@@ -162,10 +162,11 @@ pub(super) async fn surround(
     let duration_ns = (state.now)().since(started).0;
     let unformed = response.extensions().get::<Unformed>().is_some();
     let (counted_method, counted_endpoint) = match route {
-        _ if unformed => (OTHER, routes::UNMATCHED),
         Some(_) => (method_label(&method), endpoint),
+        None if unformed => (OTHER, routes::UNMATCHED),
         None if endpoint == routes::UNMATCHED => (method_label(&method), endpoint),
-        // A method that the path does not take.
+        // A method that the path does not take: by its name where that alone was the fault, or there were too many series.
+        None if status == StatusCode::METHOD_NOT_ALLOWED => (method_label(&method), endpoint),
         None => (OTHER, endpoint),
     };
     state.requests.record(&Observation {

@@ -3,7 +3,7 @@
 //! Owns: [`Query`], [`only`]. Invariants: each name stands once; percent-encoding that encodes nothing, or no
 //! UTF-8, is refused.
 
-use super::body::expected;
+use super::body::{expected, plain};
 use super::problem::{Code, Problem};
 use super::shape::{Plus, decode};
 use std::ops::RangeInclusive;
@@ -64,7 +64,13 @@ impl Query {
             let (name, value) = part.split_once('=').unwrap_or((part, ""));
             let name = text_of(name)?;
             if pairs.iter().any(|(known, _)| *known == name) {
-                return Err(Problem::new(Code::BadParams, "a parameter stands twice"));
+                return Err(match plain(&name) {
+                    Some(plain) => {
+                        Problem::new(Code::BadParams, format!("{plain}: it stands twice"))
+                            .field(plain.to_owned())
+                    }
+                    None => Problem::new(Code::BadParams, "a name stands twice"),
+                });
             }
             pairs.push((name, text_of(value)?));
         }

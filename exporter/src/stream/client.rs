@@ -109,12 +109,35 @@ fn joined(gap: Option<Gap>, frames: &[FrameBytes]) -> Bytes {
 
 /// Without an id of its own: who reconnects right after it names the event before it, and is told again.
 fn gap_frame(gap: Gap) -> String {
-    let reason = match gap.reason {
-        GapReason::NotKept => "not_kept",
-        GapReason::UnknownId => "unknown_last_id",
+    let Gap { from, to, reason } = gap;
+    let range = match reason {
+        GapReason::NotKept => format!("\"from\":{from},\"to\":{to},\"reason\":\"not_kept\""),
+        // An id that was never given is no beginning of a range.
+        GapReason::UnknownId => format!("\"to\":{to},\"reason\":\"unknown_last_id\""),
     };
-    let Gap { from, to, .. } = gap;
-    format!(
-        "event: gap\ndata: {{\"type\":\"gap\",\"from\":{from},\"to\":{to},\"reason\":\"{reason}\"}}\n\n"
-    )
+    format!("event: gap\ndata: {{\"type\":\"gap\",{range}}}\n\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gap_tells_its_range_where_there_is_one() {
+        let frame = |reason| {
+            gap_frame(Gap {
+                from: 7,
+                to: 9,
+                reason,
+            })
+        };
+        assert_eq!(
+            frame(GapReason::NotKept),
+            "event: gap\ndata: {\"type\":\"gap\",\"from\":7,\"to\":9,\"reason\":\"not_kept\"}\n\n"
+        );
+        assert_eq!(
+            frame(GapReason::UnknownId),
+            "event: gap\ndata: {\"type\":\"gap\",\"to\":9,\"reason\":\"unknown_last_id\"}\n\n"
+        );
+    }
 }

@@ -243,6 +243,7 @@ fn engine() -> Value {
                 "unresolved_orders": count(),
             }))),
             "read_only": truth(),
+            "maintenance": truth(),
             "version": text(),
         })),
         "Ping": object(json!({
@@ -379,17 +380,48 @@ fn account() -> Value {
         "pnl": maybe,
         "trade_count": count(),
     });
+    let figure = |of: &str| json!({ "type": ["number", "null"], "description": of });
+    let counted = |of: &str| {
+        let mut schema = count();
+        schema["description"] = of.into();
+        schema
+    };
     let mut detail = strategy.clone();
     for (name, schema) in [
         ("is_running", truth()),
-        ("max_drawdown", json!({ "type": ["number", "null"] })),
-        ("win_count", count()),
-        ("lose_count", count()),
-        ("win_rate", json!({ "type": ["number", "null"] })),
-        ("profit_factor", json!({ "type": ["number", "null"] })),
+        (
+            "max_drawdown",
+            figure("Of the account's equity in this run, as a fraction"),
+        ),
+        (
+            "win_count",
+            counted(
+                "Fills of the strategy's own orders in this run that closed with a gain before fees",
+            ),
+        ),
+        (
+            "lose_count",
+            counted(
+                "Fills of the strategy's own orders in this run that closed with a loss before fees",
+            ),
+        ),
+        (
+            "win_rate",
+            figure(
+                "`win_count` of `win_count` and `lose_count` together; null when there are none",
+            ),
+        ),
+        (
+            "profit_factor",
+            figure("Of the account's periods: gains over losses"),
+        ),
     ] {
         detail[name] = schema;
     }
+    let mut described = object(detail);
+    described["description"] =
+        "Wins and losses are the strategy's alone; result, drawdown and profit factor are the account's. What is not defined yet is null"
+            .into();
     json!({
         "Account": object(json!({
             "ts_ns": or_null(&unix_ns()),
@@ -416,7 +448,7 @@ fn account() -> Value {
         })),
         "Positions": object(json!({ "positions": list_of(&named("Position")) })),
         "Strategies": object(json!({ "strategies": list_of(&object(strategy)) })),
-        "StrategyDetail": object(detail),
+        "StrategyDetail": described,
     })
 }
 
@@ -458,7 +490,7 @@ fn limits() -> Value {
                 "change": change,
             }))),
         })),
-        "LimitsMade": object(json!({ "ok": ok(), "applied": just(true) })),
+        "LimitsMade": object(json!({ "ok": ok(), "applied": just(true), "changed": truth() })),
         "LimitsProposed": object(json!({
             "ok": ok(),
             "applied": just(false),

@@ -10,6 +10,7 @@ use crate::trading::OrderStatus;
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
+use veloz_core::risk::TradingState;
 use veloz_core::venue::binance::order_error::{Cause, ErrorKind};
 
 /// What any route may answer: a target, a host or headers that are none of ours, a fault, a handler that is late.
@@ -113,6 +114,7 @@ fn with_status(status: u16) -> Value {
             "reason": or_null(&text()),
             "client_order_id": or_null(&text()),
             "order_status": one_of(OrderStatus::ALL.map(OrderStatus::label)),
+            "trading_state": one_of(TradingState::ALL.map(TradingState::label)),
             "order_qty": decimal(),
             "executed_qty": decimal(),
             "details": venue_words,

@@ -4,7 +4,7 @@
 //! tool holds the two together. Invariant: what a handler does not read stands in no schema.
 
 use super::shape::{
-    asked, in_any_case, list_of, map_of, object, one_of, or_null, text, time, truth,
+    asked, in_any_case, list_of, map_of, object, object_with, one_of, text, time, truth,
 };
 use crate::audit::record::LogType;
 use crate::auth::permission::{Permission, Role};
@@ -62,9 +62,9 @@ fn whole(max: u64) -> Value {
     })
 }
 
-/// A limit: `none` takes it away.
+/// A limit: `none`, or the `null` by which it is shown, takes it away.
 fn limit(value: &Value) -> Value {
-    json!({ "anyOf": [value, { "const": "none" }] })
+    json!({ "anyOf": [value, { "const": "none" }, { "type": "null" }] })
 }
 
 /// Every schema of a body, by name.
@@ -106,6 +106,8 @@ fn schemas_value() -> Value {
         .collect();
     let role = one_of(Role::ALL.map(Role::label));
     let exchange = in_any_case(&["binance"]);
+    let mut instruments = map_of(&instrument(&number));
+    instruments["minProperties"] = 1.into();
     json!({
         "AnyObject": { "type": "object" },
         "Login": object(json!({ "user_id": word(), "password": word() })),
@@ -167,13 +169,10 @@ fn schemas_value() -> Value {
             json!({ "client_order_id": word(), "qty": number }),
             json!({ "symbol": text() })
         ),
-        "LimitsChange": asked(
-            json!({}),
-            json!({
-                "global": global(&number),
-                "instruments": map_of(&instrument(&number)),
-            })
-        ),
+        "LimitsChange": says_something(json!({
+            "global": global(&number),
+            "instruments": instruments,
+        })),
         "Proposal": object(json!({ "proposal_id": whole(u64::MAX) })),
         "SettingsDocument": asked(
             json!({ "version": { "const": "1.0" }, "settings": { "type": "object" } }),
@@ -202,36 +201,37 @@ fn schemas_value() -> Value {
     })
 }
 
+/// An object of which at least one member is there; a `null` is what its schema says.
+fn says_something(optional: Value) -> Value {
+    let mut schema = object_with(json!({}), optional);
+    schema["minProperties"] = 1.into();
+    schema
+}
+
 fn global(number: &Value) -> Value {
     let whole = || limit(&whole(u64::from(u32::MAX)));
     let millis = || limit(&self::whole(3_600_000));
-    asked(
-        json!({}),
-        json!({
-            "open_orders_max": whole(),
-            "orders_per_second_max": whole(),
-            "leverage_max_percent": whole(),
-            "concentration_max_percent": whole(),
-            "concentration_from": or_null(&json!({ "type": ["number", "string"] })),
-            "daily_loss_max": limit(number),
-            "drawdown_max_bps": whole(),
-            "market_data_age_max_ms": millis(),
-            "clock_offset_max_ms": millis(),
-        }),
-    )
+    says_something(json!({
+        "open_orders_max": whole(),
+        "orders_per_second_max": whole(),
+        "leverage_max_percent": whole(),
+        "concentration_max_percent": whole(),
+        "concentration_from": { "type": ["number", "string"] },
+        "daily_loss_max": limit(number),
+        "drawdown_max_bps": whole(),
+        "market_data_age_max_ms": millis(),
+        "clock_offset_max_ms": millis(),
+    }))
 }
 
 fn instrument(number: &Value) -> Value {
     let whole = || limit(&whole(u64::from(u32::MAX)));
     let amount = || limit(number);
-    asked(
-        json!({}),
-        json!({
-            "order_qty_max": amount(),
-            "order_notional_max": amount(),
-            "position_max": amount(),
-            "open_orders_max": whole(),
-            "price_collar_bps": whole(),
-        }),
-    )
+    says_something(json!({
+        "order_qty_max": amount(),
+        "order_notional_max": amount(),
+        "position_max": amount(),
+        "open_orders_max": whole(),
+        "price_collar_bps": whole(),
+    }))
 }

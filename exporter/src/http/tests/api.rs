@@ -487,6 +487,29 @@ fn each_refusal_of_the_venue_is_told_though_the_one_before_was_the_same() {
 }
 
 #[test]
+fn an_order_that_a_halt_refuses_is_told_of_the_halt() {
+    let (mut fixture, core) = trading();
+    let not_ready = Fate::RefusedByRisk(Rejection::NotReady);
+    core.lock()
+        .expect("one thread")
+        .fates
+        .extend([not_ready; 2]);
+    let (_, body) = fixture.post("/api/order", &order("before"));
+    assert_eq!(
+        (&body["reason"], body.get("trading_state")),
+        (&json!("not_ready"), None)
+    );
+    let halted = TradingState::Halted.index() as i64;
+    fixture.core.gauges.set(Gauge::TradingState, halted);
+    let (status, body) = fixture.post("/api/order", &order("during"));
+    assert_eq!(
+        (status.as_u16(), &body["reason"], &body["trading_state"]),
+        (422, &json!("not_ready"), &json!("HALTED")),
+        "{body}"
+    );
+}
+
+#[test]
 fn a_parameter_that_a_route_does_not_know_is_refused_by_its_name() {
     let (fixture, _core) = trading();
     for (path, field) in [
@@ -1128,6 +1151,25 @@ fn limits_are_tightened_by_one_and_loosened_by_two() {
     let (_, body) = guarded.post(limits, &loose, admin);
     let other = json!({ "proposal_id": body["proposal_id"] });
     let withdraw = "/api/risk/limits/withdraw";
+    // What is so already is no change: it is not recorded, and the proposal stays good.
+    let (_, shown) = guarded.get(limits, admin);
+    let same = json!({ "global": shown["global"], "instruments": shown["instruments"] });
+    for nothing in [&tighter, &same] {
+        let (status, body) = guarded.post(limits, nothing, admin);
+        assert_eq!(
+            (status.as_u16(), &body["changed"]),
+            (200, &json!(false)),
+            "{body}"
+        );
+    }
+    let (_, shown) = guarded.get(limits, admin);
+    assert_eq!(shown["proposals"][0]["current"], true);
+    // `null` is how a limit is shown that does not bind.
+    let null = json!({ "global": { "daily_loss_max": null } });
+    let (status, body) = guarded.post(limits, &null, admin);
+    assert_eq!(status, StatusCode::ACCEPTED, "{body}");
+    let id = json!({ "proposal_id": body["proposal_id"] });
+    assert_eq!(guarded.post(withdraw, &id, admin).0, StatusCode::OK);
     assert_eq!(guarded.post(withdraw, &other, admin).0, StatusCode::OK);
     assert_eq!(
         guarded.post(withdraw, &other, admin).0,
@@ -1140,6 +1182,10 @@ fn limits_are_tightened_by_one_and_loosened_by_two() {
         json!({ "global": { "open_orders_max": 1.5 } }),
         json!({ "global": { "concentration_max_percent": 101 } }),
         json!({ "global": { "open_order_max": 1 } }),
+        json!({ "global": {} }),
+        json!({ "global": null }),
+        json!({ "global": { "concentration_from": null } }),
+        json!({ "instruments": { "BTCUSDT": {} } }),
         json!({ "instruments": { "NOPE": {} } }),
         json!({ "instruments": { "BTCUSDT": { "order_qty_max": 0.000_001 } } }),
         json!({ "instruments": { "BTCUSDT": 1 } }),
@@ -1157,6 +1203,16 @@ fn limits_are_tightened_by_one_and_loosened_by_two() {
     let records = super::audited::text_of_records(&guarded);
     let denied = records.matches("\"permission_denied\"").count();
     assert_eq!(denied, 3, "each refused approval is recorded");
+    let changes: Vec<Value> = records
+        .lines()
+        .filter(|line| line.contains("\"limits_changed\""))
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    assert_eq!(changes.len(), 3, "what changed nothing is not among them");
+    assert_eq!(
+        changes[2]["details"]["change"],
+        json!({ "global": { "daily_loss_max": { "before": "100.50000000", "after": "50.00000000" } } })
+    );
     assert!(
         records.contains("\"limits_proposed\"") && records.contains("\"proposed_by\":\"admin\"")
     );
@@ -1203,8 +1259,25 @@ fn an_api_that_is_read_only_takes_cancels_and_halts_alone() {
     let cancel = json!({ "client_order_id": "before" });
     assert_eq!(fixture.post("/api/cancel", &cancel).0, StatusCode::OK);
     assert_eq!(fixture.post("/api/halt", &json!({})).0, StatusCode::OK);
-    assert_eq!(fixture.get("/api/status").1["read_only"], true);
+    let standing = |fixture: &Fixture| {
+        let (_, body) = fixture.get("/api/status");
+        (body["read_only"] == true, body["maintenance"] == true)
+    };
+    assert_eq!(standing(&fixture), (false, true));
+    // Neither ends the other.
+    fixture.post("/api/admin/readonly", &json!({}));
+    for (path, after) in [
+        ("/api/admin/ready", (true, false)),
+        ("/api/admin/maintenance", (true, true)),
+        ("/api/admin/readwrite", (false, true)),
+    ] {
+        fixture.post(path, &on);
+        assert_eq!(standing(&fixture), after, "{path}");
+        let (status, _) = fixture.post("/api/order", &order("between"));
+        assert_eq!(status, StatusCode::CONFLICT, "{path}");
+    }
     fixture.post("/api/admin/ready", &json!({}));
+    assert_eq!(standing(&fixture), (false, false));
     assert_eq!(
         fixture.post("/api/order", &order("after")).0,
         StatusCode::OK
@@ -1238,6 +1311,20 @@ fn settings_are_kept_and_those_that_would_only_look_like_limits_are_not() {
     for section in ["risk", "advanced", "security", "market_source"] {
         let (status, _) = fixture.post("/api/settings", &json!({ section: { "a": 1 } }));
         assert_eq!(status, StatusCode::BAD_REQUEST, "{section}");
+    }
+    // What is shown is taken as it is, with its cover and without it; what the process is does not change by it.
+    let (_, mut shown) = fixture.get("/api/settings");
+    for whole in [&shown, &shown["settings"]] {
+        let (status, body) = fixture.post("/api/settings", whole);
+        assert_eq!(status, StatusCode::OK, "{body}");
+    }
+    shown["settings"]["market_symbol"] = json!("ETHUSDT");
+    for whole in [&shown, &shown["settings"]] {
+        let (status, body) = fixture.post("/api/settings", whole);
+        assert_eq!(
+            (status.as_u16(), &body["field"]),
+            (400, &json!("market_symbol"))
+        );
     }
     // A part of a part leaves the rest.
     let quiet = json!({ "general": { "notifications": { "sound": false } } });
