@@ -336,6 +336,7 @@ impl Kept {
 mod tests {
     use super::*;
     use crate::testing::with_small_files;
+    use proptest::prelude::*;
     use std::fs::OpenOptions;
     use std::io::Write as _;
 
@@ -437,6 +438,62 @@ mod tests {
         let next = ids.take_default(UnixMs(5_000)).expect("one");
         assert_eq!(next.as_str(), "web-5000-1");
         assert!(ids.take(&id("web-5000")).is_err());
+    }
+
+    #[derive(Clone, Debug)]
+    enum Act {
+        Take(&'static str),
+        GiveBack(&'static str),
+        Default(u64),
+        Restart,
+    }
+
+    fn act() -> impl Strategy<Value = Act> {
+        let name = || prop::sample::select(vec!["a", "b", "web-3", "web-3-1", "web-7", "web-07"]);
+        prop_oneof![
+            4 => name().prop_map(Act::Take),
+            2 => name().prop_map(Act::GiveBack),
+            4 => (0u64..10).prop_map(Act::Default),
+            1 => Just(Act::Restart),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn no_id_is_taken_twice(acts in prop::collection::vec(act(), 1..60)) {
+            let directory = tempfile::tempdir().expect("a directory");
+            let path = directory.path().join("client-order-ids");
+            let mut ids = ClientIds::open(&path).expect("new");
+            // The obvious model: all of them, one by one.
+            let mut held: HashSet<ClientId> = HashSet::new();
+            for act in acts {
+                match act {
+                    Act::Take(name) => {
+                        let taken = ids.take(&id(name)).is_ok();
+                        prop_assert!(!taken || !held.contains(&id(name)), "{name}");
+                        // Only a default may be refused that nobody took.
+                        let is_free = !held.contains(&id(name));
+                        prop_assert!(taken || !is_free || DefaultId::named(&id(name)).is_some());
+                        if taken {
+                            held.insert(id(name));
+                        }
+                    }
+                    Act::GiveBack(name) => {
+                        // As the server does: who took it gives it back.
+                        if held.contains(&id(name)) && DefaultId::named(&id(name)).is_none() {
+                            ids.give_back(&id(name));
+                            held.remove(&id(name));
+                        }
+                    }
+                    Act::Default(now) => {
+                        let taken = ids.take_default(UnixMs(now)).expect("one");
+                        prop_assert!(held.insert(taken), "{taken:?}");
+                    }
+                    Act::Restart => ids = ClientIds::open(&path).expect("readable"),
+                }
+            }
+        }
     }
 
     #[test]

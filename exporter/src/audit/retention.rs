@@ -56,6 +56,7 @@ impl AuditStore {
         now: UnixMs,
         stats: &mut ArchiveStats,
     ) -> io::Result<()> {
+        self.cut_refused(log_type)?;
         let life_ms = u64::from(days) * DAY_MS;
         let directory = self.directory.clone();
         for segment in Segment::list(&directory, log_type)? {

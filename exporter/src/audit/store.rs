@@ -2,9 +2,9 @@
 //!
 //! Owns: [`AuditStore`]. Does not: have a thread (`writer.rs`) or pack old files (`retention.rs`).
 //! Invariants: one process writes a directory; records of a batch are on the disk, and the anchor knows
-//! them, before anybody is told that they were written; of a batch that is told to be refused nothing stays, neither
-//! a part of a line nor records that the anchor did not take; what the anchor knows and the files lack is told, and the chain goes on from the anchor, so
-//! that the hole can be seen for ever.
+//! them, before anybody is told that they were written; of a batch that is told to be refused nothing
+//! stays, neither a part of a line nor records that the anchor did not take; what the anchor knows and the
+//! files lack is told, and the chain goes on from the anchor, so that the hole can be seen for ever.
 
 use super::files::{Anchor, Ends, LiveFile, Segment, sync_directory};
 use super::record::{self, Entry, Link, LogType, Place, seal};
@@ -281,6 +281,12 @@ impl AuditStore {
         }
     }
 
+    /// Takes back what was refused and is still there, so that it is not packed.
+    pub(super) fn cut_refused(&mut self, log_type: LogType) -> io::Result<()> {
+        let stream = self.streams.get_mut(&log_type);
+        stream.expect("one for each type").cut_refused()
+    }
+
     /// Moves the beginning of a chain behind records that are about to be deleted, and waits for the disk.
     pub(super) fn forget_until(&mut self, log_type: LogType, last: Link) -> io::Result<()> {
         let stream = self.streams.get_mut(&log_type).expect("one for each type");
@@ -348,10 +354,7 @@ impl Stream {
         entries: &[&Entry],
         file_bytes_max: u64,
     ) -> io::Result<String> {
-        while let Some(lines) = self.uncut.last_mut() {
-            lines.cut_durably(lines.bytes())?;
-            self.uncut.pop();
-        }
+        self.cut_refused()?;
         self.before = self.ends;
         self.filled.clear();
         if let Some(open) = &mut self.open {
@@ -359,6 +362,15 @@ impl Stream {
         }
         self.extend(directory, entries, file_bytes_max)
             .inspect_err(|_| self.take_back())
+    }
+
+    /// Cuts off what could not be when it was refused.
+    fn cut_refused(&mut self) -> io::Result<()> {
+        while let Some(lines) = self.uncut.last_mut() {
+            lines.cut_durably(lines.bytes())?;
+            self.uncut.pop();
+        }
+        Ok(())
     }
 
     /// Takes back what this batch wrote. The next record opens its file anew.
@@ -853,6 +865,8 @@ pub(super) mod tests {
         stream.uncut.push(uncut);
         let more = [entry(LogType::Auth, "logout", NOON)];
         assert!(store.append(&more)[&LogType::Auth].is_err());
+        let tidied = store.apply_retention(UnixMs(NOON + 1_000 * DAY));
+        assert_eq!((tidied.errors.len(), tidied.archived_files), (1, 0));
         let stream = store.streams.get_mut(&LogType::Auth).expect("there");
         stream.uncut[0].put_file(append_to(&path).expect("there"));
         assert!(store.append(&more)[&LogType::Auth].is_ok());
