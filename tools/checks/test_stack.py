@@ -49,6 +49,8 @@ CASES = {
     "a recording whose window is not its name's": ("thresholds", RECORDINGS, "expr: sum by (job, instance) (rate(veloz_fills_total[5m]))", "expr: sum by (job, instance) (rate(veloz_fills_total[10m]))", "veloz:fills:rate_5m is made of windows of 10m"),
     "a burn rate made of another window": ("thresholds", RECORDINGS, "'veloz:slo:availability:error_ratio_rate1h / 0.001'", "'veloz:slo:availability:error_ratio_rate6h / 0.001'", "veloz:error_budget:burn_rate:1h is made of windows of 6h"),
     "an alert that is not its objective's": ("thresholds", ALERTS, "'veloz:api:error_rate:ratio_rate5m > 0.01'", "'veloz:api:error_rate:ratio_rate5m > 0.011'", "compares otherwise than the objective of Error Rate"),
+    "an objective whose alert is gone": ("thresholds", ALERTS, "alert: APILatencyAboveObjective", "alert: APILatencyBeyondObjective", "has no alert APILatencyAboveObjective of its own"),
+    "a data source without its table": ("logs", SOURCES, "    jsonData:\n      maxLines", "    jsondata:\n      maxLines", "datasources has no key jsondata"),
     "an alert that waits otherwise than its objective": ("thresholds", ALERTS, "expr: veloz_market_data_lag_ms > 50\n        for: 5m", "expr: veloz_market_data_lag_ms > 50\n        for: 10m", "takes another time than the objective of Market Data Freshness"),
     "a burn alert of another pace": ("thresholds", "docker/prometheus/alerts/veloz-slo-burn.yml", "error_ratio_rate5m > 14.4 * 0.001", "error_ratio_rate5m > 1.44 * 0.001", "of 1h is not 14.4 times 0.001 over 5m"),
     "a panel that changes its colour elsewhere than the engine": ("thresholds", FLOW, '"value": 0.2', '"value": 0.3', "changes its colour at [0.1, 0.3]"),
@@ -231,7 +233,7 @@ def _case(case, check, name, old, new, said):
         place = [row.split(":", 2)[:2] for row in rows]
         near = [int(at) for file, at in place if file == name and abs(int(at) - line) <= 12]
         by_tool = said in ("", "no test", "check-jsonschema", "xposure level", "not defined", "kubernetes-validate") or "no test" in said
-        by_whole = "not what docker" in said or "no test would" in said or "changes its colour" in said or "of promtail is on no volume" in said or "no health check" in said or "no test would" in said or "differs" in said or "its parts" in said or "takes no" in said or "panel" in said or "lies over" in said or "undefined" in said
+        by_whole = "of its own" in said or "not what docker" in said or "no test would" in said or "changes its colour" in said or "of promtail is on no volume" in said or "no health check" in said or "no test would" in said or "differs" in said or "its parts" in said or "takes no" in said or "panel" in said or "lies over" in said or "undefined" in said
         self.assertTrue(near or by_tool or by_whole, f"line {line} of {name} is not named:\n{output}")
 
     return run

@@ -9,7 +9,8 @@ repository. In the copies that they read only addresses and files differ, and ev
   those that it will have (expected_metrics.tsv), which are named;
 - every query of every dashboard has data, but for those: a number, because NaN is what a panel shows of nothing;
 - what is NaN until there are periods enough (exporter/METRICS.md says how many) becomes a number, and nothing else is NaN;
-- the commands of the runbooks run; each alert's runbook is served where its runbook_url says; log lines fit the pipelines;
+- the commands of the runbooks run, those in sentences and tables on an engine that they may stop (mitigation.py); each alert's
+  runbook is served where its runbook_url says; log lines fit the pipelines;
 - the commands and queries of the monitoring guide work (conformance.tsv has them), and its scripts, where the guide is there;
 - that it was started reaches Slack, the watchdog its heartbeat;
 - a killed venue, a parked core thread, a stopped process, a limit that is used up and orders beyond it, an exhausted rate
@@ -35,7 +36,7 @@ import urllib.parse
 import urllib.request
 from pathlib import Path
 
-from . import catalogue, conformance, dashboards, delivery, faults, logs, promql, rules, runbooks
+from . import catalogue, conformance, dashboards, delivery, faults, logs, mitigation, promql, rules, runbooks
 from .located import ROOT, Problem
 
 # Every duration in rules is divided by it: 5 minutes become 10 seconds.
@@ -333,6 +334,8 @@ def chain(case, running, veloz, folder):
     guide_queries(case, series, ask)
     guide_scripts(case, ports)
     guide_gateway(case, running, veloz, folder)
+
+    mitigation.run(case, running, veloz, folder)
 
     # What fires, and faults.
     slack = lambda path, _, body: path == "/slack" and "VeloZRestarted" in body

@@ -53,12 +53,14 @@ def check():
     problems = []
     asked = list(dashboards.queries("loki"))
     asked += [(ROOT / "tools/checks/stack/logs.py", 1, query) for query in GUIDE]
-    sources = load(DOCKER / "grafana/provisioning/datasources/datasources.yml")["datasources"]
+    problems += configs.of(configs.SOURCES)
+    if problems:
+        return problems
+    sources = load(configs.SOURCES)["datasources"]
     for source in sources:
         query = source["jsonData"].get("tracesToLogsV2", {}).get("query")
         if query:
-            path = DOCKER / "grafana/provisioning/datasources/datasources.yml"
-            asked.append((path, source["jsonData"]["tracesToLogsV2"].lines["query"], query.replace("$${__span.traceId}", "0af7")))
+            asked.append((configs.SOURCES, source["jsonData"]["tracesToLogsV2"].lines["query"], query.replace("$${__span.traceId}", "0af7")))
     # A parser that accepts everything would pass everything.
     broken = '{job="x"} | json | level = '
     faults = _parsed([query for _, _, query in asked] + [broken])

@@ -60,6 +60,9 @@ def _objectives():
         alerts.setdefault(rule["alert"], []).append((path, rule))
     for row, (_, threshold, alert, unit, kind, budget) in OBJECTIVES.items():
         operator, number, _, how, time = re.fullmatch(r"([<>]) ([\d.]+)(%|ms) (for|over) (\w+)", threshold).groups()
+        if len(alerts.get(alert, ())) != 1:
+            yield Problem(rules.PROMETHEUS / "alerts" / "veloz-alerts.yml", 1, f"the objective of {row} has no alert {alert} of its own")
+            continue
         ((path, rule),) = alerts[alert]
         wanted = float(number) * unit
         compared = [float(value) for value in re.findall(rf"{operator} ([\d.]+)", rule["expr"])]
@@ -82,8 +85,11 @@ def _panels():
     """Panels of rate budgets change their colour where the engine changes what it does."""
     bounds = {}
     for name, (compared, _) in BUDGETS.items():
-        (expression,) = [rule["expr"] for _, _, rule in rules.alerts() if rule["alert"] == name]
-        bounds[name] = float(re.search(compared, expression).group(1))
+        found = [re.search(compared, rule["expr"]) for _, _, rule in rules.alerts() if rule["alert"] == name]
+        if len(found) != 1 or found[0] is None:
+            # _engine has said so.
+            return
+        bounds[name] = float(found[0].group(1))
     path = dashboards.FOLDER / "veloz-flow.json"
     found = 0
     for panel in load(path)["panels"]:
@@ -103,6 +109,9 @@ def _engine():
     source = RATE.read_text()
     by_name = {rule["alert"]: (path, rule) for path, _, rule in rules.alerts()}
     for name, (compared, bound) in BUDGETS.items():
+        if name not in by_name:
+            yield Problem(rules.PROMETHEUS / "alerts" / "veloz-alerts.yml", 1, f"there is no alert {name}, which is about the engine's bound")
+            continue
         path, rule = by_name[name]
         line = rule.lines["expr"]
         used = re.search(bound, source)
