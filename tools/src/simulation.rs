@@ -12,6 +12,7 @@ mod chaos;
 mod checks;
 pub mod command;
 mod exposure;
+mod kept;
 mod limits;
 mod network;
 mod progress;
@@ -93,6 +94,8 @@ pub struct Report {
     pub by_kind: BTreeMap<&'static str, u64>,
     /// Times that the engine was started anew.
     pub restarts: u64,
+    /// Fills that a death had lost from the state file, and that the next start recorded again.
+    pub told_again: u64,
     /// A digest of every record, in order: two runs with the same one decided the same at the same times.
     pub digest: u64,
 }
@@ -113,6 +116,7 @@ impl Report {
             faults: self.faults + other.faults,
             by_kind: self.by_kind,
             restarts: self.restarts + other.restarts,
+            told_again: self.told_again + other.told_again,
             digest: self.digest.wrapping_mul(31).wrapping_add(other.digest),
         }
     }
@@ -122,14 +126,15 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} events, {} orders, {} fills, {} unresolved for a while, {} order links lost, {} faults, {} restarts",
+            "{} events, {} orders, {} fills, {} unresolved for a while, {} order links lost, {} faults, {} restarts, {} fills told again after one",
             self.events,
             self.orders,
             self.fills,
             self.unresolved,
             self.links_lost,
             self.faults,
-            self.restarts
+            self.restarts,
+            self.told_again
         )?;
         for (position, (kind, count)) in self.by_kind.iter().enumerate() {
             let before = if position == 0 { "; " } else { ", " };
@@ -225,7 +230,7 @@ impl World {
         let mut world = Self {
             network: Network::new(SmallRng::seed_from_u64(random.random()), config.faults),
             chaos: Chaos::new(SmallRng::seed_from_u64(random.random()), config),
-            checks: Checks::new(&instruments, limits),
+            checks: Checks::new(&instruments, limits, config.seed),
             now: Nanos::ZERO,
             out: Outbox::new(),
             run: 1,
@@ -601,11 +606,12 @@ impl World {
 
     /// The engine dies where it stands, and another starts in its place.
     fn restart(&mut self) -> Result<(), SimulationError> {
-        // What was known when it died is what the state file keeps.
+        // What was known when it died is what the state file keeps, but for the last trades.
         let mut left = checks::left(&self.engine);
         // Two runs are compared by all that they recorded, the last words of an engine included.
         self.take_records()?;
         self.network.cut_all(&mut self.venue);
+        self.checks.restarted(self.engine_now());
         left.trades_known = self.checks.trades_known();
         self.run += 1;
         self.restarts += 1;
@@ -613,7 +619,6 @@ impl World {
             start_engine(&self.venue, &self.instruments, &self.config, self.run, left)?;
         self.engine = engine;
         self.telemetry = telemetry;
-        self.checks.restarted();
         self.tell_time();
         Ok(())
     }

@@ -34,6 +34,14 @@ fn accounts_agree_to_the_last_unit_whatever_goes_wrong() {
     assert!(report.restarts > 5, "{report}");
 }
 
+/// Some deaths come right after a fill, before it is on disk: it is told again, and everything agrees all the same.
+#[test]
+fn fills_that_a_death_kept_off_the_disk_are_told_again() {
+    // A fill in the last half second before a death is rare: however many seeds it takes.
+    let is_told_again = |seed| run(seed..seed + 1, true).told_again > 0;
+    assert!((30..230).any(is_told_again));
+}
+
 /// What can go wrong in a simulation does, and the venue refuses for its limits and for our clock.
 #[test]
 fn every_kind_of_fault_happens_within_a_few_seeds() {

@@ -201,8 +201,9 @@ impl Risk {
     /// Lets an intent become an order, or says why not: the first reason in the order of the table
     /// above.
     ///
-    /// A replacement comes here as a new order while the old one still counts in `conditions`, because
-    /// the old one may trade until it is gone.
+    /// A replacement comes here as a new order, and `conditions` leave out what the old one may still trade:
+    /// the venue takes the new one only when the old one is gone and nothing of it traded (`ONLY_NEW`). The
+    /// exposures alone still contain it.
     ///
     /// # Errors
     /// The reason.

@@ -1,9 +1,11 @@
 //! The thread that keeps the state file true while the engine runs.
 //!
 //! Owns: [`Keeper`], and what [`equity_feed`] makes of an earlier run. Does not: decide anything; records and gauges tell it. Invariants: what a record changed is on
-//! disk before the next one is looked at, but for fills, which come in numbers: they are on disk [`TRADES_WITHIN`]
-//! later, and a process that dies in between books them a second time at its next start; a file that cannot be written is told once a minute, and what could not be
-//! saved is tried again with the next change.
+//! disk before the next one is looked at, but for trades, which come in numbers: those that are there when the thread
+//! looks are written at once, and those that come while it writes, with the next write. The file never knows a record
+//! without all before it, so a process that dies records again, at its next start, what the last write and those that
+//! waited for it would have said, and nothing older. A file that cannot be written is told once a minute, and what could
+//! not be saved is tried again with the next change.
 
 use crate::state::{EquityBin, EquityHistory, EquityMarks, KillSwitch, StateError, StateStore};
 use std::io;
@@ -22,9 +24,7 @@ use veloz_exporter::health::Reported;
 
 /// How often the account's marks are saved, if they changed.
 const SAVE_EVERY: Duration = Duration::from_secs(1);
-/// How soon after a fill its trade is known to the next start.
-const TRADES_WITHIN: Duration = Duration::from_millis(50);
-/// Records of trades that are saved at once.
+/// Records of trades that are written at once; more that are there go with the next write.
 const TRADES_AT_ONCE_MAX: usize = 1_024;
 /// How often a failure is told.
 const TELL_EVERY: Duration = Duration::from_mins(1);
@@ -35,9 +35,8 @@ pub(super) struct Keeper {
     instruments: Instruments,
     assets: Assets,
     gauges: GaugeReader,
-    /// Fills and what is known of trades, not on disk yet; and since when.
+    /// Fills and what is known of trades, not on disk yet.
     trades: Vec<RecordBody>,
-    trades_since: Option<Instant>,
     /// Length of a period of the track record.
     period_s: u32,
     flows: FlowMeter,
@@ -96,7 +95,6 @@ impl Keeper {
             instruments: instruments.clone(),
             gauges,
             trades: Vec::with_capacity(TRADES_AT_ONCE_MAX),
-            trades_since: None,
             told: None,
         }
     }
@@ -118,34 +116,40 @@ impl Keeper {
                 }
                 cpu::lower_priority();
                 let mut saved = Instant::now();
-                loop {
-                    let wait = self.trades_since.map_or(SAVE_EVERY, |since| {
-                        TRADES_WITHIN.saturating_sub(since.elapsed())
-                    });
-                    match records.recv_timeout(wait) {
-                        Ok(record) => self.record(&record.body),
-                        Err(RecvTimeoutError::Timeout) => {}
-                        Err(RecvTimeoutError::Disconnected) => break,
-                    }
-                    let is_due = |since: Instant| since.elapsed() >= TRADES_WITHIN;
-                    if self.trades_since.is_some_and(is_due)
-                        || self.trades.len() >= TRADES_AT_ONCE_MAX
-                    {
-                        self.save_trades();
-                    }
+                while self.step(&records, SAVE_EVERY) {
                     if saved.elapsed() >= SAVE_EVERY {
                         saved = Instant::now();
                         self.save_account(unix_ms() / 1_000);
                     }
                 }
-                self.save_trades();
                 self.save_account(unix_ms() / 1_000);
             })
     }
 
+    /// Waits for a record, and returns when that and what else is there are on disk; `false` when none will come any more.
+    fn step(&mut self, records: &Receiver<Record>, wait: Duration) -> bool {
+        let goes_on = match records.recv_timeout(wait) {
+            Ok(record) => {
+                self.record(&record.body);
+                while self.trades.len() < TRADES_AT_ONCE_MAX
+                    && let Ok(record) = records.try_recv()
+                {
+                    self.record(&record.body);
+                }
+                true
+            }
+            Err(RecvTimeoutError::Timeout) => true,
+            Err(RecvTimeoutError::Disconnected) => false,
+        };
+        self.save_trades();
+        goes_on
+    }
+
     /// Keeps which trades are booked.
     fn save_trades(&mut self) {
-        self.trades_since = None;
+        if self.trades.is_empty() {
+            return;
+        }
         let saved = self.state.update(|state| {
             for body in &self.trades {
                 state.take_trade(body, &self.instruments);
@@ -158,10 +162,15 @@ impl Keeper {
     /// Keeps what one record says.
     fn record(&mut self, body: &RecordBody) {
         let saved = match *body {
-            RecordBody::KillSwitch { latched, cause } => self.state.update(|state| {
-                state.kill_switch = latched.then(|| KillSwitch::new(cause.label(), unix_ms()));
-            }),
+            RecordBody::KillSwitch { latched, cause } => {
+                // What came before it is not on disk after it.
+                self.save_trades();
+                self.state.update(|state| {
+                    state.kill_switch = latched.then(|| KillSwitch::new(cause.label(), unix_ms()));
+                })
+            }
             RecordBody::Baseline { asset, amount } => {
+                self.save_trades();
                 let name = self.assets.get(asset);
                 self.state.update(|state| {
                     state
@@ -171,7 +180,6 @@ impl Keeper {
             }
             RecordBody::Fill { .. } | RecordBody::TradesKnown { .. } => {
                 self.trades.push(*body);
-                self.trades_since.get_or_insert_with(Instant::now);
                 return;
             }
             // The rest is no state of its own.
@@ -246,8 +254,14 @@ fn unix_ms() -> u64 {
 mod tests {
     use super::*;
     use crate::config::trading::StatePlace;
+    use crate::state::{Inspected, inspect};
+    use std::sync::mpsc;
+    use veloz_core::instrument::{AssetIndex, InstrumentIndex};
+    use veloz_core::order::{OrderId, Side};
     use veloz_core::portfolio::Restored;
     use veloz_core::telemetry::gauges::{GaugeWriter, gauges};
+    use veloz_core::telemetry::records::{HaltCause, TradesKnown};
+    use veloz_core::units::{Lots, Nanos, Ticks};
 
     fn publish(writer: &mut GaugeWriter, equity: i64, flows: i64) {
         writer.account(AccountGauges {
@@ -259,6 +273,80 @@ mod tests {
             }),
             equity: Some(E8(equity)),
         });
+    }
+
+    fn record(body: RecordBody) -> Record {
+        Record {
+            sequence: 0,
+            at: Nanos::ZERO,
+            body,
+        }
+    }
+
+    fn fill(trade_id: u64) -> Record {
+        record(RecordBody::Fill {
+            order: OrderId::from_bits(1),
+            instrument: InstrumentIndex(0),
+            side: Side::Buy,
+            is_maker: true,
+            fee_asset: AssetIndex(0),
+            trade_id,
+            price: Ticks(1),
+            qty: Lots(1),
+            fee: E8(0),
+        })
+    }
+
+    #[test]
+    fn what_is_there_is_on_disk_before_anything_else_is_waited_for() {
+        let directory = std::env::temp_dir().join(format!("veloz-keeper-{}", std::process::id()));
+        let place = StatePlace::Directory(directory.clone());
+        let state = Arc::new(StateStore::open(&place, "test", 1).expect("a directory"));
+        let instruments = crate::config::limits::tests::instruments();
+        let symbol = instruments
+            .get(InstrumentIndex(0))
+            .symbol
+            .as_str()
+            .to_owned();
+        let (_, gauges) = gauges(instruments.count());
+        let kept = Reported::default();
+        let mut keeper = Keeper::new(state, &instruments, gauges, 10, kept);
+        let on_disk = || match inspect(&directory, "test").expect("readable") {
+            Inspected::State(state) => {
+                let trades = state.trades.get(&symbol).cloned().unwrap_or_default();
+                (
+                    trades.through,
+                    Vec::from(trades.since),
+                    state.kill_switch.is_some(),
+                )
+            }
+            Inspected::Nothing => panic!("it was opened"),
+        };
+        let (sender, records) = mpsc::sync_channel(8);
+        let send = |record| sender.send(record).expect("room");
+        send(record(RecordBody::TradesKnown {
+            instrument: InstrumentIndex(0),
+            how: TradesKnown::FirstRun,
+            through: 5,
+        }));
+        assert!(keeper.step(&records, Duration::ZERO));
+        assert_eq!(on_disk(), (5, vec![], false));
+        // One alone, and what came while that was written.
+        send(fill(6));
+        assert!(keeper.step(&records, Duration::ZERO));
+        assert_eq!(on_disk(), (5, vec![6], false));
+        send(fill(7));
+        send(record(RecordBody::KillSwitch {
+            latched: true,
+            cause: HaltCause::Operator,
+        }));
+        send(fill(8));
+        assert!(keeper.step(&records, Duration::ZERO));
+        assert_eq!(on_disk(), (5, vec![6, 7, 8], true));
+        assert!(keeper.step(&records, Duration::ZERO), "nothing came");
+        drop(sender);
+        assert!(!keeper.step(&records, Duration::ZERO));
+        std::fs::remove_dir_all(directory).expect("its own");
     }
 
     #[test]

@@ -40,7 +40,7 @@ const CORE_STOP_TIMEOUT: Duration = Duration::from_millis(500);
 const SIDECAR_STOP_TIMEOUT: Duration = Duration::from_millis(500);
 /// A counter that runs further off than this was not calibrated but disturbed: 100 ppm.
 const CLOCK_DRIFT_PPB_MAX: i64 = 100_000;
-/// Records that wait for the state thread: fills above all. It takes them faster than venues make them, but for the few
+/// Records that wait for the state thread: fills above all. It takes all that are there at once, but for the few
 /// milliseconds of a write. Of one beyond, the next start asks the venue again and would book it a second time.
 const KEPT_RECORDS_MAX: usize = 8_192;
 /// How often the live status is drawn.

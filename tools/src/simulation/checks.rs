@@ -5,14 +5,13 @@
 //! | always | in the end |
 //! | --- | --- |
 //! | records are numbered without a hole | the venue's balances are the engine's, to the last unit |
-//! | no trade is booked twice, over restarts too | the venue's trades are the recorded fills, each once, over restarts too |
+//! | no trade is booked twice, over restarts too, but for those that a death lost (`kept.rs`) | the venue's trades are the recorded fills, each once, over restarts too |
 //! | with everything open filled, no position is above its limit, by the records | nothing is locked, nothing is open; the sums of the funnel hold |
 //! | no admitted order breaks a limit (`limits.rs`), by the records, the venue's account and the books | |
 //! | the orders' totals are the sums over the orders | positions are what is held above the baselines, and realized what the venue's trades since the start make |
 //! | nothing halts because books disagree, and no position from its balance | |
 //! | nothing is asked over and over, and no connection while a ban is known | |
 
-use crate::state::State;
 use crate::venue::Holdings;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -27,6 +26,7 @@ use veloz_core::venue::binance::fault::VenueFault;
 
 use super::Report;
 use super::exposure::Exposures;
+use super::kept::Kept;
 use super::limits::{Admission, Limits, Moment, Watch};
 use super::setup::Left;
 
@@ -122,8 +122,8 @@ pub(super) struct Checks {
     next_sequence: u64,
     trades: BTreeMap<(usize, u64), Traded>,
     report: Report,
-    /// What the state file would hold of the records so far.
-    state: State,
+    /// What the state file holds of the records so far.
+    kept: Kept,
     /// This run's, by instrument.
     lines: Vec<Line>,
     /// What was asked on order links lately, and when.
@@ -211,7 +211,7 @@ fn funnel_holds(funnel: &Funnel, standing: &Standing) -> Result<(), String> {
 }
 
 impl Checks {
-    pub(super) fn new(instruments: &Instruments, limits: Limits) -> Self {
+    pub(super) fn new(instruments: &Instruments, limits: Limits, seed: u64) -> Self {
         Self {
             exposures: Exposures::new(instruments),
             watch: Watch::new(limits, instruments),
@@ -219,7 +219,7 @@ impl Checks {
             next_sequence: 0,
             trades: BTreeMap::new(),
             report: Report::default(),
-            state: State::default(),
+            kept: Kept::new(instruments, seed),
             lines: vec![Line::default(); instruments.count()],
             asked: BTreeMap::new(),
             instruments: instruments.clone(),
@@ -230,8 +230,9 @@ impl Checks {
         &self.report
     }
 
-    /// Another engine begins: its records are numbered from zero.
-    pub(super) fn restarted(&mut self) {
+    /// The engine died at `now`, and another begins: its records are numbered from zero.
+    pub(super) fn restarted(&mut self, now: Nanos) {
+        self.kept.die(now);
         self.next_sequence = 0;
         self.lines.fill(Line::default());
         self.exposures.restarted();
@@ -304,7 +305,7 @@ impl Checks {
 
     /// What the next engine is told of the trades so far.
     pub(super) fn trades_known(&self) -> Vec<KnownTrades> {
-        self.state.trades_known(&self.instruments)
+        self.kept.trades_known()
     }
 
     /// One record.
@@ -321,8 +322,8 @@ impl Checks {
         (self.report.digest, format!("{record:?}")).hash(&mut hasher);
         self.report.digest = hasher.finish();
         self.report.events += 1;
-        self.state.take_trade(&record.body, &self.instruments);
-        self.exposures.record(&record.body);
+        let is_told_again = self.kept.take(record.at, &record.body);
+        self.exposures.record(&record.body, is_told_again);
         match record.body {
             RecordBody::OrderAdmitted {
                 instrument,
@@ -368,11 +369,12 @@ impl Checks {
                     fee.0,
                     fee_asset,
                 ));
-                if self
+                let before = self
                     .trades
-                    .insert((instrument.as_usize(), trade_id), traded)
-                    .is_some()
-                {
+                    .insert((instrument.as_usize(), trade_id), traded);
+                if is_told_again && before == Some(traded) {
+                    self.report.told_again += 1;
+                } else if before.is_some() {
                     return Err(format!(
                         "trade {trade_id} of {} is booked twice",
                         described.symbol

@@ -80,7 +80,8 @@ impl Exposures {
         self.last = None;
     }
 
-    pub(super) fn record(&mut self, body: &RecordBody) {
+    /// One record; a fill that `is_told_again` is in the position already.
+    pub(super) fn record(&mut self, body: &RecordBody, is_told_again: bool) {
         match *body {
             RecordBody::OrderAdmitted {
                 order,
@@ -143,6 +144,9 @@ impl Exposures {
                 }
                 for pair in self.pairs.iter_mut().filter(|pair| pair.old == order) {
                     pair.traded = true;
+                }
+                if is_told_again {
+                    return;
                 }
                 let line = &mut self.lines[instrument.as_usize()];
                 line.position += i128::from(side.sign() * qty.0) * line.lot_e8;

@@ -34,7 +34,7 @@ pub(crate) fn order_id(sequence: u32) -> OrderId {
 }
 
 fn checks() -> Checks {
-    Checks::new(&instruments(), Limits::WIDE)
+    Checks::new(&instruments(), Limits::WIDE, 1)
 }
 
 fn record(sequence: u64, body: RecordBody) -> Record {
@@ -46,7 +46,7 @@ fn record(sequence: u64, body: RecordBody) -> Record {
 }
 
 /// A buy of one tenth at 60,000, with a fee of 6 of money.
-fn fill(trade_id: u64) -> RecordBody {
+pub(crate) fn fill(trade_id: u64) -> RecordBody {
     RecordBody::Fill {
         order: order_id(1),
         instrument: InstrumentIndex(0),
@@ -140,7 +140,8 @@ fn a_doubled_fill_is_seen_over_restarts_too() {
     );
     let mut checks = self::checks();
     checks.record(&record(0, fill(7))).expect("a fill");
-    checks.restarted();
+    // Long after it was written.
+    checks.restarted(Nanos::from_secs(10));
     violation(
         checks.record(&record(0, fill(7))),
         "trade 7 of BTCUSDT is booked twice",

@@ -39,17 +39,20 @@ fn admit(
     price: i64,
 ) -> Result<(), String> {
     let price = Ticks(price * 100);
-    exposures.record(&RecordBody::OrderAdmitted {
-        order: order_id(number),
-        instrument: InstrumentIndex(instrument),
-        side: Side::Buy,
-        kind: OrderKind::Limit,
-        time_in_force: TimeInForce::Gtc,
-        origin: Origin::Operator,
-        price,
-        qty: Lots(qty),
-        token: Token(0),
-    });
+    exposures.record(
+        &RecordBody::OrderAdmitted {
+            order: order_id(number),
+            instrument: InstrumentIndex(instrument),
+            side: Side::Buy,
+            kind: OrderKind::Limit,
+            time_in_force: TimeInForce::Gtc,
+            origin: Origin::Operator,
+            price,
+            qty: Lots(qty),
+            token: Token(0),
+        },
+        false,
+    );
     let admission = Admission {
         instrument: usize::from(instrument),
         kind: OrderKind::Limit,
@@ -59,15 +62,18 @@ fn admit(
 }
 
 fn state(exposures: &mut Exposures, number: u32, to: OrderState, qty: i64) {
-    exposures.record(&RecordBody::OrderState {
-        order: order_id(number),
-        instrument: InstrumentIndex(0),
-        from: OrderState::Sent,
-        to,
-        venue_order_id: 0,
-        executed: Lots(0),
-        qty: Lots(qty),
-    });
+    exposures.record(
+        &RecordBody::OrderState {
+            order: order_id(number),
+            instrument: InstrumentIndex(0),
+            from: OrderState::Sent,
+            to,
+            venue_order_id: 0,
+            executed: Lots(0),
+            qty: Lots(qty),
+        },
+        false,
+    );
 }
 
 fn violation(looked: Result<(), String>, words: &str) {
@@ -109,17 +115,20 @@ fn of_an_order_and_its_replacement_the_larger_counts_and_the_old_alone_once_it_t
         (40_000_000, 70_000_000)
     );
     assert_eq!(exposures.open_count(0), 1);
-    exposures.record(&RecordBody::Fill {
-        order: order_id(1),
-        instrument: InstrumentIndex(0),
-        side: Side::Buy,
-        is_maker: true,
-        fee_asset: veloz_core::instrument::AssetIndex(0),
-        trade_id: 1,
-        price: Ticks(1),
-        qty: Lots(10_000_000),
-        fee: E8(10_000),
-    });
+    exposures.record(
+        &RecordBody::Fill {
+            order: order_id(1),
+            instrument: InstrumentIndex(0),
+            side: Side::Buy,
+            is_maker: true,
+            fee_asset: veloz_core::instrument::AssetIndex(0),
+            trade_id: 1,
+            price: Ticks(1),
+            qty: Lots(10_000_000),
+            fee: E8(10_000),
+        },
+        false,
+    );
     assert_eq!(exposures.worst(0), 30_000_000 - 10_000);
     // The old one is over without having traded: only the new one is left.
     let (mut watch, mut exposures) = watched(Limits::WIDE);
