@@ -481,7 +481,7 @@ fn counts_are_of_what_was_told() {
     assert_eq!(counts.cancels(), 1);
     // A cancel brings no order.
     let rejected: Vec<_> = counts.rejected().filter(|(_, count)| *count > 0).collect();
-    assert_eq!(rejected, [("would_match", 1), ("rejected", 1)]);
+    assert_eq!(rejected, [("rejected", 1), ("would_match", 1)]);
     let mut reasons: Vec<_> = counts.rejected().map(|(reason, _)| reason).collect();
     reasons.sort_unstable();
     let every = reasons.len();
