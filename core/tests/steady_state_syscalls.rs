@@ -3,7 +3,8 @@
 //!
 //! This binary starts itself again as a child, which lets itself be traced, brings a loop into its
 //! steady state, and marks the watched part with a call that nothing else makes. Threads that play
-//! the venue live in the child too and are not traced. Where tracing is forbidden the test says so.
+//! the venue live in the child too and are not traced. Where tracing is forbidden the test says so, and fails if
+//! `VELOZ_PTRACE_REQUIRED` is set.
 
 #[path = "support/server.rs"]
 #[allow(dead_code, reason = "each test binary uses its part")]
@@ -131,6 +132,10 @@ fn watch(scenario: &'static str) -> Option<Seen> {
     let mut child = match command.spawn() {
         Ok(child) => child,
         Err(error) => {
+            assert!(
+                std::env::var_os("VELOZ_PTRACE_REQUIRED").is_none(),
+                "this system does not allow tracing ({error}), and VELOZ_PTRACE_REQUIRED says that this test must run"
+            );
             println!("skipped: this system does not allow tracing: {error}");
             return None;
         }

@@ -43,7 +43,7 @@ fn the_core_alone_is_parked_and_goes_on() {
     let parked = match Parked::new(core) {
         Ok(parked) => parked,
         Err(error) => {
-            eprintln!("skipped: this system does not allow tracing: {error}");
+            park::skip(&error);
             return;
         }
     };
@@ -54,6 +54,14 @@ fn the_core_alone_is_parked_and_goes_on() {
     assert!(Parked::new(core).is_ok(), "again");
     assert!(Parked::new(i32::MAX).is_err(), "no such thread");
     assert_eq!(thread_named(pid, "no-such-thread"), None);
+}
+
+#[test]
+#[should_panic(expected = "VELOZ_PTRACE_REQUIRED says that this test must run")]
+fn a_system_that_does_not_allow_tracing_fails_where_it_is_required() {
+    let error = std::io::Error::from_raw_os_error(libc::EPERM);
+    park::skip_unless(false, &error);
+    park::skip_unless(true, &error);
 }
 
 /// Log entries up to and including the first that `wanted` likes.
@@ -133,7 +141,7 @@ fn a_core_that_stands_still_has_its_orders_cancelled_and_learns_of_it() {
     let parked = match Parked::new(core) {
         Ok(parked) => parked,
         Err(error) => {
-            eprintln!("skipped: this system does not allow tracing: {error}");
+            park::skip(&error);
             return;
         }
     };

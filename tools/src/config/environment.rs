@@ -267,6 +267,7 @@ pub const VARIABLES: &[(&str, Meaning)] = &[
         "VELOZ_PRODUCTION_MODE",
         Replaced("use the overlay config/live.toml; strictness is not optional"),
     ),
+    ("VELOZ_PTRACE_REQUIRED", Elsewhere),
     (
         "VELOZ_RATE_LIMIT_CAPACITY",
         Sets("http.rate_limit_capacity", &[]),

@@ -7,6 +7,23 @@ use std::fs;
 use std::io;
 use std::marker::PhantomData;
 
+/// Says that a test cannot be made because the system forbids tracing.
+///
+/// # Panics
+/// Where `VELOZ_PTRACE_REQUIRED` is set: then it must be made.
+pub(crate) fn skip(error: &io::Error) {
+    skip_unless(std::env::var_os("VELOZ_PTRACE_REQUIRED").is_some(), error);
+}
+
+/// The same, where it `is_required` or not.
+pub(crate) fn skip_unless(is_required: bool, error: &io::Error) {
+    assert!(
+        !is_required,
+        "this system does not allow tracing ({error}), and VELOZ_PTRACE_REQUIRED says that this test must run"
+    );
+    eprintln!("skipped: this system does not allow tracing: {error}");
+}
+
 /// The thread of process `pid` with this name.
 pub(crate) fn thread_named(pid: u32, name: &str) -> Option<libc::pid_t> {
     threads(pid)
