@@ -14,7 +14,7 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 /// Bytes of one file; a day that needs more has several.
@@ -88,6 +88,7 @@ struct Open {
 
 /// The file that every record goes to too. It proves nothing, so what it does not take stops nothing.
 struct CopyFile {
+    path: PathBuf,
     file: File,
     /// Whether it may end within a line.
     torn: bool,
@@ -314,6 +315,7 @@ impl CopyFile {
             cause,
         })?;
         Ok(Self {
+            path: path.to_owned(),
             file,
             torn: false,
             uncounted: 0,
@@ -322,15 +324,31 @@ impl CopyFile {
         })
     }
 
+    /// Opens the path anew when it is another file than the one that is open, or none: it was rotated or deleted, and what
+    /// is written to the old one nobody would find.
+    fn follow(&mut self) -> io::Result<()> {
+        let open = self.file.metadata()?;
+        let same = |there: fs::Metadata| (there.dev(), there.ino()) == (open.dev(), open.ino());
+        if fs::metadata(&self.path).is_ok_and(same) {
+            return Ok(());
+        }
+        self.file = append_to(&self.path)?;
+        self.torn = false;
+        Ok(())
+    }
+
     /// Writes lines, or counts them and says so, at most once in [`TELL_AGAIN_MS`].
     fn append(&mut self, lines: &str, now: UnixMs) {
         if lines.is_empty() {
             return;
         }
-        // Others may read it, turn it over, or have a pipe there, so a part of a line is not cut off but ended.
-        let end = if self.torn { "\n" } else { "" };
-        let written = self.file.write_all(format!("{end}{lines}").as_bytes());
-        self.torn = written.is_err();
+        let written = self.follow().and_then(|()| {
+            // Others may read it or have a pipe there, so a part of a line is not cut off but ended.
+            let end = if self.torn { "\n" } else { "" };
+            let written = self.file.write_all(format!("{end}{lines}").as_bytes());
+            self.torn = written.is_err();
+            written
+        });
         let Err(error) = written else {
             return;
         };
@@ -946,8 +964,21 @@ pub(super) mod tests {
         let (mut store, _) = AuditStore::open(&config, UnixMs(NOON)).expect("opens");
         write(&mut store, LogType::Auth, &[NOON]);
         write(&mut store, LogType::Order, &[NOON, NOON]);
-        let text = fs::read_to_string(copy).expect("there");
-        assert_eq!(text.lines().count(), 3);
+        let lines = |path: &Path| fs::read_to_string(path).expect("there").lines().count();
+        assert_eq!(lines(&copy), 3);
+        // Rotated, as `logrotate` does.
+        let rotated = directory.path().join("audit.log.1");
+        fs::rename(&copy, &rotated).expect("renamed");
+        write(&mut store, LogType::Auth, &[NOON]);
+        assert_eq!((lines(&rotated), lines(&copy)), (3, 1));
+        fs::remove_file(&copy).expect("deleted");
+        write(&mut store, LogType::Auth, &[NOON, NOON]);
+        assert_eq!(lines(&copy), 2);
+        // It cannot be opened anew: that is counted as any other loss.
+        fs::remove_file(&copy).expect("deleted");
+        fs::create_dir(&copy).expect("in its way");
+        write(&mut store, LogType::Auth, &[NOON]);
+        assert_eq!(store.take_not_copied(), 1);
     }
 
     #[test]
@@ -971,6 +1002,7 @@ pub(super) mod tests {
         fs::write(&path, "{\"cut").expect("written");
         let copy = store.copy.as_mut().expect("open");
         copy.file = append_to(&path).expect("there");
+        copy.path.clone_from(&path);
         write(&mut store, LogType::Auth, &[NOON + TELL_AGAIN_MS]);
         write(&mut store, LogType::Auth, &[NOON + TELL_AGAIN_MS]);
         let text = fs::read_to_string(&path).expect("there");
