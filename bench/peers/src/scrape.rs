@@ -30,6 +30,7 @@ use veloz_exporter::audit::metrics::AuditMetrics;
 use veloz_exporter::auth::metrics::AuthMetrics;
 use veloz_exporter::catalogue::{Sources, metrics};
 use veloz_exporter::exposition::{Format, Page};
+use veloz_exporter::faults::ProcessFaults;
 use veloz_exporter::http::requests::{
     Answer, DURATION_BOUNDS_NS, Observation, RequestMetrics, SIZE_BOUNDS,
 };
@@ -131,6 +132,7 @@ struct Busy {
     audit: AuditMetrics,
     hub: Hub,
     traces: TraceCounts,
+    faults: ProcessFaults,
     process: ProcessStats,
 }
 
@@ -195,6 +197,7 @@ impl Busy {
             audit: AuditMetrics::default(),
             hub: Hub::new(UnixMs(1_763_900_000_000)),
             traces: TraceCounts::default(),
+            faults: ProcessFaults::default(),
             process: ProcessStats {
                 // Whole: `metrics` counts in integers.
                 cpu_seconds: Some(1_234.0),
@@ -229,6 +232,9 @@ impl Busy {
                 audit: &self.audit,
                 stream: self.hub.counts(),
                 traces: &self.traces,
+                client_ids_used: 123_456,
+                faults: &self.faults,
+                state_failures: 0,
                 process: &self.process,
             },
             format,

@@ -320,6 +320,9 @@ def chain(case, running, veloz, folder):
     case("what needs a minimum of periods has become a number", not figures, "; ".join(figures))
     case("nothing is NaN of which the table of metrics does not say so", not never, sorted(never))
 
+    fired = sorted({found["metric"]["alertname"] for found in ask('max_over_time(ALERTS{alertstate="firing",alertname=~"OrderSuccess.*"}[10m])')})
+    case("a strategy that quotes undisturbed fires no alert about its orders", not fired, fired)
+
     missing = []
     for _, _, rule in rules.alerts():
         url = rule["annotations"]["runbook_url"].replace("{{ $externalURL }}", prometheus)
