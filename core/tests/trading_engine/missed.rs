@@ -4,13 +4,14 @@ use veloz_core::config::KnownTrades;
 use veloz_core::event::LinkDown;
 use veloz_core::instrument::Symbol;
 use veloz_core::limits::{MISSED_PAGES_MAX, MISSED_TRIES_MAX, OWN_TRADES_MAX};
-use veloz_core::order::{DoneReason, OrderId, OrderState};
+use veloz_core::order::{DoneReason, Intent, OrderId, OrderState, Side};
+use veloz_core::risk::{GlobalLimits, Rejection};
 use veloz_core::telemetry::counters::Counter;
 use veloz_core::telemetry::records::{HaltCause, RecordBody, TradesKnown, TradingPhase};
 use veloz_core::units::E8;
 use veloz_core::venue::binance::fault::VenueFault;
 
-use crate::desk::{BTC, Desk, Held, Setup, WHOLE, lots, ticks};
+use crate::desk::{BTC, Desk, ETH, Held, Setup, WHOLE, limit, lots, ticks};
 
 /// An order of an earlier run: `vz-mm1_6_3k`.
 const EARLIER: OrderId = OrderId {
@@ -180,6 +181,37 @@ fn a_position_that_a_missed_fill_opened_costs_what_it_cost() {
     assert_eq!(position.qty(), E8(100_000_000));
     // Not the mark, which is 100.00.
     assert_eq!(position.average_entry(), Some(E8(98 * 100_000_000)));
+}
+
+/// The books are live, and their middles stay where they are, before the account says what is held.
+#[test]
+fn what_an_earlier_run_left_counts_from_the_first_order_on() {
+    let mut desk = Desk::new(&Setup {
+        baselines: vec![(symbol("BTC"), E8(9 * 100_000_000))],
+        global: GlobalLimits {
+            concentration_max_percent: Some(60),
+            concentration_from: E8(1),
+            ..GlobalLimits::default()
+        },
+        ..setup()
+    });
+    begin(&mut desk, "[]");
+    list(&mut desk, "BTCUSDT", 101, &[]);
+    list(&mut desk, "ETHUSDT", 1, &[]);
+    desk.expect_phase(TradingPhase::Ready);
+    assert_eq!(desk.position(BTC), WHOLE);
+    // 100 of BTC are held: of ETH up to 150 may be.
+    let (bid, _) = desk.touch[1];
+    let intent = Intent {
+        instrument: ETH,
+        ..limit(Side::Buy, bid, WHOLE)
+    };
+    assert_eq!(desk.place_intent(intent, None).1, None);
+    let more = limit(Side::Buy, 9_900, WHOLE);
+    assert_eq!(
+        desk.place_intent(more, None).1,
+        Some(Rejection::MaxConcentration)
+    );
 }
 
 #[test]

@@ -412,8 +412,11 @@ impl<T: Strategy, S: Stopwatch> Desk<'_, T, S> {
             let next = self.trading.missed.waiting.get(position + 1);
             if next.is_none_or(|next| next.missed.instrument != missed.instrument) {
                 self.publish_position(missed.instrument);
-                self.trading.refresh_exposure(missed.instrument);
             }
+        }
+        // Books may be live already, and what was held before is a position only now.
+        for (instrument, _) in self.instruments.iter() {
+            self.trading.refresh_exposure(instrument);
         }
         self.trading.missed.waiting.clear();
     }
