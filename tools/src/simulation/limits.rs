@@ -365,17 +365,20 @@ impl Watch {
         exposures: &Exposures,
         moment: &Moment,
     ) -> Result<(), String> {
-        // Measured against everything open in full: what is to be replaced is still there.
+        // Measured against everything open in full: what is to be replaced is still there. Whether the limit binds at all is
+        // judged by what can come to be, an order and its replacement as one.
         let gross = valued(moment, |position| exposures.worst_in_full(position));
-        let (Some(percent), Some(gross), Some(mark)) = (
+        let least = valued(moment, |position| exposures.worst(position));
+        let (Some(percent), Some(gross), Some(least), Some(mark)) = (
             self.limits.concentration_max_percent,
             gross,
+            least,
             moment.marks[instrument],
         ) else {
             return Ok(());
         };
         let own = value(exposures.worst(instrument), mark);
-        if gross * 100 > i128::from(self.limits.concentration_from.0) * WITH_TOLERANCE
+        if least * 100 > i128::from(self.limits.concentration_from.0) * WITH_TOLERANCE
             && own * 100 * 100 > gross * i128::from(percent) * WITH_TOLERANCE
         {
             return Err(format!(
