@@ -181,6 +181,7 @@ impl Busy {
                     duration_ns: value_in(&DURATION_BOUNDS_NS, (request + nth) % 5),
                     request_bytes: value_in(&SIZE_BOUNDS, 0),
                     response_bytes: value_in(&SIZE_BOUNDS, request % 6),
+                    trace: None,
                 });
             }
         }
