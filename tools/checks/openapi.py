@@ -46,7 +46,7 @@ CHECKS = [
     "negative_data_rejection",
 ]
 # Requests of a route that fuzzing makes, beside those that the examples and the bounds of its schema make.
-EXAMPLES = {"nobody": 20, "admin": 12, "reader": 2}
+EXAMPLES = {"nobody": 14, "admin": 8, "reader": 2}
 LEFT_OUT = ["/api/stream"]
 # Bad data may be refused for being long too, which the tester would not take for a refusal.
 TESTER = '[checks]\nnegative_data_rejection.expected-statuses = ["4xx", "5xx"]\n'
