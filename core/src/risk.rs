@@ -51,9 +51,9 @@
 //!
 //! **Exposure** is the mark times the worst position ([`worst_position`]). An order adds the growth of
 //! that, so closing a position, or quoting the smaller side, is never refused for leverage or
-//! concentration; except that while a replacement is under way or an order unresolved only what reduces
-//! is let through unseen, because the larger side may be so only by an order that is counted twice
-//! ([`Conditions::counts_twice`]).
+//! concentration; except that only what reduces is let through unseen while an order is unresolved or a
+//! replacement under way (whether or not its order was told to go since), because the larger side may be
+//! so only by an order that is counted twice ([`Conditions::counts_twice`]).
 //!
 //! **Kill switch.** [`Risk::kill`] latches: the state is `HALTED` and cannot be set to another until
 //! [`Risk::reset_kill_switch`]; after that it still is `HALTED`, and starting again is a second

@@ -15,7 +15,8 @@ pub struct Totals {
     pub buy_count: u32,
     /// Those of them that are [`OrderState::Unresolved`].
     pub unresolved_count: u32,
-    /// Those of them that are [`OrderState::ReplaceSent`].
+    /// Those of them that an amend or a replacement of ours is under way for: [`OrderState::ReplaceSent`], and those that
+    /// were told to go as well since.
     pub replacing_count: u32,
     /// Lots that buys can still fill. Wider than [`Lots`], because a sum of them can leave their range.
     pub buy_remaining_lots: i128,
@@ -50,7 +51,7 @@ impl Part {
         Self {
             is_open,
             is_unresolved: order.state == OrderState::Unresolved,
-            is_replacing: order.state == OrderState::ReplaceSent,
+            is_replacing: is_open && order.replace_under_way,
             side: order.side,
             remaining: if is_open {
                 order.remaining()

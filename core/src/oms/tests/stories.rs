@@ -287,6 +287,30 @@ fn an_amend_makes_an_order_smaller_and_old_quantities_are_old() {
 }
 
 #[test]
+fn an_order_that_is_told_to_go_is_still_being_replaced() {
+    let replacing = |case: &Case| case.oms.totals(HERE).replacing_count;
+    let mut case = Case::live();
+    case.expect(Input::ReplaceSent, "R");
+    assert_eq!(replacing(&case), 1);
+    case.expect(Input::CancelSent, "C");
+    assert_eq!(replacing(&case), 1, "its replacement may still come");
+    case.expect(
+        Input::ReplaceRefused {
+            unknown_order: false,
+        },
+        "-",
+    );
+    assert_eq!(replacing(&case), 0);
+
+    let mut case = Case::live();
+    case.expect(Input::ReplaceSent, "R");
+    case.expect(Input::CancelSent, "C");
+    let report = case.report(ExecutionKind::Canceled, VenueStatus::Canceled, 0);
+    case.expect(Input::Report(&report), "Dc");
+    assert_eq!(replacing(&case), 0, "it is gone");
+}
+
+#[test]
 fn what_self_trade_prevention_took_does_not_fill() {
     let mut case = Case::live();
     let mut report = case.report(ExecutionKind::TradePrevention, VenueStatus::New, 0);
