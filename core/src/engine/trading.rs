@@ -29,6 +29,7 @@ mod orders;
 mod reconcile;
 mod reports;
 mod requests;
+mod retries;
 mod service;
 
 use std::collections::VecDeque;
@@ -46,7 +47,7 @@ use crate::risk::Risk;
 use crate::strategy::{Actions, Funnel, OrderUpdate, Strategy};
 use crate::telemetry::Telemetry;
 use crate::telemetry::records::{HaltCause, RecordBody, TradingPhase};
-use crate::units::{E8, Lots, Nanos, VenueMillis};
+use crate::units::{E8, Nanos, VenueMillis};
 use crate::venue::binance;
 use crate::venue::binance::clock::VenueClock;
 use crate::venue::binance::order_entry::{ClientOrderIds, Credentials, OrderEntry, RequestKind};
@@ -61,6 +62,7 @@ use conditions::Pair;
 use missed::MissedTrades;
 use reconcile::Reconcile;
 use requests::OrderRequests;
+use retries::{AwaitsClock, CancelAgain};
 
 /// An account to trade with, and what trades.
 pub struct Account<T> {
@@ -77,47 +79,6 @@ pub struct Account<T> {
 struct News {
     instrument: InstrumentIndex,
     update: OrderUpdate,
-}
-
-/// An order whose cancel the venue refused.
-#[derive(Clone, Copy)]
-struct CancelAgain {
-    order: OrderId,
-    /// How often it was sent again by itself, or is about to be.
-    tries: u8,
-    /// Whether the clock is measured first.
-    awaits_clock: bool,
-    /// How often it was refused.
-    refusals: u8,
-    /// Only an operator sends another before this.
-    not_before: Nanos,
-}
-
-/// What the venue refused for our clock alone: it goes once more when that was measured. Until then its orders are in
-/// the states of a request under way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum AwaitsClock {
-    /// A new order.
-    Place(OrderId),
-    /// An order to become smaller, of this size.
-    Amend(OrderId, Lots),
-    /// An order to go and another to come in its stead.
-    Replace {
-        /// The one that goes.
-        old: OrderId,
-        /// The one that comes.
-        new: OrderId,
-    },
-}
-
-impl AwaitsClock {
-    /// Whether it is about this order.
-    fn concerns(self, id: OrderId) -> bool {
-        match self {
-            Self::Place(order) | Self::Amend(order, _) => order == id,
-            Self::Replace { old, new } => old == id || new == id,
-        }
-    }
 }
 
 /// See the module's text.

@@ -16,18 +16,10 @@ use crate::telemetry::records::RecordBody;
 use crate::telemetry::samples::Sample;
 use crate::units::{Lots, Nanos, Ticks, VenueMillis};
 use crate::venue::binance::order_entry::{OrderTarget, RequestKind};
-use crate::venue::binance::order_error::{Cause, ErrorKind, Refusal};
 
 use super::requests::{OrderRequest, Purpose};
+use super::retries::CLOCK_REFUSED;
 use super::{Desk, Stopwatch};
-
-/// The venue's code for a request whose time it does not like: the only one after which an order is sent again.
-pub(super) const CLOCK_REFUSED: Refusal = Refusal {
-    code: -1021,
-    kind: ErrorKind::Clock,
-    cause: Cause::Unnamed,
-    window: None,
-};
 
 /// Why nothing was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

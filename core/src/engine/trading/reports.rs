@@ -15,7 +15,8 @@ use crate::telemetry::counters::Counter;
 use crate::telemetry::records::{HaltCause, RecordBody};
 use crate::units::{E8, Nanos};
 
-use super::{AwaitsClock, Desk, News, Stopwatch};
+use super::retries::AwaitsClock;
+use super::{Desk, News, Stopwatch};
 use crate::limits::ORDER_NEWS_MAX;
 
 /// What was known of an order before it was told something.
