@@ -21,6 +21,7 @@
 
 mod account;
 mod answers;
+mod changes;
 mod commands;
 mod conditions;
 mod looks;

@@ -1,10 +1,10 @@
 //! What the venue refused and what goes again: orders that it refused for our clock, and cancels.
 //!
 //! Owns: [`AwaitsClock`], [`CancelAgain`], and what an order is when its request does not go again. Does not: judge a
-//! refusal (`answers` does, by the table of `order_error`) or write a request (`orders` does). Invariants: a placement,
-//! an amend or a replacement goes again once, and only while nothing else was asked or told of its orders; a cancel goes
-//! again by itself [`CANCEL_TRIES_MAX`] times at most; after a refused cancel everyone but an operator waits before he
-//! asks for another, longer each time.
+//! refusal (`answers` does, by the table of `order_error`) or write a request (`orders`, `changes`). Invariants: a
+//! placement, an amend or a replacement goes again once, and only while nothing else was asked or told of its orders; a
+//! cancel goes again by itself [`CANCEL_TRIES_MAX`] times at most, and whoever else wants another but an operator waits
+//! for it, longer after each refusal.
 
 use crate::deadlines::Timer;
 use crate::limits::{
