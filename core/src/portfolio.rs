@@ -20,11 +20,7 @@
 //! **Equity** is the worth of all assets with a conversion, baselines included.
 //!
 //! **Start.** Tell the first account answer by [`Portfolio::balance`] and [`Portfolio::listed`], then call
-//! [`Portfolio::start`], then book fills: those that the first amounts contain are recognised by their time. A contained
-//! fill that an earlier run booked is nothing new. One that no run booked, because it happened while none was there, is
-//! taken out of the initial position and booked as what it was ([`Missed`], [`Portfolio::late`]): positions are the same,
-//! and what it realized counts. One of the very millisecond of the first amounts is taken for contained until an amount
-//! proves that it was not; then what was there is corrected (`edge`).
+//! [`Portfolio::start`], then book fills: those that the first amounts contain are recognised by their time (`start`).
 //!
 //! Invariants: `realized + unrealized - fees` of a position is what its fills changed, to the last unit (`position`);
 //! equity and exposures are the sums of their parts, kept as the parts change.
@@ -36,6 +32,8 @@ mod exact;
 mod figures;
 mod holding;
 mod position;
+mod start;
+mod statement;
 mod valuation;
 
 pub use conversion::NoConversion;
@@ -43,6 +41,7 @@ pub use day::Restored;
 pub use figures::{Exposure, Figures};
 pub use holding::BalanceChange;
 pub use position::Position;
+pub use start::Missed;
 
 use crate::instrument::{AssetIndex, Assets, InstrumentIndex, Instruments};
 use crate::order::{Balance, Fill, Side};
@@ -76,17 +75,6 @@ pub enum Booked {
         /// What it realized before fees, in the quote asset, rounded down.
         realized: E8,
     },
-}
-
-/// A fill that was told before the portfolio started and that no earlier run booked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Missed {
-    /// What was traded.
-    pub instrument: InstrumentIndex,
-    /// Which way.
-    pub side: Side,
-    /// The fill.
-    pub fill: Fill,
 }
 
 /// An asset, what is held of it and what that is worth.
@@ -275,50 +263,6 @@ impl Portfolio {
         }
     }
 
-    /// Balances are listed: what the first amounts hold above the baselines becomes the initial positions, less the
-    /// `missed` fills that they contain; these and all others of `missed` are booked then, in their order. Their
-    /// balances were told before ([`Portfolio::moved_by`]). Before any other fill, once.
-    ///
-    /// # Panics
-    /// When it was called before.
-    pub fn start(&mut self, missed: &[Missed]) {
-        assert!(!self.is_started, "a portfolio starts once");
-        self.is_started = true;
-        for asset in &mut self.assets {
-            let held = asset.holding.first_total();
-            asset.baseline.get_or_insert(held);
-        }
-        for position in 0..self.lines.len() {
-            let base = self.pair(position).base;
-            if self.is_first_of_base(position) && base != self.account_currency {
-                let Asset {
-                    holding, baseline, ..
-                } = &self.assets[base.as_usize()];
-                let baseline = baseline.expect("every asset has one by now");
-                let qty = E8(holding.first_total().0.saturating_sub(baseline.0));
-                self.lines[position].position = Position::held(qty);
-            }
-        }
-        for missed in missed {
-            if self.is_contained(missed.instrument, &missed.fill) {
-                let change = self.base_change(missed.instrument, missed.side, &missed.fill);
-                let holder = self.holder(missed.instrument);
-                let position = &mut self.lines[holder].position;
-                *position = Position::held(E8(position.qty().0.saturating_sub(change.0)));
-            }
-        }
-        for missed in missed {
-            self.book(missed.instrument, missed.side, &missed.fill);
-        }
-        for position in 0..self.lines.len() {
-            let instrument = InstrumentIndex(position as u16);
-            if let Some(mark) = self.conversion.mark(instrument) {
-                self.lines[position].position.price(mark);
-            }
-            self.revalue_line(instrument);
-        }
-    }
-
     /// What of an asset is no position; `None` before [`Portfolio::start`] where none is configured.
     pub fn baseline(&self, asset: AssetIndex) -> Option<E8> {
         self.assets[asset.as_usize()].baseline
@@ -347,12 +291,6 @@ impl Portfolio {
         if self.is_contained(instrument, fill) {
             return Booked::Contained;
         }
-        self.book(instrument, side, fill)
-    }
-
-    /// Books a fill that [`Portfolio::fill`] called contained and that no earlier run booked.
-    pub fn late(&mut self, instrument: InstrumentIndex, side: Side, fill: &Fill) -> Booked {
-        self.rewind(instrument, side, fill);
         self.book(instrument, side, fill)
     }
 
@@ -423,60 +361,6 @@ impl Portfolio {
         Booked::Counted {
             realized: made.realized.to_e8(),
         }
-    }
-
-    /// The first amount of an asset lacks a fill that was taken for contained in it: what was there at the start is
-    /// that much more, and the difference came from no outside.
-    #[cold]
-    fn lacked(&mut self, asset: AssetIndex, lacking: Lacking) {
-        let Lacking { amount, price } = lacking;
-        let table = &mut self.assets[asset.as_usize()];
-        table.outside.0 = table.outside.0.saturating_sub(amount.0);
-        if !self.is_started {
-            table.holding.first_moves(amount);
-        } else if let Some(holder) = table.holder {
-            let taken_out = E8(amount.0.saturating_neg());
-            let position = &mut self.lines[holder.as_usize()].position;
-            position.rewind(taken_out, price);
-            self.revalue_line(holder);
-        }
-    }
-
-    /// Takes a contained fill out of the position that holds what was there at the start.
-    #[cold]
-    fn rewind(&mut self, instrument: InstrumentIndex, side: Side, fill: &Fill) {
-        let Terms { price, .. } = self.terms(instrument, side, fill);
-        let change = self.base_change(instrument, side, fill);
-        let holder = self.holder(instrument);
-        self.lines[holder].position.rewind(change, price);
-        self.revalue_line(InstrumentIndex(holder as u16));
-    }
-
-    /// Whether the first amount of its base contains a fill.
-    fn is_contained(&self, instrument: InstrumentIndex, fill: &Fill) -> bool {
-        let base = self.conversion.pair(instrument).base;
-        let first_at = self.assets[base.as_usize()].holding.first_at();
-        first_at.is_some_and(|first_at| fill.at <= first_at)
-    }
-
-    /// The instrument whose position holds what was there of this one's base.
-    fn holder(&self, instrument: InstrumentIndex) -> usize {
-        let base = self.conversion.pair(instrument).base;
-        (0..self.lines.len())
-            .find(|position| self.pair(*position).base == base)
-            .expect("the instrument itself has it")
-    }
-
-    /// By how much a fill changes what is held of its base.
-    fn base_change(&self, instrument: InstrumentIndex, side: Side, fill: &Fill) -> E8 {
-        let terms = self.terms(instrument, side, fill);
-        E8(terms.qty.0.saturating_sub(terms.base_fee.0))
-    }
-
-    /// Whether no earlier instrument has the same base.
-    fn is_first_of_base(&self, position: usize) -> bool {
-        let base = self.pair(position).base;
-        (0..position).all(|earlier| self.pair(earlier).base != base)
     }
 
     fn terms(&self, instrument: InstrumentIndex, side: Side, fill: &Fill) -> Terms {
@@ -580,157 +464,6 @@ impl Portfolio {
     /// What to save; `None` while the day's equity is not known.
     pub fn to_save(&self) -> Option<Restored> {
         self.day.to_save()
-    }
-}
-
-/// What there is to read.
-impl Portfolio {
-    /// Free plus locked.
-    #[inline]
-    pub fn total(&self, asset: AssetIndex) -> E8 {
-        self.assets[asset.as_usize()].holding.total()
-    }
-
-    /// Free to use: the venue's last word, moved by our fills.
-    #[inline]
-    pub fn free(&self, asset: AssetIndex) -> E8 {
-        self.assets[asset.as_usize()].holding.free()
-    }
-
-    /// Bound in open orders: the venue's last word, less what resting orders of ours spent since.
-    #[inline]
-    pub fn locked(&self, asset: AssetIndex) -> E8 {
-        self.assets[asset.as_usize()].holding.locked()
-    }
-
-    /// What a new order may use while open orders of ours need `reserved`; at least zero. The venue's own word on what
-    /// is locked binds when it is more: orders that are not ours, or that it has not released yet.
-    #[inline]
-    pub fn available(&self, asset: AssetIndex, reserved: E8) -> E8 {
-        let bound = reserved.max(self.locked(asset));
-        E8(self.total(asset).0.saturating_sub(bound.0).max(0))
-    }
-
-    /// The position of an instrument, in its own assets.
-    #[inline]
-    pub fn position(&self, instrument: InstrumentIndex) -> &Position {
-        &self.lines[instrument.as_usize()].position
-    }
-
-    /// The mark in half ticks: bid plus ask; `None` before the first.
-    #[inline]
-    pub fn mark_half_ticks(&self, instrument: InstrumentIndex) -> Option<i64> {
-        self.conversion.mark(instrument).map(Price::half_ticks)
-    }
-
-    /// The mark in quote per whole base, rounded down to 1e-8; `None` before the first.
-    pub fn mark_price(&self, instrument: InstrumentIndex) -> Option<E8> {
-        self.conversion.mark(instrument).map(Price::e8)
-    }
-
-    /// What closing at the mark would realize, in quote, rounded down.
-    pub fn unrealized(&self, instrument: InstrumentIndex) -> Option<E8> {
-        let mark = self.conversion.mark(instrument)?;
-        let position = &self.lines[instrument.as_usize()].position;
-        Some(position.unrealized(mark).to_e8())
-    }
-
-    /// The position's value at the mark in account currency, signed, rounded down; `None` while a mark on the way is
-    /// missing.
-    #[inline]
-    pub fn position_value(&self, instrument: InstrumentIndex) -> Option<E8> {
-        self.lines[instrument.as_usize()].worth.map(Exact::to_e8)
-    }
-
-    /// Whether everything is valued in this asset.
-    #[inline]
-    pub fn is_account_currency(&self, asset: AssetIndex) -> bool {
-        asset == self.account_currency
-    }
-
-    /// An amount of an asset in account currency at the marks, rounded down; `None` while a mark is missing, and for an
-    /// asset without a conversion.
-    pub fn in_account_currency(&self, asset: AssetIndex, amount: E8) -> Option<E8> {
-        self.conversion.convert_e8(asset, amount).map(Exact::to_e8)
-    }
-
-    /// One instrument's results in account currency. A fee in a third asset that was valued after its fill is only in
-    /// [`Portfolio::figures_total`].
-    pub fn figures(&self, instrument: InstrumentIndex) -> Figures {
-        let line = &self.lines[instrument.as_usize()];
-        let unrealized = self.exact_unrealized(instrument).unwrap_or_default();
-        let mut figures = Figures::of(&line.made, unrealized);
-        figures.count(&line.position);
-        figures
-    }
-
-    /// All instruments' results in account currency.
-    pub fn figures_total(&self) -> Figures {
-        let mut made = Results {
-            fees: self.late_fees,
-            ..Results::default()
-        };
-        let mut unrealized = Exact::ZERO;
-        for (position, line) in self.lines.iter().enumerate() {
-            made.profit += line.made.profit;
-            made.loss += line.made.loss;
-            made.fees += line.made.fees;
-            let instrument = InstrumentIndex(position as u16);
-            unrealized += self.exact_unrealized(instrument).unwrap_or_default();
-        }
-        let mut figures = Figures::of(&made, unrealized);
-        for line in &self.lines {
-            figures.count(&line.position);
-        }
-        figures
-    }
-
-    /// Position values by direction.
-    #[inline]
-    pub fn exposure(&self) -> Exposure {
-        Exposure {
-            long: self.long.to_e8(),
-            short: self.short.to_e8(),
-            unmarked: self.unmarked,
-        }
-    }
-
-    /// All assets with a conversion, baselines included, at the marks, in account currency, rounded down; `None` before
-    /// [`Portfolio::start`] and while one that is held has no mark.
-    #[inline]
-    pub fn equity(&self) -> Option<E8> {
-        self.exact_equity().map(Exact::to_e8)
-    }
-
-    /// Equity now minus equity at the start of the day, without deposits and withdrawals; `None` while unknown.
-    pub fn day_change(&self) -> Option<E8> {
-        self.day.change(self.exact_equity()?).map(Exact::to_e8)
-    }
-
-    /// Deposits minus withdrawals since the day's start, differences that our fills do not explain among them.
-    pub fn day_flows(&self) -> E8 {
-        self.day.flows()
-    }
-
-    /// The highest equity that [`Portfolio::observe`] saw, moved by deposits and withdrawals since.
-    pub fn peak_equity(&self) -> Option<E8> {
-        self.day.peak()
-    }
-
-    /// How far equity is below its peak, in basis points of the peak, rounded down; `None` while unknown.
-    pub fn drawdown_bps(&self) -> Option<u32> {
-        self.exact_equity()
-            .map(|equity| self.day.drawdown_bps(equity))
-    }
-
-    /// The largest drawdown that [`Portfolio::observe`] saw in this run.
-    pub fn drawdown_max_bps(&self) -> u32 {
-        self.day.drawdown_max_bps()
-    }
-
-    /// Fees in an asset that nothing could value yet, in that asset: they are in no figure.
-    pub fn fees_unvalued(&self, asset: AssetIndex) -> E8 {
-        self.assets[asset.as_usize()].fees_unvalued.to_e8()
     }
 }
 
