@@ -2,9 +2,9 @@
 """Do the files of the monitoring stack and of the deployment hold together?
 
 Reads the rules, their tests, the routes, dashboards, runbooks, log pipelines, containers and units with the tools that
-will read them, takes every metric and label out of every expression with a PromQL parser, and compares them with the
-engine's catalogue (exporter/METRICS.md), or with pages scraped from a running engine (--page, repeatable). Each problem
-is one line: FILE:LINE: SENTENCE.
+will read them, takes every metric, label and closed value out of every expression with a PromQL parser, and compares them with
+the engine's catalogue (exporter/METRICS.md, and the page that the exporter's tests keep), or with pages scraped from a running
+engine (--page, repeatable). Each problem is one line: FILE:LINE: SENTENCE.
 
 Usage: monitoring_stack.py [--page FILE]... [--only NAME]...
 """
