@@ -1,28 +1,32 @@
 //! `veloz-bench interference`: does the sidecar under load disturb the core?
 //!
-//! Owns: [`run`], the windows and their order. The product's engine handles paced messages on a CPU of its own, with
-//! its telemetry on and the real sidecar behind it on the others. Windows come in pairs, one with the load (a scraper,
-//! streams, readers of the REST API) and one without, in random order, with the same schedule of messages. A message's
-//! latency begins when it was due, so what waits behind something slow counts as late.
+//! Owns: [`run`], the windows and their order. Does not: say what came of them (`interference/report.rs`). The
+//! product's engine handles paced messages on a CPU of its own, with its telemetry on and the real sidecar behind it on
+//! the others. Windows come in pairs, one with the load (a scraper, streams, readers of the REST API) and one without,
+//! in random order, with the same schedule of messages. A message's latency begins when it was due, so what waits
+//! behind something slow counts as late.
 //!
 //! Then a control has to fail the same test: the core itself renders and packs the page for each scrape, as an exporter
 //! inside the trading thread would. A test that cannot see that sees nothing.
 //!
-//! Invariants: every message of a window and every pair counts; an interval wider than its band is undecided, never a
-//! pass; a load that was not there in full makes the run undecided too.
+//! Invariant: every message of a window and every pair counts.
 
+mod kernel;
 mod load;
 mod market;
+mod report;
 mod verdict;
 
+pub use report::{Outcome, Report};
 pub use verdict::{Interval, PAIRS_MIN, Verdict};
 
 use crate::numbers::Random;
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use kernel::{Interrupts, run_delay};
 use load::{Got, Load};
 use market::{Core, Frames};
-use std::fmt;
+use report::{P50_BAND, P99_BAND, Pooled, Quantile, Test};
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -42,11 +46,6 @@ use verdict::quantile;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// How far the median may move.
-const P50_BAND: f64 = 0.03;
-/// How far the 99th percentile may move.
-const P99_BAND: f64 = 0.10;
-
 /// Mean time between two messages. Each comes up to a half earlier or later: on a fixed grid all would meet the same
 /// step of the CPU's counter, and quantiles would jump from step to step.
 const BETWEEN: Nanos = Nanos(25_000);
@@ -59,8 +58,6 @@ const LEAD: usize = 2_000;
 const SETTLE: Duration = Duration::from_millis(50);
 /// The load is on or off by then, or something is broken.
 const SETTLE_MAX: Duration = Duration::from_secs(20);
-/// Of the load that is asked for, at least so much must have been there.
-const LOAD_MIN: f64 = 0.9;
 
 /// What to run.
 #[derive(Clone, Copy, Debug)]
@@ -73,198 +70,6 @@ pub struct Options {
     pub core_cpu: Option<usize>,
     /// Runs the core with this priority of `SCHED_FIFO`.
     pub fifo: Option<u8>,
-}
-
-/// Whether the load disturbs the core.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// Both intervals lie inside their bands.
-    Passes,
-    /// One of them lies outside.
-    Fails,
-    /// Neither.
-    Undecided,
-}
-
-/// Windows without load, then windows with it.
-type Both<T> = [T; 2];
-
-/// One series of pairs.
-struct Test {
-    name: &'static str,
-    p50: Quantile,
-    p99: Quantile,
-    pooled: Both<Pooled>,
-    /// Time in which the core's thread was ready and something else had its CPU.
-    waited: Both<Duration>,
-    interrupts: Both<Interrupts>,
-    load: Got,
-    /// Time of the windows with load.
-    loaded: Duration,
-    /// Of each page that the core rendered and packed, nanoseconds.
-    renders: Vec<u32>,
-    faults: u64,
-}
-
-/// One quantile of all windows.
-struct Quantile {
-    percent: usize,
-    band: f64,
-    /// Median over the windows, nanoseconds.
-    ns: Both<f64>,
-    difference: Interval,
-}
-
-/// All messages of all windows together, nanoseconds.
-struct Pooled {
-    p50: u32,
-    p99: u32,
-    max: u32,
-    count: usize,
-}
-
-/// What came to the core's CPU.
-#[derive(Clone, Copy, Debug, Default)]
-struct Interrupts {
-    /// All of them, the kernel's own timer included.
-    all: u64,
-    /// Those by which one CPU makes another forget its view of the memory that both use.
-    shootdowns: u64,
-}
-
-/// What a run found.
-pub struct Report {
-    place: String,
-    product: Test,
-    control: Test,
-}
-
-impl Report {
-    /// What came of the product's test; a failure also when the control passed.
-    pub fn outcome(&self) -> Outcome {
-        match (self.product.outcome(), self.control.outcome()) {
-            (Outcome::Fails, _) | (_, Outcome::Passes) => Outcome::Fails,
-            (Outcome::Passes, Outcome::Fails) => Outcome::Passes,
-            (Outcome::Passes | Outcome::Undecided, Outcome::Fails | Outcome::Undecided) => {
-                Outcome::Undecided
-            }
-        }
-    }
-}
-
-impl Test {
-    fn outcome(&self) -> Outcome {
-        let verdicts = [&self.p50, &self.p99].map(|it| it.difference.verdict(it.band));
-        if !self.load_was_there() || self.faults > 0 {
-            Outcome::Undecided
-        } else if verdicts.contains(&Verdict::Beyond) {
-            Outcome::Fails
-        } else if verdicts == [Verdict::Within; 2] {
-            Outcome::Passes
-        } else {
-            Outcome::Undecided
-        }
-    }
-
-    fn load_was_there(&self) -> bool {
-        let expected = |per_second: f64| per_second * self.loaded.as_secs_f64() * LOAD_MIN;
-        let scrapes = 1.0 / load::SCRAPE_EVERY.as_secs_f64();
-        self.load.failures == 0
-            && self.load.streams == load::STREAMS
-            && self.load.scrapes as f64 >= expected(scrapes)
-            && self.load.reads as f64 >= expected(load::READS_PER_SECOND as f64)
-            && self.load.events >= load::STREAMS
-    }
-}
-
-impl fmt::Display for Report {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(out, "{}", self.place)?;
-        write!(out, "{}{}", self.product, self.control)?;
-        let verdict = match self.outcome() {
-            Outcome::Passes => "PASS: the product passes, and the control fails as it must",
-            Outcome::Fails if self.control.outcome() == Outcome::Passes => {
-                "FAIL: the control passes, so this test sees nothing"
-            }
-            Outcome::Fails => "FAIL: the load disturbs the core",
-            Outcome::Undecided => "UNDECIDED: run more pairs (--pairs), or on a calmer machine",
-        };
-        writeln!(out, "{verdict}")
-    }
-}
-
-impl fmt::Display for Test {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(out, "\n{}", self.name)?;
-        for it in [&self.p50, &self.p99] {
-            let Interval { low, median, high } = it.difference;
-            let verdict = match it.difference.verdict(it.band) {
-                Verdict::Within => "within",
-                Verdict::Beyond => "BEYOND",
-                Verdict::Undecided => "undecided",
-            };
-            writeln!(
-                out,
-                "  p{}  off {:>7.0} ns, on {:>7.0} ns; difference {:+.2} %, 95 % interval {:+.2} to {:+.2} %: {verdict}, ±{:.0} %",
-                it.percent,
-                it.ns[0],
-                it.ns[1],
-                100.0 * median,
-                100.0 * low,
-                100.0 * high,
-                100.0 * it.band,
-            )?;
-        }
-        for (of, name) in ["off", "on"].into_iter().enumerate() {
-            let pooled = &self.pooled[of];
-            let windows = (pooled.count / MEASURED) as f64;
-            writeln!(
-                out,
-                "  {name:<3} {} messages: p50 {} ns, p99 {} ns, max {} us; the core waited {:.1} ms for its CPU, which had {:.0} interrupts a window, {:.1} of them TLB shootdowns",
-                pooled.count,
-                pooled.p50,
-                pooled.p99,
-                pooled.max / 1_000,
-                self.waited[of].as_secs_f64() * 1e3,
-                self.interrupts[of].all as f64 / windows,
-                self.interrupts[of].shootdowns as f64 / windows,
-            )?;
-        }
-        let seconds = self.loaded.as_secs_f64();
-        let rate = |count: u64| count as f64 / seconds;
-        writeln!(
-            out,
-            "  load {:.1} scrapes/s, {:.0} reads/s, {} streams with {:.0} events/s, {} failures{}",
-            rate(self.load.scrapes),
-            rate(self.load.reads),
-            self.load.streams,
-            rate(self.load.events),
-            self.load.failures,
-            if self.load_was_there() {
-                ""
-            } else {
-                ": NOT ENOUGH"
-            },
-        )?;
-        if !self.renders.is_empty() {
-            let mut renders = self.renders.clone();
-            let half = quantile(&mut renders, 50);
-            writeln!(
-                out,
-                "  the core rendered and packed {} pages, {} us each at the median",
-                renders.len(),
-                half / 1_000
-            )?;
-        }
-        if self.faults > 0 {
-            writeln!(
-                out,
-                "  {} faults in the flow: this measures something else",
-                self.faults
-            )?;
-        }
-        Ok(())
-    }
 }
 
 /// Runs the product's pairs, then the control's.
@@ -520,75 +325,9 @@ impl Rig {
     }
 }
 
-impl Quantile {
-    /// `ns` has one value a pair, in the order of pairs.
-    fn of(percent: usize, band: f64, ns: Both<Vec<f64>>) -> Self {
-        let [off, on] = &ns;
-        let differences = off.iter().zip(on).map(|(off, on)| on / off - 1.0);
-        Self {
-            percent,
-            band,
-            difference: Interval::of(differences.collect()),
-            ns: ns.map(|ns| Interval::of(ns).median),
-        }
-    }
-}
-
-impl Pooled {
-    fn of(mut latencies: Vec<u32>) -> Self {
-        Self {
-            p50: quantile(&mut latencies, 50),
-            p99: quantile(&mut latencies, 99),
-            max: quantile(&mut latencies, 100),
-            count: latencies.len(),
-        }
-    }
-}
-
-impl Interrupts {
-    /// Since the machine's start, as the kernel counts them.
-    fn read(cpu: usize) -> std::io::Result<Self> {
-        let text = std::fs::read_to_string("/proc/interrupts")?;
-        let mut lines = text.lines();
-        let heading = format!("CPU{cpu}");
-        let column = lines
-            .next()
-            .and_then(|names| names.split_whitespace().position(|name| name == heading))
-            .ok_or_else(|| std::io::Error::other("/proc/interrupts does not name the CPU"))?;
-        let mut found = Self::default();
-        for line in lines {
-            let mut words = line.split_whitespace();
-            let kind = words.next().unwrap_or_default();
-            // Lines of one number count for the whole machine.
-            let count = words.nth(column).and_then(|count| count.parse().ok());
-            let count: u64 = count.unwrap_or(0);
-            found.all += count;
-            if kind == "TLB:" {
-                found.shootdowns = count;
-            }
-        }
-        Ok(found)
-    }
-
-    fn since(self, before: Self) -> Self {
-        Self {
-            all: self.all - before.all,
-            shootdowns: self.shootdowns - before.shootdowns,
-        }
-    }
-}
-
 /// The page as an answer to Prometheus carries it.
 fn pack(page: &str) -> std::io::Result<Vec<u8>> {
     let mut packed = GzEncoder::new(Vec::new(), Compression::default());
     packed.write_all(page.as_bytes())?;
     packed.finish()
-}
-
-/// How long this thread has waited for a CPU since it began, as the kernel counts it.
-fn run_delay() -> std::io::Result<Duration> {
-    let schedstat = std::fs::read_to_string("/proc/thread-self/schedstat")?;
-    let ns = schedstat.split(' ').nth(1).and_then(|ns| ns.parse().ok());
-    ns.map(Duration::from_nanos)
-        .ok_or_else(|| std::io::Error::other("/proc/thread-self/schedstat is not as documented"))
 }

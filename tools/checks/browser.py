@@ -18,7 +18,6 @@ Usage: browser.py PATH_OF_VELOZ [PATH_OF_CHROMIUM]
 import contextlib
 import http.server
 import json
-import os
 import pathlib
 import queue
 import re
@@ -30,7 +29,12 @@ import threading
 import urllib.error
 import urllib.request
 
+from stack.processes import engine
+from stack.verdicts import must
+
 WAIT_S = 60
+# An engine that nobody ends.
+ENDS = "--for=300"
 FOREIGN_NAME = "evil.test"
 PASSWORD = "correct horse battery"
 
@@ -111,11 +115,6 @@ await report(facts);
 """
 
 
-def must(truth, what):
-    if not truth:
-        sys.exit(f"failed: {what}")
-
-
 class Pages:
     """Serves pages, and takes what they report."""
 
@@ -184,31 +183,6 @@ class Pages:
                 browser.wait()
 
 
-@contextlib.contextmanager
-def engine(veloz, *arguments, **variables):
-    """The address of a running engine's server."""
-    quiet = {name: text for name, text in os.environ.items() if "VELOZ_" not in name}
-    process = subprocess.Popen(
-        [veloz, "--set=http.port=0", "--for=300", *arguments],
-        stdout=subprocess.PIPE,
-        text=True,
-        env=quiet | variables,
-    )
-    try:
-        for line in process.stdout:
-            started = json.loads(line)
-            if "health" in started:
-                # What comes later must not fill the pipe.
-                threading.Thread(target=process.stdout.read, daemon=True).start()
-                yield started["health"].removesuffix("/health")
-                break
-        else:
-            sys.exit("the engine does not run")
-    finally:
-        process.kill()
-        process.wait()
-
-
 class Cutting:
     """A proxy that cuts its first connection after so many bytes."""
 
@@ -252,7 +226,7 @@ def answers(base):
 
 
 def foreign_page(pages, chromium, veloz):
-    with engine(veloz) as base:
+    with engine(veloz, ENDS) as (_, base):
         rebound = base.replace("127.0.0.1", FOREIGN_NAME)
         facts = pages.run(chromium, FOREIGN, BASE=base, REBOUND=rebound)
         for what, result in facts.items():
@@ -277,7 +251,7 @@ def foreign_page(pages, chromium, veloz):
 
 
 def named_page(pages, chromium, veloz):
-    with engine(veloz, f"--set=http.cors_origins={pages.origin}") as base:
+    with engine(veloz, ENDS, f"--set=http.cors_origins={pages.origin}") as (_, base):
         proxy = Cutting(base, 20_000)
         facts = pages.run(chromium, FOLLOWS, BASE=proxy.base)
         ids = facts["ids"]
@@ -297,7 +271,7 @@ def page_with_identity(pages, chromium, veloz):
             "--set=auth.enabled=true",
             f"--set=http.cors_origins={pages.origin}",
         )
-        with engine(veloz, *arguments, VELOZ_ADMIN_PASSWORD_FILE=str(password)) as base:
+        with engine(veloz, ENDS, *arguments, VELOZ_ADMIN_PASSWORD_FILE=str(password)) as (_, base):
             facts = pages.run(chromium, LOGS_IN, BASE=base, PASSWORD=PASSWORD)
             expected = {"anonymous": 0, "heard": 20, "again": 0, "logout": 200, "end": "closed"}
             must(facts == expected, facts)

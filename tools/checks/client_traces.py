@@ -25,7 +25,8 @@ sys.path.insert(0, str(ROOT / "docker" / "clients"))
 os.environ["OTEL_BSP_SCHEDULE_DELAY"] = "200"
 
 from apps.gateway.tracing import TracingConfig, add_span_attribute, get_tracing_manager, init_tracing, traced  # noqa: E402
-from otlp import Receiver, attributes, engine, must  # noqa: E402
+from otlp import Receiver, attributes, engine  # noqa: E402
+from stack.verdicts import must  # noqa: E402
 
 # Taken out of the environment, because an engine that is started here refuses variables that it does not know.
 NAMED = os.environ.pop("VELOZ_GUIDE", None)

@@ -19,27 +19,15 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 import urllib.error
-import urllib.request
 from pathlib import Path
+
+from stack.processes import free_ports, get
+from stack.verdicts import awaited, must
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 WAIT_S = 300
 PORTS = ["ENGINE_DEMO_PORT", "PROMETHEUS_DEMO_PORT", "ALERTMANAGER_DEMO_PORT", "ALERT_SINK_DEMO_PORT"]
-
-
-def must(truth, what):
-    if not truth:
-        sys.exit(f"failed: {what}")
-
-
-def free_ports(count):
-    with contextlib.ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
 
 
 def start(veloz, ports, *arguments):
@@ -73,20 +61,6 @@ def runs(process):
         return False
 
 
-def until(what, holds):
-    end = time.monotonic() + WAIT_S
-    while True:
-        if found := holds():
-            return found
-        must(time.monotonic() < end, f"not within {WAIT_S} s: {what}")
-        time.sleep(0.2)
-
-
-def get(url):
-    with urllib.request.urlopen(url, timeout=60) as answer:
-        return answer.read().decode()
-
-
 def printed(demo):
     """What it says up to its last line."""
     lines = []
@@ -107,7 +81,7 @@ def looked_at(text, ports):
             sys.exit(f"failed: {address}: {fault}")
     prometheus = f"http://127.0.0.1:{ports[1]}/api/v1"
     asked = lambda path: json.loads(get(f"{prometheus}/{path}"))["data"]
-    until("the engine is scraped", lambda: asked("query?query=up%7Bjob%3D%22veloz-gateway%22%7D%20%3D%3D%201")["result"])
+    awaited("the engine is scraped", lambda: asked("query?query=up%7Bjob%3D%22veloz-gateway%22%7D%20%3D%3D%201")["result"], WAIT_S)
     must(sum(len(group["rules"]) for group in asked("rules")["groups"]) > 100, "the rules")
     must(len(asked("alertmanagers")["activeAlertmanagers"]) == 1, "Alertmanager")
     return len(addresses)
@@ -122,13 +96,13 @@ def ended(veloz, sent, whole_group, folder):
     processes = descendants(demo.pid)
     must(len(processes) >= len(ports), processes)
     if folder:
-        until("a delivery to the sink", lambda: "VeloZRestarted" in (data / "deliveries.jsonl").read_text())
+        awaited("a delivery to the sink", lambda: "VeloZRestarted" in (data / "deliveries.jsonl").read_text(), WAIT_S)
         must("has no effect" not in (data / "veloz.log").read_text(), "the engine is told what is for Alertmanager")
     (os.killpg if whole_group else os.kill)(demo.pid, sent)
     said = demo.stdout.read()
     must(demo.wait() == 128 + sent, demo.returncode)
     must(not said, said)
-    until("no process is left", lambda: not any(map(runs, processes)))
+    awaited("no process is left", lambda: not any(map(runs, processes)), WAIT_S)
     for port in ports:
         with socket.socket() as probe:
             must(probe.connect_ex(("127.0.0.1", port)) != 0, f"port {port} is still open")

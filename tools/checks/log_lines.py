@@ -16,11 +16,11 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 import urllib.error
 import urllib.request
 
 import jsonschema
+from stack.verdicts import awaited
 
 SCHEMA = pathlib.Path(__file__).parents[1] / "src/logging/line.schema.json"
 EXPECTED = {"started", "link_up", "book_state", "engine_state", "stopped"}
@@ -58,14 +58,6 @@ def run(veloz, *arguments):
     )
 
 
-def wait_for(what, ready):
-    until = time.monotonic() + WAIT_S
-    while not ready():
-        if time.monotonic() > until:
-            sys.exit(f"not within {WAIT_S} s: {what}")
-        time.sleep(0.05)
-
-
 def main():
     if len(sys.argv) != 2:
         sys.exit(__doc__)
@@ -81,7 +73,7 @@ def main():
         log = pathlib.Path(directory, "logs", "veloz.log")
         moved = log.with_name("moved")
         process = run(veloz, "--for=60", f"--set=log.dir={log.parent}")
-        wait_for("books", lambda: log.exists() and '"to":"ready"' in log.read_text())
+        awaited("books", lambda: log.exists() and '"to":"ready"' in log.read_text(), WAIT_S)
         started = [json.loads(line) for line in log.read_text().splitlines()]
         metrics = next(entry["metrics"] for entry in started if "metrics" in entry)
         try:
@@ -90,10 +82,10 @@ def main():
         except urllib.error.HTTPError as error:
             if error.code != 404:
                 raise
-        wait_for("the request's line", lambda: '"http_request"' in log.read_text())
+        awaited("the request's line", lambda: '"http_request"' in log.read_text(), WAIT_S)
         log.rename(moved)
         process.send_signal(signal.SIGHUP)
-        wait_for("a new file", lambda: log.exists() and "log_reopened" in log.read_text())
+        awaited("a new file", lambda: log.exists() and "log_reopened" in log.read_text(), WAIT_S)
         process.send_signal(signal.SIGTERM)
         output, _ = process.communicate(timeout=30)
         if process.returncode != 0 or output:

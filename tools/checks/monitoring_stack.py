@@ -2,9 +2,9 @@
 """Do the files of the monitoring stack and of the deployment hold together?
 
 Reads the rules, their tests, the routes, dashboards, runbooks, log pipelines, containers and units with the tools that
-will read them, takes every metric and label out of every expression with a PromQL parser, and compares them with the
-engine's catalogue (exporter/METRICS.md), or with pages scraped from a running engine (--page, repeatable). Each problem
-is one line: FILE:LINE: SENTENCE.
+will read them, takes every metric, label and closed value out of every expression with a PromQL parser, and compares them with
+the engine's catalogue (exporter/METRICS.md, and the page that the exporter's tests keep), or with pages scraped from a running
+engine (--page, repeatable). Each problem is one line: FILE:LINE: SENTENCE.
 
 Usage: monitoring_stack.py [--page FILE]... [--only NAME]...
 """
@@ -16,6 +16,7 @@ from pathlib import Path
 
 from stack import catalogue, rules
 from stack.located import Problem
+from stack.verdicts import Verdicts
 
 # Name, module, function, whether it takes the catalogue.
 CHECKS = [
@@ -43,7 +44,7 @@ def main():
     parser.add_argument("--page", action="append", default=[], type=Path)
     parser.add_argument("--only", action="append", default=[], choices=[name for name, *_ in CHECKS])
     arguments = parser.parse_args()
-    failed = passed = 0
+    verdicts = Verdicts()
     try:
         series = catalogue.build(arguments.page)
         rules.learn(series)
@@ -61,12 +62,10 @@ def main():
         for problem in problems:
             print(problem, file=sys.stderr)
         print(f"{name}: {'ok' if not problems else f'{len(problems)} problems'}", flush=True)
-        failed += bool(problems)
-        passed += not problems
+        verdicts.count(not problems)
     if series.used_expected:
         print("used and not in the engine's catalogue yet:", " ".join(sorted(series.used_expected)))
-    print(f"{passed} passed, {failed} failed")
-    return 1 if failed else 0
+    return verdicts.end()
 
 
 if __name__ == "__main__":

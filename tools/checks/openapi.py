@@ -35,6 +35,7 @@ import urllib.error
 import urllib.request
 
 from openapi_spec_validator import validate
+from stack.verdicts import must
 
 WAIT_S = 60
 PASSWORD = "correct horse battery"
@@ -137,11 +138,6 @@ def test(document, url, who, headers=None):
     if tested.returncode != 0:
         sys.exit(f"an answer is not as it is described, to {who}, or the tester could not go on")
     print(f"as {who}: {time.monotonic() - started:.0f} s", flush=True)
-
-
-def must(truth, what):
-    if not truth:
-        sys.exit(f"failed: {what}")
 
 
 def with_nobody(veloz):

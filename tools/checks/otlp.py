@@ -34,6 +34,8 @@ from opentelemetry.proto.collector.trace.v1 import (
     trace_service_pb2_grpc as service_grpc,
 )
 
+from stack.verdicts import awaited, must
+
 WAIT_S = 30
 API_KEY = "a b"
 HEADERS = "x-api-key=a%20b"
@@ -122,11 +124,6 @@ def attributes(pairs):
     }
 
 
-def must(truth, what):
-    if not truth:
-        sys.exit(f"failed: {what}")
-
-
 def one_of_each_kind(receiver, program, protocol):
     url = receiver.base(protocol) + ("" if protocol == "grpc" else "/v1/traces")
     ran = subprocess.run(
@@ -177,16 +174,6 @@ def engine(veloz, variables):
     sys.exit("the engine does not run")
 
 
-def awaited(what, look):
-    """What `look` finds, as soon as it does."""
-    end = time.monotonic() + WAIT_S
-    while time.monotonic() < end:
-        if found := look():
-            return found
-        time.sleep(0.2)
-    sys.exit(f"not within {WAIT_S} s: {what}")
-
-
 def traces_resolve(receiver, seen, health, log):
     """Whoever follows an exemplar or a log line to its trace finds it."""
 
@@ -205,11 +192,11 @@ def traces_resolve(receiver, seen, health, log):
             page = answer.read().decode()
         return re.search(r'^(veloz_order_latency_seconds_bucket).* # \{trace_id="([0-9a-f]{32})"', page, re.M)
 
-    metric, trace = awaited("an exemplar", exemplar).groups()
+    metric, trace = awaited("an exemplar", exemplar, WAIT_S).groups()
     span = span_of(lambda span: span.trace_id.hex() == trace)
     # Of an order that somebody asked for, the request and the command are in it too.
     must(span.name in KINDS and span.name != "market.process", span.name)
-    line = awaited("a log line with a trace id", lambda: next((line for line in log if line.get("trace_id")), None))
+    line = awaited("a log line with a trace id", lambda: next((line for line in log if line.get("trace_id")), None), WAIT_S)
     logged = span_of(lambda span: span.trace_id.hex() == line["trace_id"])
     print(f"an exemplar of {metric} leads to {span.name}, a log line of {line['component']} to {logged.name}")
 
@@ -229,7 +216,7 @@ def order_traces(receiver, base):
         trading = fetched(f"{base}/api/status")[1]["trading"]
         return trading and trading["phase"] == "ready" and fetched(f"{base}/api/market")[1]["best_bid"]
 
-    order = {"side": "BUY", "symbol": "BTCUSDT", "qty": "0.001", "price": awaited("a price", bid)}
+    order = {"side": "BUY", "symbol": "BTCUSDT", "qty": "0.001", "price": awaited("a price", bid, WAIT_S)}
     caller = {"traceparent": f"00-{ORDER_TRACE}-{CALLER_SPAN}-01"}
     status, placed = fetched(f"{base}/api/order", order, caller)
     must(status == 200 and placed["ok"], placed)
@@ -328,7 +315,7 @@ def variables_decide(receiver, veloz):
     must(receiver.spans.empty(), "a span of an engine that does not trace")
     process, health, log = engine(veloz, {"OTEL_CONSOLE_EXPORT": "true"})
     urllib.request.urlopen(health).read()
-    line = awaited("a span in the log", lambda: next((line for line in log if line.get("span_id") and "http.request" in json.dumps(line)), None))
+    line = awaited("a span in the log", lambda: next((line for line in log if line.get("span_id") and "http.request" in json.dumps(line)), None), WAIT_S)
     process.terminate()
     must(process.wait(timeout=30) == 0, "the engine's exit code")
     print(f"OTEL_ENABLED=false sends nothing, OTEL_CONSOLE_EXPORT=true logs spans: {line['message']}")

@@ -10,52 +10,22 @@ stream a ticket, and a logout ends the streams that the login had opened, and no
 Usage: sse_client.py PATH_OF_VELOZ
 """
 
-import contextlib
 import json
-import os
 import pathlib
 import signal
-import subprocess
 import sys
 import tempfile
-import threading
 import time
 
 import requests
 import sseclient
+from stack.processes import engine
+from stack.verdicts import must
 
 WAIT_S = 30
+# An engine that nobody ends.
+ENDS = "--for=120"
 PASSWORD = "correct horse battery"
-
-
-def must(truth, what):
-    if not truth:
-        sys.exit(f"failed: {what}")
-
-
-@contextlib.contextmanager
-def engine(veloz, *arguments, **variables):
-    """A running engine and the address of its server."""
-    quiet = {name: text for name, text in os.environ.items() if "VELOZ_" not in name}
-    process = subprocess.Popen(
-        [veloz, "--set=http.port=0", "--for=120", *arguments],
-        stdout=subprocess.PIPE,
-        text=True,
-        env=quiet | variables,
-    )
-    try:
-        for line in process.stdout:
-            started = json.loads(line)
-            if "health" in started:
-                # What comes later must not fill the pipe.
-                threading.Thread(target=process.stdout.read, daemon=True).start()
-                yield process, started["health"].removesuffix("/health")
-                break
-        else:
-            sys.exit("the engine does not run")
-    finally:
-        process.kill()
-        process.wait()
 
 
 class Stream:
@@ -91,7 +61,7 @@ def ids(events):
 
 
 def on_this_machine(veloz):
-    with engine(veloz) as (process, base):
+    with engine(veloz, ENDS) as (process, base):
         with Stream(base) as events:
             first = take(events, 50)
         must(ids(first) == list(range(int(first[0].id), int(first[0].id) + 50)), ids(first))
@@ -138,7 +108,7 @@ def with_identities(veloz):
         password.write_text(PASSWORD)
         password.chmod(0o600)
         arguments = (f"--set=state.dir={directory}", "--set=auth.enabled=true")
-        with engine(veloz, *arguments, VELOZ_ADMIN_PASSWORD_FILE=str(password)) as (_, base):
+        with engine(veloz, ENDS, *arguments, VELOZ_ADMIN_PASSWORD_FILE=str(password)) as (_, base):
 
             def ask(method, path, token=None, **body):
                 headers = {"Authorization": f"Bearer {token}"} if token else {}

@@ -1,8 +1,8 @@
 //! What must outlive a restart: one small file, replaced as a whole.
 //!
 //! Owns: [`State`], [`StateStore`], the lock that keeps two processes off one file. The bytes of the file are in
-//! `state/file.rs`. Does not: decide what is saved; whoever learns something worth it calls
-//! [`StateStore::update`].
+//! `state/file.rs`, limits as they are saved in `state/limits.rs`. Does not: decide what is saved; whoever learns
+//! something worth it calls [`StateStore::update`].
 //!
 //! Invariants:
 //! - A write is whole or not there: a new file is written and synced, renamed over the old one, and the
@@ -14,8 +14,10 @@
 
 mod api_limits;
 mod file;
+mod limits;
 
 pub use api_limits::{ApiLimits, HeldLimits};
+pub use limits::{SavedGlobalLimits, SavedInstrumentLimits};
 
 use crate::config::trading::StatePlace;
 use file::FileFault;
@@ -27,10 +29,8 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use veloz_core::config::KnownTrades;
-use veloz_core::instrument::{Instrument, Instruments, Symbol};
-use veloz_core::risk::{GlobalLimits, InstrumentLimits};
+use veloz_core::instrument::{Instruments, Symbol};
 use veloz_core::telemetry::records::RecordBody;
-use veloz_core::units::{E8, Lots, Nanos};
 
 /// Trade ids of one instrument that are kept beside the one up to which none is missing. They go with each round of
 /// questions to the venue, a minute after they came at most; when there are more, the lowest is taken for the one up to
@@ -161,105 +161,6 @@ impl KillSwitch {
             reason: reason.chars().take(REASON_CHARS_MAX).collect(),
             since_unix_ms,
         }
-    }
-}
-
-/// [`GlobalLimits`] as they are saved.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SavedGlobalLimits {
-    #[serde(deserialize_with = "present")]
-    open_orders_max: Option<u32>,
-    #[serde(deserialize_with = "present")]
-    orders_per_second_max: Option<u32>,
-    #[serde(deserialize_with = "present")]
-    leverage_max_percent: Option<u32>,
-    #[serde(deserialize_with = "present")]
-    concentration_max_percent: Option<u32>,
-    concentration_from_e8: i64,
-    #[serde(deserialize_with = "present")]
-    daily_loss_max_e8: Option<i64>,
-    #[serde(deserialize_with = "present")]
-    drawdown_max_bps: Option<u32>,
-    #[serde(deserialize_with = "present")]
-    market_data_age_max_ns: Option<u64>,
-    #[serde(deserialize_with = "present")]
-    clock_offset_max_ns: Option<u64>,
-}
-
-impl From<GlobalLimits> for SavedGlobalLimits {
-    fn from(limits: GlobalLimits) -> Self {
-        Self {
-            open_orders_max: limits.open_orders_max,
-            orders_per_second_max: limits.orders_per_second_max,
-            leverage_max_percent: limits.leverage_max_percent,
-            concentration_max_percent: limits.concentration_max_percent,
-            concentration_from_e8: limits.concentration_from.0,
-            daily_loss_max_e8: limits.daily_loss_max.map(|e8| e8.0),
-            drawdown_max_bps: limits.drawdown_max_bps,
-            market_data_age_max_ns: limits.market_data_age_max.map(|age| age.0),
-            clock_offset_max_ns: limits.clock_offset_max.map(|offset| offset.0),
-        }
-    }
-}
-
-impl From<SavedGlobalLimits> for GlobalLimits {
-    fn from(saved: SavedGlobalLimits) -> Self {
-        Self {
-            open_orders_max: saved.open_orders_max,
-            orders_per_second_max: saved.orders_per_second_max,
-            leverage_max_percent: saved.leverage_max_percent,
-            concentration_max_percent: saved.concentration_max_percent,
-            concentration_from: E8(saved.concentration_from_e8),
-            daily_loss_max: saved.daily_loss_max_e8.map(E8),
-            drawdown_max_bps: saved.drawdown_max_bps,
-            market_data_age_max: saved.market_data_age_max_ns.map(Nanos),
-            clock_offset_max: saved.clock_offset_max_ns.map(Nanos),
-        }
-    }
-}
-
-/// [`InstrumentLimits`] as they are saved: quantities as decimals, because a venue may change its grids.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SavedInstrumentLimits {
-    #[serde(deserialize_with = "present")]
-    order_qty_max_e8: Option<i64>,
-    #[serde(deserialize_with = "present")]
-    order_notional_max_e8: Option<i64>,
-    #[serde(deserialize_with = "present")]
-    position_max_e8: Option<i64>,
-    #[serde(deserialize_with = "present")]
-    open_orders_max: Option<u32>,
-    #[serde(deserialize_with = "present")]
-    price_collar_bps: Option<u32>,
-}
-
-impl SavedInstrumentLimits {
-    /// The limits of `instrument` for saving.
-    pub fn new(limits: InstrumentLimits, instrument: &Instrument) -> Self {
-        Self {
-            order_qty_max_e8: limits.order_qty_max.map(|lots| instrument.qty(lots).0),
-            order_notional_max_e8: limits.order_notional_max.map(|e8| e8.0),
-            position_max_e8: limits.position_max.map(|e8| e8.0),
-            open_orders_max: limits.open_orders_max,
-            price_collar_bps: limits.price_collar_bps,
-        }
-    }
-
-    /// The saved limits on the instrument's present grid; `None` when a quantity is off it.
-    pub fn on_grid_of(&self, instrument: &Instrument) -> Option<InstrumentLimits> {
-        let order_qty_max = match self.order_qty_max_e8 {
-            None => None,
-            Some(e8) => Some(Lots(instrument.lot.divide_exact(E8(e8))?)),
-        };
-        Some(InstrumentLimits {
-            order_qty_max,
-            order_notional_max: self.order_notional_max_e8.map(E8),
-            position_max: self.position_max_e8.map(E8),
-            open_orders_max: self.open_orders_max,
-            price_collar_bps: self.price_collar_bps,
-        })
     }
 }
 

@@ -1,7 +1,8 @@
 """Which series exist: those of the engine, of the recording rules, and of the stack's own programs.
 
-Owns: Catalogue. The engine's come from exporter/METRICS.md or from scraped pages; expected_metrics.tsv beside this
-file names those that the engine will have and has not yet, each of which is shown when the check runs.
+Owns: Catalogue. The engine's come from scraped pages, or from exporter/METRICS.md and, with the values of labels, from the page
+that the exporter's tests keep; expected_metrics.tsv beside this file names those that the engine will have and has not yet, each of
+which is shown when the check runs.
 Does not: parse expressions (promql.py).
 """
 
@@ -11,6 +12,8 @@ from pathlib import Path
 
 from .located import ROOT, Problem
 
+DOCUMENT = ROOT / "exporter" / "METRICS.md"
+GOLDEN = ROOT / "exporter" / "src" / "catalogue" / "golden" / "page.txt"
 EXPECTED = Path(__file__).with_name("expected_metrics.tsv")
 # Given by Prometheus to everything that it scrapes.
 TARGET_LABELS = {"job", "instance"}
@@ -21,8 +24,12 @@ OTHERS = {
     "prometheus_rule_evaluation_failures_total": {"rule_group"},
     "alertmanager_notifications_failed_total": {"integration"},
 }
-# Labels of a closed set whose values a page must show.
-CLOSED = {"state", "stage", "ring", "phase", "budget", "role", "le"}
+# Labels of a closed set whose values a page must show, also before anything has happened.
+CLOSED = {"state", "stage", "ring", "phase", "budget", "role", "le", "reason", "cause", "error_type", "result", "side"}
+# Of those, what the venue says and not the engine: only the page of an engine that runs has all of it.
+OF_VENUE = {"budget"}
+# What matches these values and no others.
+_VALUES = re.compile(r"\w+(?:\|\w+)*")
 
 _ROW = re.compile(r"^\| `([a-z0-9_:]+)` \| (counter|gauge|histogram) \| ([^|]*)\|")
 _SAMPLE = re.compile(r"^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*?)\})? [^ ]+")
@@ -67,28 +74,45 @@ class Catalogue:
             if label not in labels:
                 return f"{use.metric} has no label {label}; it has {', '.join(sorted(labels))}"
             seen = self.values.get((use.metric, label))
-            if value in self.expected_values.get((use.metric, label), ()):
-                self.used_expected.add(f"{use.metric}{{{label}={value}}}")
-                continue
-            if operator == "Equal" and label in CLOSED and seen is not None and value not in seen:
-                return f'{use.metric} is never shown with {label}="{value}"; it is with {", ".join(sorted(seen))}'
+            for one in _named(operator, value):
+                if one in self.expected_values.get((use.metric, label), ()):
+                    self.used_expected.add(f"{use.metric}{{{label}={one}}}")
+                elif label in CLOSED and seen is not None and one not in seen:
+                    return f'{use.metric} is never shown with {label}="{one}"; it is with {", ".join(sorted(seen))}'
         return None
 
     def labels_of(self, metric):
         """Labels of a series that exists or is expected."""
         return self.labels.get(metric) or self.expected.get(metric, set())
 
+    def words(self):
+        """Every label, and every value that one was shown with, here or in the exporter's tests."""
+        return set().union(*self.labels.values(), *self.values.values(), *_golden().values.values())
+
+
+def _named(operator, value):
+    """The values that a matcher is about; none when it is a pattern."""
+    if operator in ("Equal", "NotEqual"):
+        return [value]
+    return value.split("|") if _VALUES.fullmatch(value) else []
+
 
 def _engine_document(catalogue):
-    path = ROOT / "exporter" / "METRICS.md"
     rows = 0
-    for line in path.read_text().splitlines():
+    for line in DOCUMENT.read_text().splitlines():
         row = _ROW.match(line)
         if row:
             rows += 1
             catalogue.add(row.group(1), row.group(2), re.findall(r"`([a-z_]+)`", row.group(3)))
     if rows == 0:
-        raise Problem(path, 1, "no row of a metric was found: has the table's form changed?")
+        raise Problem(DOCUMENT, 1, "no row of a metric was found: has the table's form changed?")
+    catalogue.values = {(name, label): seen for (name, label), seen in _golden().values.items() if label not in OF_VENUE}
+
+
+def _golden():
+    golden = Catalogue()
+    _page(golden, GOLDEN)
+    return golden
 
 
 def _page(catalogue, path):
@@ -134,8 +158,7 @@ def build(pages):
         if coming:
             for label, values in coming.items():
                 for series in (name, f"{name}_bucket", f"{name}_sum", f"{name}_count"):
-                    if catalogue.paged:
-                        catalogue.expected_values[series, label] = set(values.split("|")) - catalogue.values.get((series, label), set())
+                    catalogue.expected_values[series, label] = set(values.split("|")) - catalogue.values.get((series, label), set())
         else:
             wanted.add(name, kind, labels)
     catalogue.expected = wanted.labels

@@ -29,7 +29,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import urllib.error
 import urllib.parse
@@ -38,6 +37,8 @@ from pathlib import Path
 
 from . import catalogue, conformance, dashboards, delivery, faults, logs, mitigation, promql, rules, runbooks
 from .located import ROOT, Problem
+from .processes import Running, drained, free_ports, get, waited
+from .verdicts import Verdicts, came
 
 # Every duration in rules is divided by it: 5 minutes become 10 seconds.
 DIVISOR = 30
@@ -76,35 +77,6 @@ def proven(original, short):
     return same and [value // DIVISOR for value in in_ms] == [int(text[:-2]) for text in of_short]
 
 
-class Running:
-    """Processes that are ended by their handles, whatever happens."""
-
-    def __init__(self):
-        self.processes = []
-
-    def start(self, command, **more):
-        process = subprocess.Popen([str(part) for part in command], **more)
-        self.processes.append(process)
-        return process
-
-    def end(self):
-        for process in reversed(self.processes):
-            if process.poll() is None:
-                process.send_signal(signal.SIGCONT)
-                process.terminate()
-        for process in self.processes:
-            try:
-                process.wait(timeout=20)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-
-
-def get(url):
-    with urllib.request.urlopen(url, timeout=60) as answer:
-        return answer.read().decode()
-
-
 def settled(problems):
     """What `problems` finds, as soon as that is nothing; what it found last when time is up. For what comes by itself, once."""
     end = time.monotonic() + STACK_WAIT_S
@@ -127,51 +99,28 @@ def without_number(page):
     return [f"{name}: {said.get(name, 'at any time')}" for name in sorted(shown)], sorted(shown - said.keys())
 
 
-def waited(url, log=None, seconds=STACK_WAIT_S):
-    """What the address answers, as soon as it does; `log` is shown when it never does."""
-    end = time.monotonic() + seconds
-    while True:
-        try:
-            return get(url)
-        except (urllib.error.URLError, OSError):
-            if time.monotonic() > end:
-                tail = log.read_text()[-2000:] if log else ""
-                raise SystemExit(f"{url} does not answer\n{tail}") from None
-            time.sleep(0.2)
-
-
 def main():
     veloz = Path(sys.argv[1]).resolve()
-    failed = passed = 0
-
-    def case(name, good, why=""):
-        nonlocal failed, passed
-        print(f"{'ok' if good else 'FAILED'}: {name}{'' if good else ': ' + str(why)}", flush=True)
-        passed += bool(good)
-        failed += not good
-
+    case = Verdicts()
     running = Running()
     with tempfile.TemporaryDirectory() as temporary:
         try:
             chain(case, running, veloz, Path(temporary))
         finally:
             running.end()
-    print(f"{passed} passed, {failed} failed")
-    return 1 if failed else 0
+    return case.end()
 
 
 def chain(case, running, veloz, folder):
-    engine_port, prometheus_port, alertmanager_port = (delivery.free_port() for _ in range(3))
+    engine_port, prometheus_port, alertmanager_port, venue_port = free_ports(4)
     engine, prometheus = f"http://127.0.0.1:{engine_port}", f"http://127.0.0.1:{prometheus_port}"
 
     # A venue of its own process, so that it can be killed; the engine trades on it with an account.
-    venue_port = delivery.free_port()
-
     def start_venue():
         command = [veloz, "venue", "--port=0", f"--plain-port={venue_port}", f"--key-dir={folder}/keys"]
         venue = running.start(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         next(line for line in venue.stdout if line.startswith("plain"))
-        threading.Thread(target=lambda: [None for _ in venue.stdout], daemon=True).start()
+        drained(venue)
         return venue
 
     venue = start_venue()
@@ -209,7 +158,7 @@ def chain(case, running, veloz, folder):
     config = delivery.rendered(folder, sink_url, sink.mail.server_address[1])
     alertmanager = delivery.start(folder, config, alertmanager_port)
     running.processes.append(alertmanager)
-    threading.Thread(target=lambda: [None for _ in alertmanager.stdout], daemon=True).start()
+    drained(alertmanager)
 
     # Prometheus: the copy of its configuration, the divided rules, the runbooks.
     (folder / "prometheus").mkdir()
@@ -235,7 +184,7 @@ def chain(case, running, veloz, folder):
     assets = folder / "assets"
     assets.mkdir()
     (assets / "runbooks").symlink_to(ROOT / "docker" / "runbooks")
-    waited(f"{engine}/health/live", log)
+    waited(f"{engine}/health/live", log, STACK_WAIT_S)
     running.start(
         [
             "prometheus", f"--config.file={config}", f"--storage.tsdb.path={folder}/data",
@@ -244,17 +193,14 @@ def chain(case, running, veloz, folder):
         ],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
-    waited(f"{prometheus}/-/ready")
+    waited(f"{prometheus}/-/ready", None, STACK_WAIT_S)
 
     def ask(expression):
         query = urllib.parse.urlencode({"query": expression})
         return json.loads(get(f"{prometheus}/api/v1/query?{query}"))["data"]["result"]
 
     # The engine alone, by its own page.
-    end = time.monotonic() + STACK_WAIT_S
-    while not any(float(found["value"][1]) for found in ask('up{job="veloz-gateway"}')) and time.monotonic() < end:
-        time.sleep(0.5)
-    case("Prometheus scrapes the engine", ask('up{job="veloz-gateway"} == 1'))
+    case("Prometheus scrapes the engine", came(lambda: ask('up{job="veloz-gateway"} == 1'), STACK_WAIT_S))
     page = folder / "page.txt"
     series = None
 
@@ -367,11 +313,8 @@ def chain(case, running, veloz, folder):
     all_of_them = ", ".join([one, *(f"'{more.address}'" for more in spoilt.values())])
     config.write_text(config.read_text().replace(f"[{one}]", f"[{all_of_them}]"))
     urllib.request.urlopen(urllib.request.Request(f"{prometheus}/-/reload", method="POST"), timeout=60).read()
-    end = time.monotonic() + STACK_WAIT_S
-    up = lambda: len(ask('up{job="veloz-gateway"} == 1'))
-    while up() != 1 + len(spoilt) and time.monotonic() < end:
-        time.sleep(0.2)
-    case(f"Prometheus scrapes {len(spoilt)} more engines", up() == 1 + len(spoilt))
+    up = lambda: len(ask('up{job="veloz-gateway"} == 1')) == 1 + len(spoilt)
+    case(f"Prometheus scrapes {len(spoilt)} more engines", came(up, STACK_WAIT_S))
 
     def main_engine(receivers):
         address = f"127.0.0.1:{engine_port}"
@@ -476,7 +419,7 @@ def guide_scripts(case, ports):
 
 def guide_gateway(case, running, veloz, folder):
     """Runs the guide's block that turns the audit log on and starts the gateway, with this program and files here."""
-    port = delivery.free_port()
+    (port,) = free_ports(1)
     (folder / "gateway").mkdir()
     (folder / "password").write_text("correct horse battery staple")
     (folder / "password").chmod(0o600)
@@ -495,7 +438,7 @@ def guide_gateway(case, running, veloz, folder):
             [ROOT / "scripts" / "run_gateway.sh", "dev", "--no-status"],
             env=dict(os.environ, **variables), stdout=out, stderr=subprocess.STDOUT,
         )  # fmt: skip
-    waited(f"http://127.0.0.1:{port}/health", log)
+    waited(f"http://127.0.0.1:{port}/health", log, STACK_WAIT_S)
     login = json.dumps({"user_id": "admin", "password": "not this one"}).encode()
     try:
         request = urllib.request.Request(f"http://127.0.0.1:{port}/api/auth/login", login, {"Content-Type": "application/json"})
@@ -504,10 +447,8 @@ def guide_gateway(case, running, veloz, folder):
     except urllib.error.HTTPError as refused:
         status = refused.code
     audit = Path(variables["VELOZ_AUDIT_LOG_FILE"])
-    end = time.monotonic() + STACK_WAIT_S
-    while not (audit.exists() and '"log_type":"auth"' in audit.read_text()) and time.monotonic() < end:
-        time.sleep(0.2)
-    good = status == 401 and audit.exists() and '"log_type":"auth"' in audit.read_text()
+    logged = lambda: audit.exists() and '"log_type":"auth"' in audit.read_text()
+    good = came(logged, STACK_WAIT_S) and status == 401
     case("the guide's run_gateway.sh starts an engine with logins, which are in its audit log", good, log.read_text()[-800:])
     gateway.terminate()
     gateway.wait(timeout=STACK_WAIT_S)

@@ -15,7 +15,6 @@ import json
 import os
 import queue
 import re
-import socket
 import socketserver
 import subprocess
 import sys
@@ -29,6 +28,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from .located import ROOT, load
+from .processes import drained, free_ports
+from .verdicts import Verdicts
 
 FOLDER = ROOT / "docker" / "alertmanager"
 # Nothing that is waited for takes this long; silence is believed after the second.
@@ -114,12 +115,6 @@ class Sink:
                 self.lock.wait(left)
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 def rendered(folder, http, mail_port):
     """The configuration with loopback addresses and short waits; everything else stays."""
     text = (FOLDER / "alertmanager.yml").read_text()
@@ -160,7 +155,7 @@ def make_secrets(folder, http):
 
 def ready(running, port):
     """Waits until Alertmanager serves; what it says is read meanwhile and afterwards, so that it never waits for a reader."""
-    threading.Thread(target=lambda: [None for _ in running.stdout], daemon=True).start()
+    drained(running)
     until = time.monotonic() + 120
     while True:
         try:
@@ -210,21 +205,14 @@ def alert(name, severity, service, instance="a:8080", ends=None, **more):
 
 
 def main():
-    failed = passed = 0
-
-    def case(name, good):
-        nonlocal failed, passed
-        print(f"{'ok' if good else 'FAILED'}: {name}", flush=True)
-        passed += bool(good)
-        failed += not good
-
+    case = Verdicts()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         sink = Sink()
         http = f"http://127.0.0.1:{sink.http.server_port}"
         make_secrets(folder, http)
         config = rendered(folder, http, sink.mail.server_address[1])
-        port = free_port()
+        (port,) = free_ports(1)
 
         # A missing secret: one sentence, before anything starts.
         hidden = folder / "secrets" / "pagerduty_risk_key"
@@ -252,8 +240,7 @@ def main():
             rehearsal(case, Path(sys.argv[1]).resolve(), Path(temporary))
     else:
         print("not rehearsed with veloz alert-sink: no PATH_OF_VELOZ")
-    print(f"{passed} passed, {failed} failed")
-    return 1 if failed else 0
+    return case.end()
 
 
 def entry_points(case, secrets):
@@ -299,7 +286,7 @@ def engine_secrets(case, veloz, folder):
 
 def rehearsal(case, veloz, folder):
     """What docker/README.md tells an operator to do: another Alertmanager, with the program as every receiver."""
-    port, sink_port = free_port(), free_port()
+    port, sink_port, nobody = free_ports(3)
     sink = subprocess.Popen([str(veloz), "alert-sink", f"--port={sink_port}"], stdout=subprocess.PIPE, text=True)
     running = None
     lines, seen = queue.Queue(), []
@@ -326,7 +313,7 @@ def rehearsal(case, veloz, folder):
         case("veloz alert-sink says where it listens", told(listening=f"http://127.0.0.1:{sink_port}"))
         make_secrets(folder, f"http://127.0.0.1:{sink_port}")
         # No mail in a rehearsal: nobody listens there.
-        running = start(folder, rendered(folder, f"http://127.0.0.1:{sink_port}", free_port()), port)
+        running = start(folder, rendered(folder, f"http://127.0.0.1:{sink_port}", nobody), port)
         ready(running, port)
         post(port, [alert("PageX", "critical", "engine")])
         case("it tells a page", told(kind="pagerduty", status="firing", text="summary of PageX"))

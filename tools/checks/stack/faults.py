@@ -21,7 +21,7 @@ from collections import deque
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
-from . import delivery
+from .processes import free_ports
 
 # Nothing that is waited for takes this long, also on a machine that has much else to do.
 WAIT_S = 300
@@ -56,7 +56,7 @@ class Engine:
     """An engine on its embedded venue that trades only what it is told."""
 
     def __init__(self, running, veloz, folder, name, **settings):
-        self.port, self.name = delivery.free_port(), name
+        (self.port,), self.name = free_ports(1), name
         self.address = f"127.0.0.1:{self.port}"
         self.log = folder / f"{name}.log"
         settings = {"http.port": self.port, "strategy.kind": "none", **settings}

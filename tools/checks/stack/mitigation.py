@@ -11,11 +11,12 @@ import re
 import subprocess
 import sys
 import tempfile
-import threading
 from pathlib import Path
 
 from . import faults, runbooks
 from .located import Problem
+from .processes import Running, drained
+from .verdicts import Verdicts
 
 README = runbooks.FOLDER / "README.md"
 INLINE = re.compile(r"`((?:curl|grep|tail) [^`]*\$VELOZ[^`]*)`")
@@ -120,7 +121,7 @@ def _cancel_all(case, running, veloz, folder):
     """The command without the engine, against a venue of its own on which nothing is open."""
     venue = running.start([veloz, "venue", "--port=0", "--plain-port=0", f"--key-dir={folder}/keys"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     plain = next(re.search(r"(ws://\S+?)[,\s]", line).group(1) for line in venue.stdout if line.startswith("plain"))
-    threading.Thread(target=lambda: [None for _ in venue.stdout], daemon=True).start()
+    drained(venue)
     site = folder / "site.toml"
     site.write_text(
         f'[venue]\nsource = "binance"\nexecution_mode = "binance_testnet_spot"\nmarket_url = "{plain}/stream"\napi_url = "{plain}/ws-api/v3"\n'
@@ -144,24 +145,14 @@ def _cancel_all(case, running, veloz, folder):
 
 def main():
     """Does it alone."""
-    from .chain import Running
-
-    failed = passed = 0
-
-    def case(name, good, why=""):
-        nonlocal failed, passed
-        print(f"{'ok' if good else 'FAILED'}: {name}{'' if good else ': ' + str(why)}", flush=True)
-        passed += bool(good)
-        failed += not good
-
+    case = Verdicts()
     running = Running()
     with tempfile.TemporaryDirectory() as folder:
         try:
             run(case, running, Path(sys.argv[1]).resolve(), Path(folder))
         finally:
             running.end()
-    print(f"{passed} passed, {failed} failed")
-    return 1 if failed else 0
+    return case.end()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The runbooks: one for each alert, its parts, what it names, its queries, and its commands run against an engine.
+"""The runbooks: one for each alert, its parts, what it names (in sentences too), its queries, and its commands run against an engine.
 
 Owns: check, blocks, query. STACK_ENGINE names a running engine, with STACK_LOG, STACK_PROMETHEUS and STACK_ALERTMANAGER beside it; without it
 commands are not run. A command about a metric that the engine does not have yet (expected_metrics.tsv) is left out and counted.
@@ -18,6 +18,8 @@ CONFIG = ROOT / "config" / "veloz.toml"
 ROUTES = ROOT / "exporter" / "src" / "http" / "routes.rs"
 # Words of this form that are no alerts: settings of systemd, products, and dashboards' first word.
 OTHERS = {"MemoryMax", "PagerDuty", "VeloZ"}
+# Words of code in sentences that are no labels and no values of one: of the API, of Prometheus and Alertmanager, of a shell.
+WORDS = {"client_order_id", "engine_busy", "storage_unavailable", "metric_relabel_configs", "webhook", "timedatectl", "veloz"}
 # Whose command's address is in which variable.
 ADDRESSES = {"VELOZ": "STACK_ENGINE", "VELOZ_LOG": "STACK_LOG", "PROMETHEUS": "STACK_PROMETHEUS", "ALERTMANAGER": "STACK_ALERTMANAGER"}
 
@@ -32,7 +34,9 @@ def check(catalogue):
     index = (FOLDER / "README.md").read_text()
     engine, ran, left_out = os.environ.get("STACK_ENGINE"), 0, 0
     keys = _keys()
+    words = catalogue.words() | WORDS | _words_of_alerts()
     problems += _names(FOLDER / "README.md", index, alerts, keys)
+    problems += _code(FOLDER / "README.md", index, catalogue, words)
     for name, path in pages.items():
         if name not in alerts:
             problems.append(Problem(path, 1, f"no alert is named {name}"))
@@ -41,11 +45,14 @@ def check(catalogue):
         text = path.read_text()
         problems += _parts(path, name, text)
         problems += _names(path, text, alerts, keys)
+        problems += _code(path, text, catalogue, words)
         for language, line, body in blocks(text):
             for offset, row in enumerate(body):
                 if language == "promql":
                     problems += query(path, line + offset, row, catalogue)
                 elif language == "sh":
+                    for selector in re.findall(r"\bveloz_[a-z0-9_]+\{[^{}]*\}", row):
+                        problems += query(path, line + offset, selector, catalogue)
                     named = set(re.findall(r"\bveloz_[a-z0-9_]+", row))
                     if engine and not catalogue.paged:
                         raise Problem(path, line, "an engine needs a page of it (--page)")
@@ -101,6 +108,25 @@ def _names(path, text, alerts, keys):
         for word in re.findall(r"(?<![\w`$/.-])[A-Z][A-Za-z]*[a-z][A-Z][A-Za-z]*(?![\w=]|\.\w)", line):
             if word not in alerts and word not in OTHERS:
                 yield Problem(path, number, f"no alert is named {word}")
+
+
+def _words_of_alerts():
+    """Labels of the alerts and their values, and their annotations."""
+    words = set()
+    for _, _, rule in rules.alerts():
+        labels = rule.get("labels", {})
+        words |= {*labels, *labels.values(), *rule.get("annotations", {})}
+    return words
+
+
+def _code(path, text, catalogue, words):
+    """Problems of code in sentences and tables: of a series and its labels as of any query, and of words that nothing has."""
+    for number, line in enumerate(text.splitlines(), 1):
+        for code in re.findall(r"`([^`]+)`", line):
+            if re.match(r"(?:veloz|process)[_:]", code):
+                yield from query(path, number, code, catalogue)
+            elif re.fullmatch(r"[a-z][a-z0-9_]*", code) and code not in words:
+                yield Problem(path, number, f"no label and no value of one is {code}")
 
 
 def blocks(text):

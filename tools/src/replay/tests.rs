@@ -3,6 +3,7 @@
 use super::*;
 use crate::cli::TextArgs;
 use proptest::prelude::*;
+use sha2::{Digest as _, Sha256};
 use std::fmt::Write as _;
 use std::io::Read as _;
 

@@ -6,8 +6,9 @@ use std::fs;
 use tempfile::TempDir;
 use veloz_core::instrument::{AssetIndex, InstrumentIndex};
 use veloz_core::order::{OrderId, Side};
+use veloz_core::risk::{GlobalLimits, InstrumentLimits};
 use veloz_core::telemetry::records::TradesKnown;
-use veloz_core::units::Ticks;
+use veloz_core::units::{E8, Lots, Nanos, Ticks};
 
 const NOW: u64 = 1_800_000_000;
 
