@@ -1,7 +1,12 @@
 //! The sidecar's threads: starting them, what they run on, and their end.
 //!
-//! Owns: [`start`], [`SidecarHandle`]. Does not: drain or serve itself. Invariants: what cannot work is
-//! found before a thread starts; a panic in a thread is told to who started it; stopping is bounded.
+//! Owns: [`start`], [`SidecarHandle`]. Does not: drain or serve itself, or know how a thread is started and joined
+//! (`sidecar/threads.rs`). Invariants: what cannot work is found before a thread starts; stopping is bounded.
+
+mod threads;
+
+pub use threads::StopError;
+pub(crate) use threads::step_back;
 
 use crate::analytics::EquityFeed;
 use crate::api::{Api, ApiConfig, UnreadableState};
@@ -33,15 +38,14 @@ use crate::wall::UnixMs;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 use std::net::SocketAddr;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::resume_unwind;
 use std::sync::mpsc;
 use std::sync::{Arc, Weak};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+use threads::{Running, spawn};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use veloz_core::edge::clock::{Clock, WallOffset};
-use veloz_core::edge::cpu::{Outcome, leave_core_cpu, lower_priority};
 use veloz_core::event::LinkRole;
 use veloz_core::instrument::Instruments;
 use veloz_core::telemetry::TelemetryReader;
@@ -131,16 +135,6 @@ pub enum StartError {
     },
 }
 
-/// A thread did not end in time; it was left behind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the {thread} thread did not end within {waited:?}")]
-pub struct StopError {
-    /// Which thread.
-    pub thread: &'static str,
-    /// How long it was waited for.
-    pub waited: Duration,
-}
-
 const DRAIN: &str = "veloz-drain";
 const HTTP: &str = "veloz-http";
 const AUDIT: &str = "veloz-audit";
@@ -177,12 +171,6 @@ struct View {
     counters: CounterReader,
     gauges: GaugeReader,
     shared: Shared,
-}
-
-struct Running {
-    name: &'static str,
-    thread: JoinHandle<()>,
-    ended: mpsc::Receiver<()>,
 }
 
 /// Starts the drain and the HTTP server.
@@ -480,75 +468,12 @@ impl View {
     }
 }
 
-impl Running {
-    fn join(self, until: Instant, bound: Duration) -> Result<(), StopError> {
-        let left = until.saturating_duration_since(Instant::now());
-        match self.ended.recv_timeout(left) {
-            // The sender is dropped when the thread ends, however it ends.
-            Ok(()) | Err(mpsc::RecvTimeoutError::Disconnected) => {
-                // A panic was caught and told inside.
-                let _ = self.thread.join();
-                Ok(())
-            }
-            Err(mpsc::RecvTimeoutError::Timeout) => Err(StopError {
-                thread: self.name,
-                waited: bound,
-            }),
-        }
-    }
-}
-
 /// Where people of this machine find the server: a wildcard address is none that a browser opens.
 fn url(scheme: &str, address: SocketAddr) -> String {
     if address.ip().is_unspecified() {
         format!("{scheme}://localhost:{}", address.port())
     } else {
         format!("{scheme}://{address}")
-    }
-}
-
-fn spawn(
-    name: &'static str,
-    core_cpu: Option<usize>,
-    on_panic: Arc<impl Fn(&'static str) + Send + Sync + 'static>,
-    run: impl FnOnce() + Send + 'static,
-) -> Result<Running, StartError> {
-    let (ending, ended) = mpsc::channel();
-    let thread = std::thread::Builder::new()
-        .name(name.to_owned())
-        .spawn(move || {
-            let ending = ending;
-            step_back(core_cpu);
-            if catch_unwind(AssertUnwindSafe(run)).is_err() {
-                tracing::error!(
-                    component = "telemetry",
-                    event_type = "panic",
-                    thread = name,
-                    "a thread panicked"
-                );
-                on_panic(name);
-            }
-            drop(ending);
-        })
-        .map_err(|cause| StartError::Thread {
-            thread: name,
-            cause,
-        })?;
-    Ok(Running {
-        name,
-        thread,
-        ended,
-    })
-}
-
-/// Leaves the core's CPU and takes a lower priority. A refusal costs the core some time and nothing else.
-pub(crate) fn step_back(core_cpu: Option<usize>) {
-    for placement in [core_cpu.map(leave_core_cpu), Some(lower_priority())] {
-        if let Some(placement) = placement
-            && placement.outcome != Outcome::Done
-        {
-            tracing::warn!(component = "telemetry", %placement, "a sidecar thread is placed badly");
-        }
     }
 }
 
@@ -595,7 +520,6 @@ mod tests {
     use crate::testing::{INSTRUMENTS, instruments};
     use std::io::{Read, Write};
     use std::net::{TcpListener, TcpStream};
-    use std::sync::Mutex;
     use veloz_core::instrument::InstrumentIndex;
     use veloz_core::telemetry::counters::MessageKind;
     use veloz_core::telemetry::gauges::{BookGauges, Touch};
@@ -744,37 +668,5 @@ mod tests {
             .expect("it was asked for")
             .stop(Duration::from_secs(10))
             .expect("both threads end");
-    }
-
-    #[test]
-    fn a_panicking_thread_is_told_and_still_joins() {
-        let told = Arc::new(Mutex::new(Vec::new()));
-        let listener = Arc::clone(&told);
-        let on_panic = Arc::new(move |name| listener.lock().expect("one thread").push(name));
-        let running = spawn("veloz-test", None, on_panic, || panic!("as asked")).expect("a thread");
-        let bound = Duration::from_secs(10);
-        running
-            .join(Instant::now() + bound, bound)
-            .expect("it ended");
-        assert_eq!(*told.lock().expect("one thread"), ["veloz-test"]);
-    }
-
-    #[test]
-    fn a_thread_that_does_not_end_is_left_behind_and_named() {
-        let (hold, held) = mpsc::channel::<()>();
-        let running = spawn("veloz-test", None, Arc::new(|_| {}), move || {
-            let _ = held.recv();
-        })
-        .expect("a thread");
-        let waited = Duration::ZERO;
-        let error = running.join(Instant::now(), waited).unwrap_err();
-        assert_eq!(
-            error,
-            StopError {
-                thread: "veloz-test",
-                waited
-            }
-        );
-        drop(hold);
     }
 }

@@ -1,9 +1,24 @@
 //! `/api/order*`, `/api/cancel*`, `/api/trades`: what is asked of orders, and what is known of them.
 //!
-//! Owns: the handlers. Does not: decide whether an order is sound beyond its form (risk does, in the core).
+//! Owns: [`Who`], the handlers that place, cancel and replace. Does not: decide whether an order is sound beyond its form
+//! (risk does, in the core).
 //! Invariants: an answer says what is known: taken or refused by the venue, or, once [`ANSWER_TIME_MAX`] has
 //! passed, 202 with the state; never a guess. A client's id is taken before its order goes to the core and given back only when the
 //! core says that there is no order.
+//!
+//! | module | what |
+//! | --- | --- |
+//! | `orders/terms.rs` | what an order is to be, as a request says it |
+//! | `orders/outcomes.rs` | what came of a request, as answers and records say it |
+//! | `orders/query.rs` | orders as they stand, what happened to them, fills |
+
+mod outcomes;
+mod query;
+mod terms;
+
+pub(crate) use outcomes::not_done;
+pub(super) use outcomes::{Placed, outcome, over, under_way, venue_refuses};
+pub(crate) use query::{events, one, states, trades};
 
 use super::answer::{Answer, OrderBody, answer, ok};
 use super::client_ids::NotTaken;
@@ -15,36 +30,26 @@ use crate::http::HttpState;
 use crate::http::body::{self, Fields, expected};
 use crate::http::exchange::Caller;
 use crate::http::problem::{Code, Problem};
-use crate::http::query::Query;
-use crate::status;
-use crate::stream::event::Decimal;
-use crate::trading::{Asked, OrderEvent, OrderLine, OrderStatus, Reason, Refusal};
+use crate::trading::{Asked, OrderLine, OrderStatus};
 use axum::Extension;
 use axum::extract::{Request, State};
-use axum::http::{StatusCode, Uri};
+use axum::http::StatusCode;
 use opentelemetry::trace::SpanContext;
-use serde::Serialize;
+use outcomes::{refused_by_venue, unknown, used};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
+use terms::{Wanted, client_id, wanted};
 use tokio::time::Instant;
 use veloz_core::event::{Command, OrderRef};
-use veloz_core::instrument::{Instrument, InstrumentIndex};
-use veloz_core::order::{
-    ClientId, Intent, OrderId, OrderKind, Origin, SelfTradePrevention, Side, TimeInForce,
-};
-use veloz_core::risk::{Rejection, TradingState};
+use veloz_core::instrument::InstrumentIndex;
+use veloz_core::order::{ClientId, Intent, OrderId};
+use veloz_core::risk::Rejection;
 use veloz_core::telemetry::records::{CommandResult, OrderRequest, TradingPhase};
 use veloz_core::units::{Lots, Ticks};
-use veloz_core::venue::binance::order_error::Cause;
 
 /// How long an answer waits for the venue's: the median is below a tenth of a second. Then it is 202 with the state.
 pub(crate) const ANSWER_TIME_MAX: Duration = Duration::from_secs(3);
-
-/// Orders, events or trades of one answer.
-const LIMIT_MAX: usize = 1_000;
-/// The same, when nothing is said; what existing clients expect.
-const LIMIT_DEFAULT: usize = 200;
 
 /// Who asked.
 pub(crate) struct Who<'a> {
@@ -70,123 +75,6 @@ impl Who<'_> {
                 .entry(LogType::Order, action, &self.principal.user_id, details, at)
         });
     }
-}
-
-/// What an order is to be, as a request says.
-struct Wanted {
-    intent: Intent,
-    client_id: Option<ClientId>,
-}
-
-fn wanted(state: &HttpState, fields: &Fields) -> Result<Wanted, Problem> {
-    fields.only(&[
-        "side",
-        "symbol",
-        "qty",
-        "price",
-        "client_order_id",
-        "type",
-        "order_type",
-        "tif",
-        "time_in_force",
-    ])?;
-    let side = match fields.text("side")?.to_ascii_uppercase().as_str() {
-        "BUY" => Side::Buy,
-        "SELL" => Side::Sell,
-        _ => return Err(expected("side", "BUY or SELL")),
-    };
-    let (index, instrument) = state.instrument("symbol", fields.text("symbol")?)?;
-    let (kind, time_in_force) = kind_of(fields)?;
-    let qty = number::qty(fields, "qty", instrument)?;
-    let price = price_of(fields, kind, instrument)?;
-    Ok(Wanted {
-        intent: Intent {
-            instrument: index,
-            side,
-            kind,
-            time_in_force,
-            price,
-            qty,
-            self_trade_prevention: prevention(state, instrument),
-            origin: Origin::Operator,
-        },
-        client_id: client_id(fields, "client_order_id")?,
-    })
-}
-
-/// What is configured, where the venue allows it for the instrument; else what the venue does by itself.
-fn prevention(state: &HttpState, instrument: &Instrument) -> SelfTradePrevention {
-    let rules = &instrument.order_rules;
-    state
-        .api
-        .profile
-        .self_trade_prevention
-        .filter(|mode| rules.allows(*mode))
-        .unwrap_or(rules.self_trade_prevention)
-}
-
-/// One of two names of the same field.
-fn either<'a>(
-    fields: &'a Fields,
-    name: &'static str,
-    other: &'static str,
-) -> Result<Option<&'a str>, Problem> {
-    match (fields.optional_text(name)?, fields.optional_text(other)?) {
-        (Some(_), Some(_)) => Err(expected(name, &format!("it or {other}, not both,"))),
-        (one, other) => Ok(one.or(other).filter(|text| !text.is_empty())),
-    }
-}
-
-/// Type and time in force, with what clients that say neither expect.
-fn kind_of(fields: &Fields) -> Result<(OrderKind, TimeInForce), Problem> {
-    let kind = match either(fields, "type", "order_type")?
-        .unwrap_or("LIMIT")
-        .to_ascii_uppercase()
-        .as_str()
-    {
-        "LIMIT" | "L" => OrderKind::Limit,
-        "MARKET" | "M" => OrderKind::Market,
-        "LIMIT_MAKER" => OrderKind::LimitMaker,
-        _ => return Err(expected("type", "LIMIT, MARKET or LIMIT_MAKER")),
-    };
-    let Some(word) = either(fields, "tif", "time_in_force")? else {
-        return Ok((kind, TimeInForce::Gtc));
-    };
-    match (kind, word.to_ascii_uppercase().as_str()) {
-        (_, "GTC") => Ok((kind, TimeInForce::Gtc)),
-        (OrderKind::Limit, "IOC") => Ok((kind, TimeInForce::Ioc)),
-        (OrderKind::Limit, "FOK") => Ok((kind, TimeInForce::Fok)),
-        // Good till crossing: another word for post-only.
-        (OrderKind::Limit | OrderKind::LimitMaker, "GTX") => {
-            Ok((OrderKind::LimitMaker, TimeInForce::Gtc))
-        }
-        (OrderKind::Limit, _) => Err(expected("tif", "GTC, IOC, FOK or GTX")),
-        (OrderKind::LimitMaker, _) => Err(expected("tif", "GTC or GTX, with LIMIT_MAKER,")),
-        (OrderKind::Market, _) => Err(expected("tif", "GTC or nothing, with MARKET,")),
-    }
-}
-
-fn price_of(fields: &Fields, kind: OrderKind, instrument: &Instrument) -> Result<Ticks, Problem> {
-    match kind {
-        OrderKind::Limit | OrderKind::LimitMaker => {
-            number::price(fields, "price", instrument)?.ok_or_else(|| expected("price", "a number"))
-        }
-        OrderKind::Market => match number::optional_decimal(fields, "price")? {
-            None => Ok(Ticks(0)),
-            Some(price) if price.0 == 0 => Ok(Ticks(0)),
-            Some(_) => Err(expected("price", "nothing or 0, with MARKET,")),
-        },
-    }
-}
-
-fn client_id(fields: &Fields, name: &'static str) -> Result<Option<ClientId>, Problem> {
-    let text = fields.optional_text(name)?;
-    text.filter(|text| !text.is_empty())
-        .map(|text| {
-            ClientId::new(text)
-                .ok_or_else(|| expected(name, "1 to 36 characters of A-Z, a-z, 0-9, _ and -"))
-        })
-        .transpose()
 }
 
 /// The client's id of an order to come: its own, or the default.
@@ -251,15 +139,6 @@ pub(super) async fn recalled(state: &HttpState, client_id: &ClientId) -> Answer 
         )
         .with("client_order_id", name)),
     }
-}
-
-fn used(id: Option<&ClientId>) -> Problem {
-    Problem::new(
-        Code::DuplicateClientOrderId,
-        "an order with this client_order_id exists already: each is used once, for ever",
-    )
-    .field("client_order_id")
-    .with("client_order_id", id.map(ClientId::as_str))
 }
 
 pub(crate) async fn place(
@@ -350,149 +229,6 @@ async fn new_order(state: &HttpState, id: OrderId, name: &str, until: Instant) -
         order: OrderBody::new(&line),
     })
 }
-
-/// An order that a request made or changed.
-#[derive(Serialize)]
-pub(super) struct Placed {
-    pub(super) ok: bool,
-    #[serde(flatten)]
-    pub(super) order: OrderBody,
-}
-
-/// 202: the request is under way, and this is all that is known.
-pub(super) fn under_way(name: &str, state: &'static str) -> axum::response::Response {
-    let body = json!({
-        "ok": true,
-        "client_order_id": name,
-        "status": OrderStatus::Pending.label(),
-        "state": state,
-        "message": "the outcome is not known yet: ask GET /api/order_state",
-    });
-    answer(StatusCode::ACCEPTED, &body)
-}
-
-/// A command that the core did not carry out.
-pub(crate) fn not_done(
-    state: &HttpState,
-    result: CommandResult,
-    reason: Option<Rejection>,
-    name: &str,
-) -> Problem {
-    let problem = match result {
-        CommandResult::Rejected | CommandResult::Full | CommandResult::Done => {
-            if reason == Some(Rejection::DuplicateClientOrderId) {
-                return used(ClientId::new(name).as_ref());
-            }
-            let label = reason.map_or("max_open_orders", Rejection::label);
-            // The reason stands for a halt too, which an operator ends and nothing else does.
-            let halted = status::trading(&state.gauges)
-                .map(|line| line.state)
-                .filter(|_| reason == Some(Rejection::NotReady))
-                .filter(|state| *state == TradingState::Halted);
-            let problem = match halted {
-                Some(halted) => Problem::new(
-                    Code::OrderRejected,
-                    format!("risk refuses the order: {label}, trading is halted"),
-                )
-                .with("trading_state", halted.label()),
-                None => Problem::new(
-                    Code::OrderRejected,
-                    format!("risk refuses the order: {label}"),
-                ),
-            };
-            problem
-                .with("reason", label)
-                .with("order_status", OrderStatus::Rejected.label())
-        }
-        CommandResult::UnknownOrder => Problem::new(
-            Code::NotFound,
-            "no order with this client_order_id is known",
-        )
-        .field("client_order_id"),
-        CommandResult::NotOpen => Problem::new(
-            Code::NotOpen,
-            "the order is over, or a change of it is under way",
-        ),
-        CommandResult::NotTrading => Problem::new(
-            Code::ExecutionUnavailable,
-            "the order link is down; nothing was sent",
-        ),
-        CommandResult::InvalidValue => {
-            Problem::new(Code::BadParams, "a value that the engine does not take")
-        }
-    };
-    problem.with("client_order_id", name)
-}
-
-/// What the venue said of a request.
-pub(super) fn venue_refuses(what: &str, refusal: Refusal) -> Problem {
-    let (kind, cause) = (refusal.kind.label(), refusal.cause.label());
-    let words = match refusal.cause {
-        Cause::Unnamed => kind.to_owned(),
-        Cause::InsufficientBalance
-        | Cause::WouldMatch
-        | Cause::DuplicateOrder
-        | Cause::UnknownOrder
-        | Cause::MarketClosed
-        | Cause::Filter
-        | Cause::SelfTradeMode
-        | Cause::NotPermitted
-        | Cause::NotSupported
-        | Cause::ZeroNotional
-        | Cause::CancelRestricted
-        | Cause::NoReduction
-        | Cause::Illiquid
-        | Cause::WouldTrigger => format!("{kind}, {cause}"),
-    };
-    Problem::new(
-        Code::BinanceError,
-        format!("the venue refuses the {what}: {words}"),
-    )
-    .with(
-        "details",
-        json!({ "code": refusal.code, "kind": kind, "cause": cause }),
-    )
-}
-
-fn refused_by_venue(line: &OrderLine) -> Problem {
-    let name = line.name();
-    let reason = line.reason();
-    let problem = match reason {
-        Some(Reason::Venue(refusal)) => venue_refuses("order", refusal),
-        Some(Reason::NotSent) => Problem::new(
-            Code::ExecutionUnavailable,
-            "the order could not be sent; it never left",
-        ),
-        Some(
-            Reason::Risk(_)
-            | Reason::MatchingEngine
-            | Reason::SelfTradePrevention
-            | Reason::OutcomeUnknown,
-        )
-        | None => Problem::new(Code::BinanceError, "the venue rejected the order"),
-    };
-    problem
-        .with(
-            "reason",
-            reason.map_or_else(String::new, |reason| reason.to_string()),
-        )
-        .with("order_status", line.status().label())
-        .with("client_order_id", name)
-}
-
-/// The details of a record of what came of an order.
-pub(super) fn outcome(client_id: &str, answer: &Answer) -> Value {
-    let (status, error) = match answer {
-        Ok(response) => (response.status(), None),
-        Err(problem) => (problem.code().status(), Some(problem.code().label())),
-    };
-    json!({
-        "client_order_id": client_id,
-        "status": status.as_u16(),
-        "error": error,
-    })
-}
-
 /// The order that a request means, by the client's id or by ours.
 pub(super) fn find(state: &HttpState, fields: &Fields) -> Result<OrderLine, Problem> {
     let name = fields.text("client_order_id")?;
@@ -503,21 +239,6 @@ pub(super) fn find(state: &HttpState, fields: &Fields) -> Result<OrderLine, Prob
         return Err(expected("symbol", "the symbol of this order, or none,"));
     }
     Ok(line)
-}
-
-fn unknown() -> Problem {
-    Problem::new(
-        Code::NotFound,
-        "no order with this client_order_id is known",
-    )
-    .field("client_order_id")
-}
-
-pub(super) fn over(line: &OrderLine) -> Problem {
-    Problem::new(Code::NotOpen, "the order is over")
-        .with("client_order_id", line.name())
-        .with("order_status", line.status().label())
-        .with("executed_qty", Decimal(line.executed))
 }
 
 pub(crate) async fn cancel(
@@ -741,136 +462,4 @@ async fn replaced(
     };
     state.api.client_ids.number(&new_id, id);
     new_order(state, id, new_id.as_str(), until).await
-}
-
-/// `GET /api/orders`: what happened to orders.
-pub(crate) async fn events(State(state): State<Arc<HttpState>>, uri: Uri) -> Answer {
-    let query = Query::parse(uri.query())?;
-    let limit = query.whole("limit", 1..=LIMIT_MAX, LIMIT_DEFAULT)?;
-    let events = state.trading.order_events();
-    let newest = &events[events.len().saturating_sub(limit)..];
-    let items: Vec<EventBody> = newest.iter().map(EventBody::new).collect();
-    ok(&Items { items })
-}
-
-#[derive(Serialize)]
-struct Items<T> {
-    items: Vec<T>,
-}
-
-/// `order_update` of the stream, as a list has it.
-#[derive(Serialize)]
-struct EventBody {
-    r#type: &'static str,
-    ts_ns: i64,
-    client_order_id: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    venue_order_id: Option<String>,
-    status: &'static str,
-    symbol: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    side: Option<&'static str>,
-    qty: Decimal,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    price: Option<Decimal>,
-    executed_qty: Decimal,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<String>,
-}
-
-impl EventBody {
-    fn new(event: &OrderEvent) -> Self {
-        Self {
-            r#type: "order_update",
-            ts_ns: event.ts_ns,
-            client_order_id: event.name(),
-            venue_order_id: event.venue_order_id.map(|id| id.to_string()),
-            status: event.status.label(),
-            symbol: event.symbol.as_str().to_owned(),
-            side: event.side.map(Side::label),
-            qty: Decimal(event.qty),
-            price: event.price.map(Decimal),
-            executed_qty: Decimal(event.executed),
-            reason: event.reason.map(|reason| reason.to_string()),
-        }
-    }
-}
-
-/// `GET /api/orders_state`: orders as they stand, newest first.
-pub(crate) async fn states(State(state): State<Arc<HttpState>>, uri: Uri) -> Answer {
-    let query = Query::parse(uri.query())?;
-    let limit = query.whole("limit", 1..=LIMIT_MAX, LIMIT_DEFAULT)?;
-    let only = query
-        .get("symbol")
-        .map(|symbol| state.instrument("symbol", symbol).map(|(index, _)| index))
-        .transpose()?;
-    let open_only = match query.given("open") {
-        None | Some("false") => false,
-        Some("true") => true,
-        Some(_) => return Err(expected("open", "true or false")),
-    };
-    let lines = state.trading.orders(limit, |line| {
-        only.is_none_or(|index| line.instrument == index) && !(open_only && line.is_done())
-    });
-    let items: Vec<OrderBody> = lines.iter().map(OrderBody::new).collect();
-    ok(&Items { items })
-}
-
-/// `GET /api/order_state`: one of them.
-pub(crate) async fn one(State(state): State<Arc<HttpState>>, uri: Uri) -> Answer {
-    let query = Query::parse(uri.query())?;
-    let name = query.text("client_order_id")?;
-    let line = state.trading.find_order(name).ok_or_else(unknown)?;
-    ok(&OrderBody::new(&line))
-}
-
-#[derive(Serialize)]
-struct TradeBody {
-    ts_ns: i64,
-    client_order_id: String,
-    order_id: String,
-    symbol: String,
-    side: &'static str,
-    price: Decimal,
-    qty: Decimal,
-    fee: Decimal,
-    fee_asset: String,
-    trade_id: u64,
-    is_maker: bool,
-}
-
-#[derive(Serialize)]
-struct Trades {
-    trades: Vec<TradeBody>,
-}
-
-/// `GET /api/trades`: our fills, newest first.
-pub(crate) async fn trades(State(state): State<Arc<HttpState>>, uri: Uri) -> Answer {
-    let query = Query::parse(uri.query())?;
-    let limit = query.whole("limit", 1..=LIMIT_MAX, LIMIT_DEFAULT)?;
-    let only = query
-        .get("symbol")
-        .map(|symbol| state.instrument("symbol", symbol).map(|(index, _)| index))
-        .transpose()?;
-    let fills = state.trading.fills(limit, |fill| {
-        only.is_none_or(|index| fill.instrument == index)
-    });
-    let assets = veloz_core::venue::binance::assets(&state.instruments);
-    let trades = fills
-        .iter()
-        .map(|fill| TradeBody {
-            ts_ns: fill.ts_ns,
-            client_order_id: fill.name(),
-            order_id: fill.order.to_string(),
-            symbol: fill.symbol.as_str().to_owned(),
-            side: fill.side.label(),
-            price: Decimal(fill.price),
-            qty: Decimal(fill.qty),
-            fee: Decimal(fill.fee),
-            fee_asset: assets.get(fill.fee_asset).as_str().to_owned(),
-            trade_id: fill.trade_id,
-            is_maker: fill.is_maker,
-        })
-        .collect();
-    ok(&Trades { trades })
 }

@@ -1,27 +1,34 @@
-//! Writing records: batches to files, chains to the anchor, and the state after a crash.
+//! Writing records: batches to files, and chains to the anchor.
 //!
 //! Owns: [`AuditStore`]. Does not: have a thread (`writer.rs`) or pack old files (`retention.rs`).
 //! Invariants: one process writes a directory; records of a batch are on the disk, and the anchor knows
 //! them, before anybody is told that they were written; of a batch that is told to be refused nothing
 //! stays, neither a part of a line nor records that the anchor did not take; what the anchor knows and the
 //! files lack is told, and the chain goes on from the anchor, so that the hole can be seen for ever.
+//!
+//! | module | what |
+//! | --- | --- |
+//! | `store/recovery.rs` | what files and anchor say after a crash, and from where a chain goes on |
+//! | `store/copy.rs` | the file that every record goes to too |
 
-use super::files::{Anchor, Ends, LiveFile, Segment, sync_directory};
-use super::record::{self, Entry, Link, LogType, Place, seal};
+mod copy;
+mod recovery;
+
+use super::files::{Anchor, Ends, LiveFile, sync_directory};
+use super::record::{Entry, Link, LogType, seal};
 use crate::lines::LineFile;
 use crate::wall::UnixMs;
+use copy::CopyFile;
+use recovery::Found;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 /// Bytes of one file; a day that needs more has several.
 pub const FILE_BYTES_MAX: u64 = 100 << 20;
-
-/// How often the log says that the copy does not take records.
-const TELL_AGAIN_MS: u64 = 60_000;
 
 /// Where and what.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,18 +91,6 @@ struct Open {
     lines: LineFile,
     /// Bytes before this batch.
     before_bytes: u64,
-}
-
-/// The file that every record goes to too. It proves nothing, so what it does not take stops nothing.
-struct CopyFile {
-    path: PathBuf,
-    file: File,
-    /// Whether it may end within a line.
-    torn: bool,
-    /// Records that it did not take, or not whole: for the metric, and for the next line of the log.
-    uncounted: u64,
-    untold: u64,
-    told_at: Option<UnixMs>,
 }
 
 /// What one batch came to, by type; types that it has no record of are left out.
@@ -307,63 +302,6 @@ impl AuditStore {
     }
 }
 
-impl CopyFile {
-    fn open(path: &Path) -> Result<Self, AuditError> {
-        let file = append_to(path).map_err(|cause| AuditError::Io {
-            path: path.to_owned(),
-            act: "append to it",
-            cause,
-        })?;
-        Ok(Self {
-            path: path.to_owned(),
-            file,
-            torn: false,
-            uncounted: 0,
-            untold: 0,
-            told_at: None,
-        })
-    }
-
-    /// Opens the path anew when it is another file than the one that is open, or none: it was rotated or deleted, and what
-    /// is written to the old one nobody would find.
-    fn follow(&mut self) -> io::Result<()> {
-        let open = self.file.metadata()?;
-        let same = |there: fs::Metadata| (there.dev(), there.ino()) == (open.dev(), open.ino());
-        if fs::metadata(&self.path).is_ok_and(same) {
-            return Ok(());
-        }
-        self.file = append_to(&self.path)?;
-        self.torn = false;
-        Ok(())
-    }
-
-    /// Writes lines, or counts them and says so, at most once in [`TELL_AGAIN_MS`].
-    fn append(&mut self, lines: &str, now: UnixMs) {
-        if lines.is_empty() {
-            return;
-        }
-        let written = self.follow().and_then(|()| {
-            // Others may read it or have a pipe there, so a part of a line is not cut off but ended.
-            let end = if self.torn { "\n" } else { "" };
-            let written = self.file.write_all(format!("{end}{lines}").as_bytes());
-            self.torn = written.is_err();
-            written
-        });
-        let Err(error) = written else {
-            return;
-        };
-        let lost = lines.lines().count() as u64;
-        self.uncounted += lost;
-        self.untold += lost;
-        let is_time = |told: UnixMs| told.0.abs_diff(now.0) >= TELL_AGAIN_MS;
-        if self.told_at.is_none_or(is_time) {
-            tracing::error!(component = "audit", %error, records = self.untold, "the copy of the audit log is incomplete");
-            self.told_at = Some(now);
-            self.untold = 0;
-        }
-    }
-}
-
 impl Stream {
     /// Writes entries of this stream, all or none; gives the lines.
     fn append(
@@ -548,92 +486,12 @@ fn lock(directory: &Path) -> Result<File, AuditError> {
     }
 }
 
-/// What the files say about a chain.
-struct Found {
-    /// What the oldest record builds on.
-    start: Option<Link>,
-    /// The newest record.
-    last: Option<Place>,
-    /// Whether the record that the anchor calls the last is in the newest file, or right before it.
-    holds_anchored: bool,
-}
-
-impl Found {
-    fn in_files(directory: &Path, log_type: LogType, known: Option<Ends>) -> io::Result<Self> {
-        let segments = Segment::list(directory, log_type)?;
-        let mut start = None;
-        for segment in &segments {
-            // A first write that failed leaves an empty file.
-            start = places(&segment.read(directory)?)
-                .next()
-                .map(|place| place.after);
-            if start.is_some() {
-                break;
-            }
-        }
-        for segment in segments.iter().rev() {
-            let text = segment.read(directory)?;
-            let mut last = None;
-            let mut holds_anchored = false;
-            for place in places(&text) {
-                let head = known.map(|ends| ends.head);
-                holds_anchored |= head == Some(place.link) || head == Some(place.after);
-                last = Some(place);
-            }
-            if last.is_some() {
-                return Ok(Self {
-                    start,
-                    last,
-                    holds_anchored,
-                });
-            }
-        }
-        Ok(Self {
-            start: None,
-            last: None,
-            holds_anchored: false,
-        })
-    }
-
-    /// From where the chain goes on, and what is wrong.
-    fn reconcile(&self, known: Option<Ends>) -> (Ends, Option<&'static str>) {
-        match (known, self.last) {
-            (None, None) => (Ends::NONE, None),
-            (None, Some(last)) => {
-                let ends = Ends {
-                    start: self.start.unwrap_or(last.after),
-                    head: last.link,
-                };
-                (ends, Some("anchor_missing"))
-            }
-            (Some(ends), last) => {
-                let head = last.map_or(ends.start, |place| place.link);
-                if head == ends.head {
-                    (ends, None)
-                } else if head.seq > ends.head.seq && self.holds_anchored {
-                    // The process ended between the records and the anchor.
-                    (Ends { head, ..ends }, None)
-                } else if head.seq < ends.head.seq {
-                    (ends, Some("records_missing"))
-                } else {
-                    (ends, Some("records_changed"))
-                }
-            }
-        }
-    }
-}
-
-/// The records of a text that are sound by themselves.
-fn places(text: &[u8]) -> impl Iterator<Item = Place> {
-    text.split(|byte| *byte == b'\n')
-        .filter_map(|line| record::read(line).ok())
-}
-
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
     use crate::audit::record::tests::entry;
-    use crate::audit::verify::{Fault, verify, verify_with};
+    use crate::audit::verify::verify;
+    use std::io::Write as _;
 
     pub(crate) const DAY: u64 = 86_400_000;
     /// Noon of 2026-02-23.
@@ -666,15 +524,9 @@ pub(super) mod tests {
         files.iter().map(LiveFile::name).collect()
     }
 
-    fn lines(directory: &Path, name: &str) -> Vec<String> {
+    pub(crate) fn lines(directory: &Path, name: &str) -> Vec<String> {
         let text = fs::read_to_string(directory.join(name)).expect("there");
         text.lines().map(str::to_owned).collect()
-    }
-
-    fn finding(findings: &[Entry]) -> &str {
-        assert_eq!(findings.len(), 1, "{findings:?}");
-        assert_eq!(findings[0].action, "audit_log_damaged");
-        findings[0].details["finding"].as_str().expect("a text")
     }
 
     #[test]
@@ -714,76 +566,6 @@ pub(super) mod tests {
         write(&mut store, LogType::Auth, &[NOON + 1]);
         assert_eq!(store.ends(LogType::Auth).head.seq, 2);
         assert_eq!(verify(directory.path()).expect("read").fault, None);
-    }
-
-    #[test]
-    fn a_line_that_a_crash_cut_off_goes_and_what_the_anchor_did_not_hear_of_stays() {
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        let (mut store, _) = open(directory.path());
-        write(&mut store, LogType::Auth, &[NOON, NOON + 1]);
-        let anchor = fs::read(directory.path().join("anchor.json")).expect("there");
-        write(&mut store, LogType::Auth, &[NOON + 2]);
-        drop(store);
-        // As if the process had ended before the anchor of the third, and in the middle of a fourth.
-        fs::write(directory.path().join("anchor.json"), anchor).expect("written");
-        let path = directory.path().join("auth_2026-02-23.ndjson");
-        let mut text = fs::read_to_string(&path).expect("there");
-        text.push_str("{\"timestamp\":1771");
-        fs::write(&path, text).expect("written");
-
-        let (mut store, findings) = open(directory.path());
-        assert!(findings.is_empty(), "{findings:?}");
-        assert_eq!(store.ends(LogType::Auth).head.seq, 3);
-        write(&mut store, LogType::Auth, &[NOON + 3]);
-        let report = verify(directory.path()).expect("read");
-        assert_eq!((report.fault.clone(), report.records()), (None, 4));
-    }
-
-    #[test]
-    fn records_that_are_gone_are_told_and_the_hole_stays_visible() {
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        let (mut store, _) = open(directory.path());
-        write(&mut store, LogType::Auth, &[NOON, NOON + 1, NOON + 2]);
-        drop(store);
-        let path = directory.path().join("auth_2026-02-23.ndjson");
-        let first = lines(directory.path(), "auth_2026-02-23.ndjson").remove(0);
-        fs::write(&path, format!("{first}\n")).expect("written");
-        let (mut store, findings) = open(directory.path());
-        assert_eq!(finding(&findings), "records_missing");
-        write(&mut store, LogType::Auth, &[NOON + 3]);
-        let fault = verify(directory.path()).expect("read").fault;
-        let expected = crate::audit::record::BadRecord::Missing {
-            expected: 2,
-            found: 4,
-        };
-        assert!(
-            matches!(&fault, Some(Fault::Record { cause, line: 2, .. }) if *cause == expected),
-            "{fault:?}"
-        );
-    }
-
-    #[test]
-    fn a_missing_anchor_and_a_changed_record_are_told() {
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        let (mut store, _) = open(directory.path());
-        write(&mut store, LogType::Auth, &[NOON, NOON + 1]);
-        drop(store);
-        let anchor = directory.path().join("anchor.json");
-        let kept = fs::read(&anchor).expect("there");
-        fs::remove_file(&anchor).expect("removed");
-        let (store, findings) = open(directory.path());
-        assert_eq!(finding(&findings), "anchor_missing");
-        drop(store);
-
-        fs::write(&anchor, kept).expect("written");
-        // Another second record, sound by itself.
-        let path = directory.path().join("auth_2026-02-23.ndjson");
-        let first = lines(directory.path(), "auth_2026-02-23.ndjson").remove(0);
-        let head = record::read(first.as_bytes()).expect("sound").link;
-        let (other, _) = seal(&entry(LogType::Auth, "login_failed", NOON), head);
-        fs::write(&path, format!("{first}\n{other}")).expect("written");
-        let (_store, findings) = open(directory.path());
-        assert_eq!(finding(&findings), "records_changed");
     }
 
     #[test]
@@ -890,127 +672,5 @@ pub(super) mod tests {
         assert!(store.append(&more)[&LogType::Auth].is_ok());
         let report = verify(directory.path()).expect("read");
         assert_eq!((report.fault.clone(), report.records()), (None, 2));
-    }
-
-    #[test]
-    fn a_directory_that_was_emptied_or_put_back_is_noticed_by_the_next_start_and_by_who_verifies() {
-        let state = tempfile::tempdir().expect("a temporary directory");
-        let directory = state.path().join("audit");
-        let heads = crate::audit::files::heads_file(state.path(), &directory);
-        let config = AuditConfig {
-            heads: Some(heads.clone()),
-            ..config(&directory)
-        };
-        let open = || AuditStore::open(&config, UnixMs(NOON)).expect("opens");
-        let (mut store, _) = open();
-        write(&mut store, LogType::Auth, &[NOON]);
-        drop(store);
-        let earlier: Vec<_> = fs::read_dir(&directory)
-            .expect("there")
-            .map(|entry| entry.expect("an entry").path())
-            .filter(|path| path.is_file())
-            .map(|path| (path.clone(), fs::read(path).expect("read")))
-            .collect();
-        let (mut store, findings) = open();
-        assert!(findings.is_empty());
-        write(&mut store, LogType::Auth, &[NOON, NOON]);
-        drop(store);
-        let whole = |heads: Option<&Path>| verify_with(&directory, heads).expect("read").fault;
-        assert_eq!(whole(Some(&heads)), None);
-
-        // An older state of the whole directory, sound in itself.
-        for (path, bytes) in &earlier {
-            fs::write(path, bytes).expect("written");
-        }
-        assert_eq!(whole(None), None);
-        let cut_off = |last| Fault::CutOff {
-            log_type: LogType::Auth,
-            last,
-            anchored: 3,
-        };
-        assert_eq!(whole(Some(&heads)), Some(cut_off(1)));
-
-        // Nothing at all.
-        fs::remove_dir_all(&directory).expect("removed");
-        fs::create_dir(&directory).expect("made");
-        assert_eq!(whole(None), None);
-        assert_eq!(whole(Some(&heads)), Some(cut_off(0)));
-        let (mut store, findings) = open();
-        assert_eq!(finding(&findings), "records_missing");
-        write(&mut store, LogType::Auth, &[NOON]);
-        assert_eq!(
-            store.ends(LogType::Auth).head.seq,
-            4,
-            "the hole can be seen for ever"
-        );
-        drop(store);
-
-        // The anchor alone.
-        fs::remove_file(directory.join("anchor.json")).expect("removed");
-        let (_, findings) = open();
-        assert_eq!(finding(&findings), "anchor_missing");
-        let other = crate::audit::files::heads_file(state.path(), &state.path().join("other"));
-        assert_ne!(other, heads, "each directory has its own");
-    }
-
-    #[test]
-    fn a_copy_takes_every_record() {
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        let copy = directory.path().join("audit.log");
-        let config = AuditConfig {
-            copy: Some(copy.clone()),
-            ..config(&directory.path().join("audit"))
-        };
-        let (mut store, _) = AuditStore::open(&config, UnixMs(NOON)).expect("opens");
-        write(&mut store, LogType::Auth, &[NOON]);
-        write(&mut store, LogType::Order, &[NOON, NOON]);
-        let lines = |path: &Path| fs::read_to_string(path).expect("there").lines().count();
-        assert_eq!(lines(&copy), 3);
-        // Rotated, as `logrotate` does.
-        let rotated = directory.path().join("audit.log.1");
-        fs::rename(&copy, &rotated).expect("renamed");
-        write(&mut store, LogType::Auth, &[NOON]);
-        assert_eq!((lines(&rotated), lines(&copy)), (3, 1));
-        fs::remove_file(&copy).expect("deleted");
-        write(&mut store, LogType::Auth, &[NOON, NOON]);
-        assert_eq!(lines(&copy), 2);
-        // It cannot be opened anew: that is counted as any other loss.
-        fs::remove_file(&copy).expect("deleted");
-        fs::create_dir(&copy).expect("in its way");
-        write(&mut store, LogType::Auth, &[NOON]);
-        assert_eq!(store.take_not_copied(), 1);
-    }
-
-    #[test]
-    fn what_a_copy_does_not_take_is_counted_and_stops_nothing() {
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        let config = AuditConfig {
-            copy: Some("/dev/full".into()),
-            ..config(&directory.path().join("audit"))
-        };
-        let (mut store, _) = AuditStore::open(&config, UnixMs(NOON)).expect("opens");
-        write(&mut store, LogType::Auth, &[NOON, NOON]);
-        // The log was told of two; what follows within a minute waits.
-        let untold = |store: &AuditStore| store.copy.as_ref().expect("open").untold;
-        assert_eq!(untold(&store), 0);
-        write(&mut store, LogType::Order, &[NOON + TELL_AGAIN_MS - 1]);
-        assert_eq!(untold(&store), 1);
-        assert_eq!(store.take_not_copied(), 3);
-        assert_eq!(store.take_not_copied(), 0);
-        // It takes records again: the part of a line that it may have taken is ended first.
-        let path = directory.path().join("audit.log");
-        fs::write(&path, "{\"cut").expect("written");
-        let copy = store.copy.as_mut().expect("open");
-        copy.file = append_to(&path).expect("there");
-        copy.path.clone_from(&path);
-        write(&mut store, LogType::Auth, &[NOON + TELL_AGAIN_MS]);
-        write(&mut store, LogType::Auth, &[NOON + TELL_AGAIN_MS]);
-        let text = fs::read_to_string(&path).expect("there");
-        let whole = |line: &&str| serde_json::from_str::<serde_json::Value>(line).is_ok();
-        assert_eq!(text.lines().count(), 3, "{text}");
-        assert_eq!(text.lines().filter(whole).count(), 2, "{text}");
-        assert_eq!(store.take_not_copied(), 0);
-        let report = verify(&directory.path().join("audit")).expect("read");
-        assert_eq!((report.fault.clone(), report.records()), (None, 5));
     }
 }
