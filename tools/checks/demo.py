@@ -131,6 +131,8 @@ def main():
     if len(sys.argv) != 2:
         sys.exit(__doc__)
     veloz = Path(sys.argv[1]).resolve()
+    # Whoever started this in the background may have it ignore Ctrl-C, and the demo would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with tempfile.TemporaryDirectory() as folder:
         # With a folder and a receiver of alerts, then as it is.
         ended(veloz, signal.SIGINT, True, folder)

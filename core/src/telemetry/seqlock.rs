@@ -4,8 +4,8 @@
 //! Invariant: a reader gets words of one write or nothing. The words are relaxed atomics, so there is
 //! no data race in the language's sense; the sequence is odd while a write is under way.
 //!
-//! The model check of the orderings runs under loom, which needs its own build:
-//! `RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom cargo test -p veloz-core --lib seqlock`.
+//! The model check of the orderings runs under loom, in a build of this file alone: `cargo test` in `core/loom`. So nothing here
+//! may name another part of the crate.
 
 #[cfg(loom)]
 use loom::sync::{
