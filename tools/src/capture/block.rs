@@ -218,7 +218,7 @@ pub fn decode(buffer: &[u8], at: usize, end: usize) -> Result<(Entry<'_>, usize)
                 let is_named = cursor.u8()?;
                 let pause = Nanos(cursor.u64()?);
                 match is_named {
-                    0 => None,
+                    0 if pause == Nanos::ZERO => None,
                     1 => Some(pause),
                     _ => return Err("a pause that is neither named nor not"),
                 }

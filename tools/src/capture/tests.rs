@@ -11,6 +11,7 @@ use veloz_core::event::{Command, Event, LinkDown, LinkId, LinkRole, OrderRef, Pa
 use veloz_core::instrument::{
     Bounds, Instrument, InstrumentIndex, Instruments, OrderRules, Symbol,
 };
+use veloz_core::limits::{PAYLOAD_SLACK_AFTER, PAYLOAD_SLACK_BEFORE};
 use veloz_core::order::{
     ClientId, Intent, OrderId, OrderKind, Origin, SelfTradePrevention, Side, TimeInForce,
 };
@@ -416,6 +417,41 @@ fn a_damaged_block_is_named_by_its_offset_and_those_before_it_are_read() {
         error.to_string(),
         format!("capture damaged at byte {}: the checksum differs", heads[1])
     );
+}
+
+#[test]
+fn a_field_that_is_said_to_lack_has_no_value() {
+    let link = LinkId {
+        role: LinkRole::ALL[0],
+        generation: 3,
+    };
+    let refused = Event::LinkRefused {
+        link,
+        status: 503,
+        pause: None,
+    };
+    let cancel_all = Event::Command(Command::CancelAll {
+        token: Token(7),
+        instrument: None,
+    });
+    for event in [refused, cancel_all] {
+        let mut block = block::EventBlock::default();
+        block.push(Nanos(1), &event);
+        let mut buffer = vec![0; PAYLOAD_SLACK_BEFORE];
+        buffer.extend(block.raw());
+        let end = buffer.len();
+        buffer.resize(end + PAYLOAD_SLACK_AFTER, 0);
+        assert!(block::decode(&buffer, PAYLOAD_SLACK_BEFORE, end).is_ok());
+        // Eight bytes for the value are the last ones of both.
+        for byte in end - 8..end {
+            buffer[byte] = 78;
+            assert!(
+                block::decode(&buffer, PAYLOAD_SLACK_BEFORE, end).is_err(),
+                "{event:?}"
+            );
+            buffer[byte] = 0;
+        }
+    }
 }
 
 #[test]

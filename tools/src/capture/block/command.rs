@@ -294,9 +294,11 @@ impl Cursor<'_> {
     }
 
     fn option(&mut self) -> Result<Option<i64>, &'static str> {
-        let is_some = self.one_of(&[false, true])?;
-        let value = self.i64()?;
-        Ok(is_some.then_some(value))
+        match (self.one_of(&[false, true])?, self.i64()?) {
+            (false, 0) => Ok(None),
+            (true, value) => Ok(Some(value)),
+            (false, _) => Err("a value that is there and is not"),
+        }
     }
 
     fn client_id(&mut self) -> Result<Option<ClientId>, &'static str> {
