@@ -33,6 +33,9 @@ use super::setup::Left;
 /// How often the same request may be on order links within [`REPEATS_IN`]: an operator and a strategy each once or twice,
 /// and what their refusals make of it.
 const REPEATS_MAX: usize = 8;
+/// How often the same cancel may: the operator of a run sends a command every 70 ms or so, and each may be for the same order. An
+/// engine that asks by itself without a pause asks as often as it is answered, some 200 times.
+const CANCELS_MAX: usize = 16;
 const REPEATS_IN: Nanos = Nanos::from_secs(1);
 /// Requests after which the old ones are forgotten.
 const ASKED_MAX: usize = 1_024;
@@ -274,12 +277,17 @@ impl Checks {
             self.asked
                 .retain(|_, times| times.back().is_some_and(|at| now.since(*at) < REPEATS_IN));
         }
+        let most = if request["method"] == "order.cancel" {
+            CANCELS_MAX
+        } else {
+            REPEATS_MAX
+        };
         let times = self.asked.entry(request.to_string()).or_default();
         while times.front().is_some_and(|at| now.since(*at) >= REPEATS_IN) {
             times.pop_front();
         }
         times.push_back(now);
-        if times.len() > REPEATS_MAX {
+        if times.len() > most {
             return Err(format!(
                 "asked {} times within {} ms: {text}",
                 times.len(),

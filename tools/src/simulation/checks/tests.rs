@@ -239,17 +239,22 @@ fn what_an_engine_says_of_itself_is_taken_at_its_word() {
 
 #[test]
 fn a_request_that_is_repeated_over_and_over_is_seen() {
-    let mut checks = checks();
-    let ask = |checks: &mut Checks, number: u64, ms: u64| {
+    let ask = |checks: &mut Checks, method: &str, number: u64, ms: u64| {
         // Number, time and signature are what differs between repetitions.
         let text = format!(
-            r#"{{"id":{number},"method":"order.status","params":{{"orderId":5,"timestamp":{ms}}}}}"#
+            r#"{{"id":{number},"method":"{method}","params":{{"orderId":5,"timestamp":{ms}}}}}"#
         );
         checks.asked(Nanos::from_ms(ms), &text)
     };
-    for number in 0..REPEATS_MAX as u64 {
-        ask(&mut checks, number, number).expect("not so often");
+    for (method, most, said) in [
+        ("order.status", REPEATS_MAX, "asked 9 times within 1000 ms"),
+        ("order.cancel", CANCELS_MAX, "asked 17 times within 1000 ms"),
+    ] {
+        let mut checks = checks();
+        for number in 0..most as u64 {
+            ask(&mut checks, method, number, number).expect("not so often");
+        }
+        violation(ask(&mut checks, method, 100, 900), said);
+        ask(&mut checks, method, 101, 2_000).expect("a second later");
     }
-    violation(ask(&mut checks, 100, 900), "asked 9 times within 1000 ms");
-    ask(&mut checks, 101, 2_000).expect("a second later");
 }
